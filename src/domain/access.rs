@@ -1,0 +1,110 @@
+//! Who may do what: roles, rights and tenants, in one table.
+
+use super::id::{ApiKeyId, ResellerId};
+use super::label::label;
+
+label! {
+    /// What a key may do. Everyone reads within the tenant. `admin`: everything; `technician`: customers,
+    /// suspend and enable, allocations; `sales`: customers, subscriptions and inventory, resellers and
+    /// products; `billing`: reads.
+    Role {
+        /// Everything.
+        Admin = "admin",
+        /// Customers, suspend and enable, allocations.
+        Technician = "technician",
+        /// Customers, subscriptions, inventory, resellers, products.
+        Sales = "sales",
+        /// Reads.
+        Billing = "billing",
+    }
+}
+
+label! {
+    /// What is needed for an operation.
+    Right {
+        /// See what is in the tenant; previews too, as they write nothing.
+        Read = "read",
+        /// Create, edit, archive and restore customers.
+        WriteCustomers = "write_customers",
+        /// Add, edit, cancel and renew subscriptions; set inventory quantities.
+        WriteSubscriptions = "write_subscriptions",
+        /// Suspend and enable subscriptions.
+        SuspendSubscriptions = "suspend_subscriptions",
+        /// Allocate and release certificates.
+        Allocate = "allocate",
+        /// Create, edit, disable and enable resellers. The partner's only.
+        WriteResellers = "write_resellers",
+        /// Create and edit products. The partner's only.
+        WriteProducts = "write_products",
+    }
+}
+
+impl Right {
+    /// The rights table.
+    #[must_use]
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Read => Role::ALL,
+            Self::WriteCustomers | Self::SuspendSubscriptions => &[Role::Admin, Role::Technician, Role::Sales],
+            Self::WriteSubscriptions | Self::WriteResellers | Self::WriteProducts => &[Role::Admin, Role::Sales],
+            Self::Allocate => &[Role::Admin, Role::Technician],
+        }
+    }
+
+    /// Whether only the partner's own keys can have the right, no reseller's.
+    #[must_use]
+    pub fn is_partner_only(self) -> bool {
+        matches!(self, Self::WriteResellers | Self::WriteProducts)
+    }
+}
+
+/// What part of the data is visible. Only `api/auth.rs`, the command line and the jobs make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole partner.
+    Partner,
+    /// One reseller and its customers.
+    Reseller(ResellerId),
+}
+
+impl Scope {
+    /// The reseller to which the view is limited.
+    #[must_use]
+    pub fn reseller(self) -> Option<ResellerId> {
+        match self {
+            Self::Partner => None,
+            Self::Reseller(id) => Some(id),
+        }
+    }
+
+    /// Whether a reseller is visible.
+    #[must_use]
+    pub fn sees(self, reseller: ResellerId) -> bool {
+        self.reseller().is_none_or(|own| own == reseller)
+    }
+}
+
+/// Who acts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The key that was presented; `None` for the service itself.
+    pub key: Option<ApiKeyId>,
+    /// What it may do.
+    pub role: Role,
+    /// What it sees.
+    pub scope: Scope,
+}
+
+impl Actor {
+    /// Whether the actor has a right.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        right.roles().contains(&self.role) && !(right.is_partner_only() && self.scope != Scope::Partner)
+    }
+
+    /// How the actor is named in orders and in the ledger: `api_key:<id>` or `system`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.key.map_or_else(|| "system".to_owned(), |key| format!("api_key:{key}"))
+    }
+}

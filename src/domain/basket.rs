@@ -1,0 +1,184 @@
+//! What a customer wants to subscribe to, and whether that can be sold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+
+use super::customer::Customer;
+use super::id::{ProductId, SubscriptionId};
+use super::inventory::Line;
+use super::product::{Product, ProductStatus};
+use super::refusal::{Refusal, Violation, ViolationCode, none_of};
+use super::subscription::{Opening, Subscription};
+use super::text::{Code, ExternalId};
+use super::time::{MAX_START_AHEAD_DAYS, Schedule};
+
+/// One subscription that is wanted.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The product.
+    pub product_id: ProductId,
+    /// The length of its terms.
+    pub term_months: i32,
+    /// Its first day; today when left out.
+    pub start_date: Option<NaiveDate>,
+    /// Whether it renews by itself.
+    pub auto_renew: bool,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
+    /// What it starts with.
+    pub inventory: Vec<ItemLine>,
+}
+
+/// Certificates of one type that are wanted.
+#[derive(Debug, Clone)]
+pub struct ItemLine {
+    /// The type.
+    pub certificate_type: Code,
+    /// Usable from the first day.
+    pub quantity: i32,
+    /// For the next term; follows `quantity` when left out.
+    pub renewal_quantity: Option<i32>,
+}
+
+/// A subscription as it would be opened, and what is subscribed to.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// The product.
+    pub product: &'a Product,
+}
+
+/// Checks every item and opens the subscriptions, all or none.
+///
+/// # Errors
+/// All problems of all items at once; a retired product when there are no others.
+pub fn open<'a>(
+    customer: &Customer,
+    items: &[Item],
+    products: &'a BTreeMap<ProductId, Product>,
+    at: DateTime<Utc>,
+    mut new_id: impl FnMut() -> SubscriptionId,
+) -> Result<Vec<Opened<'a>>, Refusal> {
+    let mut violations = Vec::new();
+    let mut opened = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let at_item = format!("/subscriptions/{index}");
+        let Some(product) = products.get(&item.product_id) else {
+            let detail = "There is no such product; list the customer's available products.";
+            let at = format!("{at_item}/product_id");
+            violations.push(Violation::new(at, ViolationCode::UnknownReference, detail));
+            continue;
+        };
+        match opening(customer, item, product, at.date_naive(), &at_item) {
+            Ok(opening) => {
+                let subscription = Subscription::open(new_id(), customer, opening, at);
+                opened.push(Opened { subscription, product });
+            }
+            Err(found) => violations.extend(found),
+        }
+    }
+    none_of(violations)?;
+    match opened.iter().find(|opened| opened.product.details.status == ProductStatus::Retired) {
+        Some(retired) => Err(Refusal::ProductRetired(retired.product.code.clone())),
+        None => Ok(opened),
+    }
+}
+
+fn opening(
+    customer: &Customer,
+    item: &Item,
+    product: &Product,
+    today: NaiveDate,
+    at_item: &str,
+) -> Result<Opening, Vec<Violation>> {
+    let mut found = Vec::new();
+    let start_date = item.start_date.unwrap_or(today);
+    found.extend(check_start(start_date, item.term_months, today, at_item));
+    let unit_prices = product.unit_prices(item.term_months, customer.currency);
+    if !product.details.terms.contains(&item.term_months) {
+        let detail = format!("The product is offered for {:?} months; choose one of these.", product.details.terms);
+        found.push(Violation::new(format!("{at_item}/term_months"), ViolationCode::TermNotOffered, detail));
+    } else if unit_prices.is_none() {
+        let detail = format!("The product has no prices in {}, the customer's currency.", customer.currency);
+        found.push(Violation::new(format!("{at_item}/product_id"), ViolationCode::NotAllowed, detail));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, line) in item.inventory.iter().enumerate() {
+        let at = |field: &str| format!("{at_item}/inventory/{index}/{field}");
+        if !seen.insert(&line.certificate_type) {
+            let detail = "This certificate type is listed twice; put it in one line.";
+            found.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
+        }
+        let code = &line.certificate_type;
+        found.extend(check_type(product, code, Some(line.quantity), &at("certificate_type"), &at("quantity")));
+        if product.details.certificate_type(code).is_some() {
+            let renewal = at("renewal_quantity");
+            found.extend(check_type(product, code, line.renewal_quantity, &renewal, &renewal));
+        }
+    }
+    if item.inventory.iter().all(|line| line.quantity == 0) {
+        let detail = "A subscription starts with at least one certificate; raise a quantity.";
+        found.push(Violation::new(format!("{at_item}/inventory"), ViolationCode::OutOfRange, detail));
+    }
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let mut lines: Vec<_> = item
+        .inventory
+        .iter()
+        .map(|line| Line {
+            certificate_type: line.certificate_type.clone(),
+            current: line.quantity,
+            renewal: line.renewal_quantity,
+            used: 0,
+        })
+        .collect();
+    lines.sort_by(|a, b| a.certificate_type.cmp(&b.certificate_type));
+    Ok(Opening {
+        product_id: product.id,
+        product_code: product.code.clone(),
+        external_id: item.external_id.clone(),
+        auto_renew: item.auto_renew,
+        term_months: item.term_months,
+        start_date,
+        lines,
+        unit_prices: unit_prices.unwrap_or_default(),
+    })
+}
+
+fn check_start(start: NaiveDate, term_months: i32, today: NaiveDate, at_item: &str) -> Option<Violation> {
+    let at = format!("{at_item}/start_date");
+    let latest = today + Days::new(MAX_START_AHEAD_DAYS.unsigned_abs());
+    let schedule = Schedule { anchor: start, first: 1, months: term_months };
+    if start > latest {
+        let detail = format!("The latest possible start is {latest}, {MAX_START_AHEAD_DAYS} days ahead.");
+        Some(Violation::new(at, ViolationCode::StartDateTooLate, detail))
+    } else if schedule.end(1) <= today {
+        let detail = format!("The term would have ended on {}; it must end after {today}.", schedule.end(1));
+        Some(Violation::new(at, ViolationCode::StartDateTooEarly, detail))
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a certificate type and its quantity, if anything.
+pub(super) fn check_type(
+    product: &Product,
+    code: &Code,
+    quantity: Option<i32>,
+    at_type: &str,
+    at_quantity: &str,
+) -> Option<Violation> {
+    let Some(certificate_type) = product.details.certificate_type(code) else {
+        let known: Vec<_> = product.details.certificate_types.iter().map(|known| known.code.as_str()).collect();
+        let detail = format!("The product {} has {}.", product.code, known.join(", "));
+        return Some(Violation::new(at_type, ViolationCode::CertificateTypeNotInProduct, detail));
+    };
+    let max = certificate_type.max_quantity;
+    quantity.filter(|quantity| *quantity > max).map(|quantity| {
+        let detail = format!("A subscription holds at most {max} of {code}; this would make {quantity}.");
+        Violation::new(at_quantity, ViolationCode::OutOfRange, detail)
+    })
+}

@@ -1,0 +1,188 @@
+//! What lists can be asked for: filters, orders, and where the last page ended.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::customer::CustomerStatus;
+use super::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
+use super::label::label;
+use super::order::{ChargeStatus, OrderKind};
+use super::product::ProductStatus;
+use super::reseller::ResellerStatus;
+use super::subscription::SubscriptionStatus;
+use super::text::{Country, ExternalId, SearchText};
+
+label! {
+    /// Order of companies: by name or by creation, descending with `-`. Ties are broken by id.
+    CompanySort {
+        /// A to Z.
+        NameAscending = "company_name",
+        /// Z to A.
+        NameDescending = "-company_name",
+        /// Oldest first.
+        CreatedAscending = "created_at",
+        /// Newest first.
+        CreatedDescending = "-created_at",
+    }
+}
+
+label! {
+    /// Order of subscriptions: by the end of the term or by creation, descending with `-`. Ties are
+    /// broken by id.
+    SubscriptionSort {
+        /// Ends soonest first.
+        EndAscending = "end_date",
+        /// Ends last first.
+        EndDescending = "-end_date",
+        /// Oldest first.
+        CreatedAscending = "created_at",
+        /// Newest first.
+        CreatedDescending = "-created_at",
+    }
+}
+
+/// Where a page ended: the sort value of its last row, and its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The sort value; [`SortValue::Id`] where a list is in order of id.
+    pub value: SortValue,
+    /// The id.
+    pub id: Uuid,
+}
+
+/// A value that lists are sorted by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SortValue {
+    /// A name or code.
+    Text(String),
+    /// An instant.
+    Instant(DateTime<Utc>),
+    /// A date.
+    Date(NaiveDate),
+    /// A number.
+    Number(i32),
+    /// The id itself.
+    Id,
+}
+
+/// How much of a list is wanted, from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// The most rows.
+    pub limit: i64,
+    /// Behind which row.
+    pub after: Option<Position>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Where it ended, when there is more.
+    pub next: Option<Position>,
+}
+
+impl<T> Page<T> {
+    /// Cuts the page from rows of which one more than wanted was asked for.
+    pub fn cut(mut rows: Vec<T>, limit: i64, position: impl Fn(&T) -> Position) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(position);
+        Self { rows, next }
+    }
+
+    /// The page with other rows in the same places.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+        Page { rows: self.rows.into_iter().map(change).collect(), next: self.next }
+    }
+}
+
+/// Which resellers.
+#[derive(Debug, Clone, Default)]
+pub struct ResellerFilter {
+    /// Name contains.
+    pub q: Option<SearchText>,
+    /// One of these states; all when empty.
+    pub status: Vec<ResellerStatus>,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
+}
+
+/// Which customers.
+#[derive(Debug, Clone, Default)]
+pub struct CustomerFilter {
+    /// Name contains.
+    pub q: Option<SearchText>,
+    /// Managed by.
+    pub partner_id: Option<ResellerId>,
+    /// One of these states; all when empty.
+    pub status: Vec<CustomerStatus>,
+    /// Country of the address.
+    pub country: Option<Country>,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
+    /// At or after.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Before.
+    pub created_before: Option<DateTime<Utc>>,
+}
+
+/// Which products.
+#[derive(Debug, Clone, Default)]
+pub struct ProductFilter {
+    /// Name contains.
+    pub q: Option<SearchText>,
+    /// One of these states; all when empty.
+    pub status: Vec<ProductStatus>,
+}
+
+/// Which subscriptions.
+#[derive(Debug, Clone, Default)]
+pub struct SubscriptionFilter {
+    /// Of a customer.
+    pub customer_id: Option<CustomerId>,
+    /// Of the customers of a reseller.
+    pub partner_id: Option<ResellerId>,
+    /// To a product.
+    pub product_id: Option<ProductId>,
+    /// In one of these states; all when empty.
+    pub status: Vec<SubscriptionStatus>,
+    /// Whether it renews by itself.
+    pub auto_renew: Option<bool>,
+    /// The term ends on or after.
+    pub ends_after: Option<NaiveDate>,
+    /// The term ends before.
+    pub ends_before: Option<NaiveDate>,
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Default)]
+pub struct OrderFilter {
+    /// Of a customer.
+    pub customer_id: Option<CustomerId>,
+    /// With a line about a subscription.
+    pub subscription_id: Option<SubscriptionId>,
+    /// One of these kinds; all when empty.
+    pub kind: Vec<OrderKind>,
+    /// At or after.
+    pub confirmed_after: Option<DateTime<Utc>>,
+    /// Before.
+    pub confirmed_before: Option<DateTime<Utc>>,
+}
+
+/// Which charges.
+#[derive(Debug, Clone, Default)]
+pub struct ChargeFilter {
+    /// Of a customer.
+    pub customer_id: Option<CustomerId>,
+    /// In one of these states; all when empty.
+    pub status: Vec<ChargeStatus>,
+    /// On or after.
+    pub due_after: Option<NaiveDate>,
+    /// Before.
+    pub due_before: Option<NaiveDate>,
+}

@@ -1,0 +1,27 @@
+//! What the service means. Pure: no async, no IO, no clock, no queries; everything is handed in.
+//!
+//! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
+//! whom: [`company`], [`reseller`], [`customer`], [`product`]. What happens: [`subscription`] and
+//! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
+//! [`proration`] computes each amount, [`order`] records it. Who may: [`access`]. Why not: [`refusal`].
+
+pub mod access;
+pub mod allocation;
+pub mod basket;
+pub mod company;
+pub mod customer;
+pub mod id;
+pub mod inventory;
+pub mod label;
+pub mod listing;
+pub mod machine;
+pub mod money;
+pub mod order;
+pub mod product;
+pub mod proration;
+pub mod quote;
+pub mod refusal;
+pub mod reseller;
+pub mod subscription;
+pub mod text;
+pub mod time;

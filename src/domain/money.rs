@@ -1,0 +1,137 @@
+//! Money: integer minor units of one currency, never a float.
+
+use std::io::Write;
+use std::sync::LazyLock;
+
+use diesel::deserialize::FromSql;
+use diesel::pg::{Pg, PgValue};
+use diesel::serialize::{IsNull, Output, ToSql};
+use diesel::sql_types::Text;
+use iso_currency::IntoEnumIterator;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
+/// The largest amount in either direction, in minor units: 2^53 − 1, what every JSON client can hold.
+pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
+
+/// The largest price of one certificate for a whole term, in minor units.
+pub const MAX_UNIT_PRICE: i64 = 999_999_999_999;
+
+static CURRENCY_PATTERN: LazyLock<String> = LazyLock::new(|| {
+    let codes: Vec<_> = iso_currency::Currency::iter().filter(is_legal_tender).map(|c| c.code()).collect();
+    format!("^({})$", codes.join("|"))
+});
+
+/// ISO 4217 also lists metals, test codes and units of account; they have no minor unit.
+fn is_legal_tender(currency: &iso_currency::Currency) -> bool {
+    currency.exponent().is_some()
+}
+
+/// A currency: ISO 4217.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[diesel(sql_type = Text)]
+#[serde(try_from = "String", into = "&'static str")]
+pub struct Currency(iso_currency::Currency);
+
+/// The code names no currency.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an ISO 4217 currency with minor units")]
+pub struct UnknownCurrency(String);
+
+impl Currency {
+    /// The code, as `EUR`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl std::fmt::Display for Currency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl From<Currency> for &'static str {
+    fn from(currency: Currency) -> Self {
+        currency.code()
+    }
+}
+
+impl std::str::FromStr for Currency {
+    type Err = UnknownCurrency;
+
+    fn from_str(code: &str) -> Result<Self, UnknownCurrency> {
+        iso_currency::Currency::from_code(code)
+            .filter(is_legal_tender)
+            .map(Self)
+            .ok_or_else(|| UnknownCurrency(code.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = UnknownCurrency;
+
+    fn try_from(code: String) -> Result<Self, UnknownCurrency> {
+        code.parse()
+    }
+}
+
+impl ToSql<Text, Pg> for Currency {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> diesel::serialize::Result {
+        out.write_all(self.code().as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+impl FromSql<Text, Pg> for Currency {
+    fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        Ok(std::str::from_utf8(bytes.as_bytes())?.parse()?)
+    }
+}
+
+impl utoipa::PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(3))
+            .max_length(Some(3))
+            .pattern(Some(CURRENCY_PATTERN.as_str()))
+            .examples(["EUR"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Currency {}
+
+/// An amount in integer minor units (cents, or whole yen) of a currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Money {
+    /// Minor units; within ±[`MAX_AMOUNT`].
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+}
+
+/// An amount is beyond ±[`MAX_AMOUNT`] minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an amount is out of range")]
+pub struct AmountOutOfRange;
+
+/// The amount if it is in range.
+///
+/// # Errors
+/// [`AmountOutOfRange`] beyond ±[`MAX_AMOUNT`].
+pub fn in_range(amount: i128) -> Result<i64, AmountOutOfRange> {
+    i64::try_from(amount).ok().filter(|amount| amount.abs() <= MAX_AMOUNT).ok_or(AmountOutOfRange)
+}
+
+/// Adds amounts up.
+///
+/// # Errors
+/// [`AmountOutOfRange`] when the sum is beyond ±[`MAX_AMOUNT`].
+pub fn total(amounts: impl IntoIterator<Item = i64>) -> Result<i64, AmountOutOfRange> {
+    in_range(amounts.into_iter().map(i128::from).sum())
+}

@@ -1,0 +1,344 @@
+//! What a change will do and cost. Preview and confirm call the same function here; nothing else in
+//! the house computes an amount.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::basket::Opened;
+use super::customer::Customer;
+use super::id::OrderId;
+use super::inventory::{self, Line};
+use super::label::label;
+use super::machine::Outcome;
+use super::money::{self, Currency, Money};
+use super::order::{Bucket, OrderKind, OrderLine};
+use super::product::Product;
+use super::proration::Calculation;
+use super::refusal::{Refusal, Violation, ViolationCode, none_of};
+use super::subscription::{Command, Subscription};
+use super::text::Code;
+
+label! {
+    /// Something to think about before confirming: `renewal_below_used`, the next term would start with
+    /// fewer certificates than are in use. Expect more values.
+    WarningCode {
+        /// The next term would start with fewer certificates than are in use.
+        RenewalBelowUsed = "renewal_below_used",
+    }
+}
+
+/// What a change will do and cost, as of a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// What kind of change.
+    pub kind: OrderKind,
+    /// Stands for everything the quote was computed from; 64 hexadecimal digits.
+    pub digest: String,
+    /// The day it was computed for.
+    pub as_of: NaiveDate,
+    /// Each change, with its arithmetic.
+    pub lines: Vec<OrderLine>,
+    /// What it costs.
+    pub total: Money,
+    /// What the next renewal of these subscriptions will cost at today's prices; those that do not renew
+    /// by themselves count 0.
+    pub next_renewal_total: Money,
+    /// What to think about.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something to think about before confirming.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What.
+    pub code: WarningCode,
+    /// In words.
+    pub detail: String,
+    /// Which value of the request.
+    pub pointer: Option<String>,
+}
+
+/// A quote with the subscriptions as they will be once it is confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is shown.
+    pub quote: Quote,
+    /// What is saved.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// Quotes new subscriptions. `last_order` is the customer's last order of this kind: it makes the
+/// digest of a basket good for one confirmation.
+///
+/// # Errors
+/// An amount is out of range.
+pub fn add_subscriptions(
+    customer: &Customer,
+    opened: Vec<Opened<'_>>,
+    last_order: Option<OrderId>,
+    today: NaiveDate,
+) -> Result<Plan, Refusal> {
+    let mut draft = Draft::new(OrderKind::AddSubscriptions, customer.currency, today);
+    draft.depends_on(&(customer.id, customer.version, last_order));
+    let mut subscriptions = Vec::new();
+    for (index, Opened { subscription, product }) in opened.into_iter().enumerate() {
+        draft.depends_on(&(&subscription.external_id, subscription.auto_renew, subscription.schedule));
+        draft.depends_on(&(product.id, product.version));
+        let place = Place { index: i32::try_from(index).ok(), subscription: &subscription };
+        for line in &subscription.lines {
+            draft.charge(&place, &line.certificate_type, 0, line.current)?;
+            if line.renewal.is_some() {
+                draft.set_renewal(&place, &line.certificate_type, None, line.renewal);
+            }
+        }
+        draft.add_next_renewal(&subscription, product);
+        subscriptions.push(subscription);
+    }
+    Ok(Plan { quote: draft.finish()?, subscriptions })
+}
+
+/// Quotes more certificates now, charged for the rest of the term. A type that the product got only
+/// after the term started has today's price.
+///
+/// # Errors
+/// The state must allow it, and the quantities must fit the product.
+pub fn add_current_inventory(
+    subscription: &Subscription,
+    product: &Product,
+    additions: &[(Code, i32)],
+    at: DateTime<Utc>,
+) -> Result<Plan, Refusal> {
+    let next = changed(subscription, Command::AddCurrentInventory(additions.to_vec()), at)?;
+    check_lines(product, additions.iter().map(|(code, _)| code), "add", |code| {
+        inventory::find(&next.lines, code).map(|line| line.current)
+    })?;
+
+    let mut next = next;
+    let today_prices = product.unit_prices(next.schedule.months, next.currency).unwrap_or_default();
+    for (code, price) in today_prices {
+        next.term.unit_prices.entry(code).or_insert(price);
+    }
+    let mut draft = Draft::of(OrderKind::CurrentInventory, subscription, product, at.date_naive());
+    let place = Place { index: None, subscription: &next };
+    for (code, add) in additions {
+        let before = inventory::find(&subscription.lines, code).map_or(0, |line| line.current);
+        draft.charge(&place, code, before, before + add)?;
+    }
+    draft.add_next_renewal(&next, product);
+    Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
+}
+
+/// Quotes other quantities for the next term; nothing is charged now.
+///
+/// # Errors
+/// The state must allow it, and the quantities must fit the product.
+pub fn set_renewal_inventory(
+    subscription: &Subscription,
+    product: &Product,
+    quantities: &[(Code, Option<i32>)],
+    at: DateTime<Utc>,
+) -> Result<Plan, Refusal> {
+    let next = changed(subscription, Command::SetRenewalInventory(quantities.to_vec()), at)?;
+    check_lines(product, quantities.iter().map(|(code, _)| code), "quantity", |code| {
+        inventory::find(&next.lines, code).and_then(|line| line.renewal)
+    })?;
+
+    let mut draft = Draft::of(OrderKind::RenewalInventory, subscription, product, at.date_naive());
+    let place = Place { index: None, subscription };
+    for (index, (code, quantity)) in quantities.iter().enumerate() {
+        let before = inventory::find(&subscription.lines, code).and_then(|line| line.renewal);
+        draft.set_renewal(&place, code, before, *quantity);
+        if let Some(line) = inventory::find(&next.lines, code).filter(|line| line.effective_renewal() < line.used) {
+            draft.warn_renewal_below_used(line, format!("/lines/{index}/quantity"));
+        }
+    }
+    draft.add_next_renewal(&next, product);
+    Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
+}
+
+/// Quotes a new term from today for a lapsed subscription, charged in full at today's prices.
+///
+/// # Errors
+/// The state must allow it.
+pub fn renew(subscription: &Subscription, product: &Product, at: DateTime<Utc>) -> Result<Plan, Refusal> {
+    let next = changed(subscription, Command::Renew(renewal_prices(subscription, product)), at)?;
+    let mut draft = Draft::of(OrderKind::Renewal, subscription, product, at.date_naive());
+    let place = Place { index: None, subscription: &next };
+    for (before, after) in subscription.lines.iter().zip(&next.lines) {
+        let line = draft.line(&place, &after.certificate_type, Bucket::Current);
+        let line = OrderLine { quantity_before: Some(before.current), quantity_after: Some(after.current), ..line };
+        draft.charge_line(&place, line, after.current)?;
+    }
+    draft.add_next_renewal(&next, product);
+    Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
+}
+
+/// Quotes the end of a subscription that has not started: it will hold nothing, and its charges are
+/// voided rather than credited.
+///
+/// # Errors
+/// The state must allow it.
+pub fn cancel(subscription: &Subscription, at: DateTime<Utc>) -> Result<Option<Plan>, Refusal> {
+    let Outcome::Changed(next) = subscription.apply(Command::Cancel, at)? else { return Ok(None) };
+    let mut draft = Draft::new(OrderKind::Cancellation, subscription.currency, at.date_naive());
+    draft.depends_on(&(subscription.id, subscription.version));
+    let place = Place { index: None, subscription };
+    for line in &subscription.lines {
+        let cancelled = draft.line(&place, &line.certificate_type, Bucket::Current);
+        draft.lines.push(OrderLine { quantity_before: Some(line.current), quantity_after: Some(0), ..cancelled });
+    }
+    Ok(Some(Plan { quote: draft.finish()?, subscriptions: vec![next] }))
+}
+
+fn changed(subscription: &Subscription, command: Command, at: DateTime<Utc>) -> Result<Subscription, Refusal> {
+    Ok(match subscription.apply(command, at)? {
+        Outcome::Changed(next) => next,
+        Outcome::Unchanged => subscription.clone(),
+    })
+}
+
+/// Finds what is wrong with the lines of a request: types twice or not in the product, and quantities
+/// above the product's maximum.
+fn check_lines<'a>(
+    product: &Product,
+    codes: impl Iterator<Item = &'a Code>,
+    field: &str,
+    quantity_after: impl Fn(&Code) -> Option<i32>,
+) -> Result<(), Refusal> {
+    let mut violations = Vec::new();
+    let mut seen = Vec::new();
+    for (index, code) in codes.enumerate() {
+        let at = |field: &str| format!("/lines/{index}/{field}");
+        if seen.contains(&code) {
+            let detail = "This certificate type is listed twice; put it in one line.";
+            violations.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
+        }
+        seen.push(code);
+        violations.extend(super::basket::check_type(product, code, quantity_after(code), &at("certificate_type"), &at(field)));
+    }
+    none_of(violations)
+}
+
+/// What a renewal costs per certificate: today's prices, or the running term's where the product no
+/// longer has any in the currency.
+fn renewal_prices(subscription: &Subscription, product: &Product) -> super::product::UnitPrices {
+    let today = product.unit_prices(subscription.schedule.months, subscription.currency).unwrap_or_default();
+    let mut prices = subscription.term.unit_prices.clone();
+    prices.extend(today);
+    prices
+}
+
+/// Which subscription a line is about.
+struct Place<'a> {
+    index: Option<i32>,
+    subscription: &'a Subscription,
+}
+
+/// A quote in the making.
+struct Draft {
+    kind: OrderKind,
+    currency: Currency,
+    as_of: NaiveDate,
+    lines: Vec<OrderLine>,
+    renewal_amounts: Vec<i64>,
+    warnings: Vec<Warning>,
+    facts: Sha256,
+}
+
+impl Draft {
+    fn new(kind: OrderKind, currency: Currency, as_of: NaiveDate) -> Self {
+        let (lines, renewal_amounts, warnings) = Default::default();
+        Self { kind, currency, as_of, lines, renewal_amounts, warnings, facts: Sha256::new() }
+    }
+
+    fn of(kind: OrderKind, subscription: &Subscription, product: &Product, as_of: NaiveDate) -> Self {
+        let mut draft = Self::new(kind, subscription.currency, as_of);
+        draft.depends_on(&(subscription.id, subscription.version, product.id, product.version));
+        draft
+    }
+
+    /// Makes the digest depend on a fact. Serializing plain facts cannot fail; if it did, the digest
+    /// would depend on less and still be checked.
+    fn depends_on(&mut self, fact: &impl Serialize) {
+        self.facts.update(serde_json::to_vec(fact).unwrap_or_default());
+        self.facts.update([0]);
+    }
+
+    fn line(&self, place: &Place<'_>, certificate_type: &Code, bucket: Bucket) -> OrderLine {
+        OrderLine {
+            subscription_id: place.index.is_none().then_some(place.subscription.id),
+            subscription_index: place.index,
+            product_id: place.subscription.product_id,
+            certificate_type: certificate_type.clone(),
+            bucket,
+            quantity_before: None,
+            quantity_after: None,
+            calculation: None,
+            amount: Money { amount: 0, currency: self.currency },
+            due_date: self.as_of.max(place.subscription.term.start_date),
+        }
+    }
+
+    /// A rise of the current quantity, charged for the rest of the term.
+    fn charge(&mut self, place: &Place<'_>, code: &Code, before: i32, after: i32) -> Result<(), Refusal> {
+        let line = self.line(place, code, Bucket::Current);
+        let line = OrderLine { quantity_before: Some(before), quantity_after: Some(after), ..line };
+        self.charge_line(place, line, after - before)
+    }
+
+    fn charge_line(&mut self, place: &Place<'_>, line: OrderLine, quantity: i32) -> Result<(), Refusal> {
+        let term = &place.subscription.term;
+        let unit_price = term.unit_prices.get(&line.certificate_type).copied().unwrap_or(0);
+        let calculation = Calculation::new(unit_price, quantity, term.start_date, term.end_date, self.as_of);
+        let amount = Money { amount: calculation.amount()?, currency: self.currency };
+        let calculation = (quantity > 0).then_some(calculation);
+        self.lines.push(OrderLine { calculation, amount, ..line });
+        Ok(())
+    }
+
+    fn set_renewal(&mut self, place: &Place<'_>, code: &Code, before: Option<i32>, after: Option<i32>) {
+        let line = self.line(place, code, Bucket::Renewal);
+        self.lines.push(OrderLine { quantity_before: before, quantity_after: after, ..line });
+    }
+
+    fn add_next_renewal(&mut self, subscription: &Subscription, product: &Product) {
+        if !subscription.auto_renew {
+            return;
+        }
+        let prices = renewal_prices(subscription, product);
+        for line in &subscription.lines {
+            let unit_price = prices.get(&line.certificate_type).copied().unwrap_or(0);
+            self.renewal_amounts.push(unit_price.saturating_mul(i64::from(line.effective_renewal())));
+        }
+    }
+
+    fn warn_renewal_below_used(&mut self, line: &Line, pointer: String) {
+        let detail = format!(
+            "{} certificates of {} are in use; the next term would start with {} and an overage of {}.",
+            line.used,
+            line.certificate_type,
+            line.effective_renewal(),
+            line.used - line.effective_renewal(),
+        );
+        self.warnings.push(Warning { code: WarningCode::RenewalBelowUsed, detail, pointer: Some(pointer) });
+    }
+
+    fn finish(mut self) -> Result<Quote, Refusal> {
+        let total = money::total(self.lines.iter().map(|line| line.amount.amount))?;
+        let next_renewal_total = money::total(self.renewal_amounts.iter().copied())?;
+        let facts = (self.kind, self.as_of, self.lines.clone(), total, next_renewal_total, self.warnings.clone());
+        self.depends_on(&facts);
+        let digest = self.facts.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let money = |amount| Money { amount, currency: self.currency };
+        Ok(Quote {
+            kind: self.kind,
+            digest,
+            as_of: self.as_of,
+            lines: self.lines,
+            total: money(total),
+            next_renewal_total: money(next_renewal_total),
+            warnings: self.warnings,
+        })
+    }
+}

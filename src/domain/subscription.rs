@@ -1,0 +1,439 @@
+//! Subscriptions: one state machine. [`Subscription::guard`] says what is possible, and
+//! [`Subscription::apply`] does it; the API's `actions` come from the same guard.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+
+use super::access::Right;
+use super::customer::Customer;
+use super::id::{CustomerId, ProductId, SubscriptionId, Version};
+use super::inventory::{self, Line};
+use super::label::label;
+use super::machine::{Outcome, Possibility, Verdict};
+use super::money::Currency;
+use super::product::UnitPrices;
+use super::refusal::Refusal;
+use super::text::{Code, ExternalId, Reason};
+use super::time::{LAPSE_DAYS, Schedule};
+
+label! {
+    /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term;
+    /// `suspended`: switched off by hand, nothing is lost; `expired`: the term ended and was not
+    /// renewed, final; `cancelled`: ended before it started, final. Expect more values.
+    SubscriptionStatus {
+        /// Starts in the future.
+        Pending = "pending",
+        /// In its term.
+        Active = "active",
+        /// Switched off by hand.
+        Suspended = "suspended",
+        /// Ended; final.
+        Expired = "expired",
+        /// Ended before it started; final.
+        Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// What can happen to a subscription. The last three come with time, not by request.
+    Action {
+        /// Switch it off.
+        Suspend = "suspend",
+        /// Switch it on again.
+        Enable = "enable",
+        /// End it before it starts.
+        Cancel = "cancel",
+        /// Start a new term after a lapse.
+        Renew = "renew",
+        /// Switch automatic renewal.
+        SetAutoRenew = "set_auto_renew",
+        /// Raise the current inventory.
+        AddCurrentInventory = "add_current_inventory",
+        /// Set the renewal inventory.
+        SetRenewalInventory = "set_renewal_inventory",
+        /// Put certificates to use.
+        Allocate = "allocate",
+        /// Give certificates back.
+        Release = "release",
+        /// The first term starts.
+        Activate = "activate",
+        /// A term ends.
+        EndTerm = "end_term",
+        /// A lapse ends.
+        Expire = "expire",
+    }
+}
+
+/// What the `actions` of a subscription list: everything by request that has an operation of its own
+/// or a field, but giving back, which is always possible.
+pub const LISTED_ACTIONS: &[Action] = &[
+    Action::Suspend,
+    Action::Enable,
+    Action::Cancel,
+    Action::Renew,
+    Action::SetAutoRenew,
+    Action::AddCurrentInventory,
+    Action::SetRenewalInventory,
+    Action::Allocate,
+];
+
+/// A subscription with its inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Who holds it.
+    pub customer_id: CustomerId,
+    /// What is subscribed to.
+    pub product_id: ProductId,
+    /// The product's stable name.
+    pub product_code: Code,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
+    /// What it is charged in.
+    pub currency: Currency,
+    /// Its state.
+    pub state: State,
+    /// Whether it renews by itself when a term ends.
+    pub auto_renew: bool,
+    /// Where its terms lie.
+    pub schedule: Schedule,
+    /// The term it is in, or starts with.
+    pub term: Term,
+    /// Its inventory, in order of certificate type.
+    pub lines: Vec<Line>,
+    /// How often it has changed, allocations apart.
+    pub version: Version,
+    /// When it was confirmed.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed, allocations apart.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The state of a subscription, with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Starts in the future.
+    Pending,
+    /// In its term.
+    Active,
+    /// Switched off by hand.
+    Suspended(Suspension),
+    /// Ended; final.
+    Expired,
+    /// Ended before it started; final.
+    Cancelled,
+}
+
+/// That a subscription is switched off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Why, in the words of who did it.
+    pub reason: Option<Reason>,
+    /// Whether the term has ended meanwhile.
+    pub lapsed: bool,
+}
+
+/// One term: `[start_date, end_date)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Term {
+    /// From 1.
+    pub number: i32,
+    /// The first day.
+    pub start_date: NaiveDate,
+    /// The day after the last.
+    pub end_date: NaiveDate,
+    /// The prices it started with; later price changes never touch it.
+    pub unit_prices: UnitPrices,
+}
+
+impl Term {
+    /// Term `number` of a schedule.
+    #[must_use]
+    pub fn of(schedule: &Schedule, number: i32, unit_prices: UnitPrices) -> Self {
+        Self { number, start_date: schedule.start(number), end_date: schedule.end(number), unit_prices }
+    }
+}
+
+/// What is to happen to a subscription.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Switch it off.
+    Suspend {
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// Switch it on again.
+    Enable,
+    /// End it before it starts; it then holds nothing.
+    Cancel,
+    /// Start a new term today, at these prices.
+    Renew(UnitPrices),
+    /// Switch automatic renewal.
+    SetAutoRenew(bool),
+    /// Raise the current inventory by so many of each type.
+    AddCurrentInventory(Vec<(Code, i32)>),
+    /// Set the renewal quantity of each type; `None` follows the current one.
+    SetRenewalInventory(Vec<(Code, Option<i32>)>),
+    /// Put so many of a type to use.
+    Allocate(Code, i32),
+    /// Give so many of a type back.
+    Release(Code, i32),
+    /// The first day has come.
+    Activate,
+    /// The last day is over; the next term, if there is one, has these prices.
+    EndTerm(UnitPrices),
+    /// The lapse has lasted long enough.
+    Expire,
+}
+
+impl Command {
+    /// The kind of command.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Suspend { .. } => Action::Suspend,
+            Self::Enable => Action::Enable,
+            Self::Cancel => Action::Cancel,
+            Self::Renew(_) => Action::Renew,
+            Self::SetAutoRenew(_) => Action::SetAutoRenew,
+            Self::AddCurrentInventory(_) => Action::AddCurrentInventory,
+            Self::SetRenewalInventory(_) => Action::SetRenewalInventory,
+            Self::Allocate(..) => Action::Allocate,
+            Self::Release(..) => Action::Release,
+            Self::Activate => Action::Activate,
+            Self::EndTerm(_) => Action::EndTerm,
+            Self::Expire => Action::Expire,
+        }
+    }
+}
+
+/// What a new subscription is made of.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// What is subscribed to.
+    pub product_id: ProductId,
+    /// The product's stable name.
+    pub product_code: Code,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
+    /// Whether it renews by itself.
+    pub auto_renew: bool,
+    /// The length of its terms.
+    pub term_months: i32,
+    /// Its first day.
+    pub start_date: NaiveDate,
+    /// What it starts with, in order of certificate type.
+    pub lines: Vec<Line>,
+    /// The prices of its first term.
+    pub unit_prices: UnitPrices,
+}
+
+impl Subscription {
+    /// A new subscription: active, or pending when it starts in the future.
+    #[must_use]
+    pub fn open(id: SubscriptionId, customer: &Customer, opening: Opening, at: DateTime<Utc>) -> Self {
+        let schedule = Schedule { anchor: opening.start_date, first: 1, months: opening.term_months };
+        Self {
+            id,
+            customer_id: customer.id,
+            product_id: opening.product_id,
+            product_code: opening.product_code,
+            external_id: opening.external_id,
+            currency: customer.currency,
+            state: if opening.start_date > at.date_naive() { State::Pending } else { State::Active },
+            auto_renew: opening.auto_renew,
+            schedule,
+            term: Term::of(&schedule, 1, opening.unit_prices),
+            lines: opening.lines,
+            version: Version::FIRST,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> SubscriptionStatus {
+        match self.state {
+            State::Pending => SubscriptionStatus::Pending,
+            State::Active => SubscriptionStatus::Active,
+            State::Suspended(_) => SubscriptionStatus::Suspended,
+            State::Expired => SubscriptionStatus::Expired,
+            State::Cancelled => SubscriptionStatus::Cancelled,
+        }
+    }
+
+    /// That it is switched off, if it is.
+    #[must_use]
+    pub fn suspension(&self) -> Option<&Suspension> {
+        match &self.state {
+            State::Suspended(suspension) => Some(suspension),
+            _ => None,
+        }
+    }
+
+    /// Whether an action is possible on a day. This table is the specification of the machine.
+    ///
+    /// # Errors
+    /// Says why it is not.
+    pub fn guard(&self, action: Action, today: NaiveDate) -> Result<Verdict, Refusal> {
+        use Action as A;
+        use State as S;
+        use Verdict::{AlreadySo, Proceed};
+
+        let started = today >= self.term.start_date;
+        let term_over = today >= self.term.end_date;
+        let lapse_over = today >= self.term.end_date + Days::new(LAPSE_DAYS.unsigned_abs());
+        let ended = || Refusal::TermEnded(self.term.end_date);
+
+        match (action, &self.state) {
+            (A::Suspend, S::Active) => Ok(Proceed),
+            (A::Suspend, S::Suspended(_)) => Ok(AlreadySo),
+
+            (A::Enable, S::Suspended(_)) if term_over => Err(ended()),
+            (A::Enable, S::Suspended(_)) => Ok(Proceed),
+            (A::Enable, S::Active) => Ok(AlreadySo),
+
+            (A::Cancel, S::Pending) => Ok(Proceed),
+            (A::Cancel, S::Cancelled) => Ok(AlreadySo),
+
+            (A::Renew, S::Suspended(_)) if term_over && self.renews_nothing() => Err(Refusal::NothingToRenew),
+            (A::Renew, S::Suspended(_)) if term_over => Ok(Proceed),
+
+            (A::SetAutoRenew | A::SetRenewalInventory, S::Pending | S::Active | S::Suspended(_)) => Ok(Proceed),
+
+            (A::AddCurrentInventory | A::Allocate, S::Active) if term_over => Err(ended()),
+            (A::AddCurrentInventory | A::Allocate, S::Active) => Ok(Proceed),
+            (A::AddCurrentInventory | A::Allocate, S::Suspended(_)) => Err(Refusal::SubscriptionSuspended),
+
+            (A::Release, _) => Ok(Proceed),
+
+            (A::Activate, S::Pending) if started => Ok(Proceed),
+            (A::Activate, S::Active) => Ok(AlreadySo),
+
+            (A::EndTerm, S::Active) if term_over => Ok(Proceed),
+            (A::EndTerm, S::Suspended(Suspension { lapsed: true, .. })) => Ok(AlreadySo),
+            (A::EndTerm, S::Suspended(_)) if term_over => Ok(Proceed),
+
+            (A::Expire, S::Suspended(Suspension { lapsed: true, .. })) if lapse_over => Ok(Proceed),
+            (A::Expire, S::Expired) => Ok(AlreadySo),
+
+            _ => Err(self.invalid(action, today)),
+        }
+    }
+
+    /// Carries a command out at an instant.
+    ///
+    /// # Errors
+    /// What [`Self::guard`] says, and [`Refusal::InventoryExhausted`] when more is to be allocated than
+    /// there is.
+    pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
+        let today = at.date_naive();
+        if self.guard(command.action(), today)? == Verdict::AlreadySo {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut next = self.clone();
+        match command {
+            Command::Suspend { reason } => next.state = State::Suspended(Suspension { at, reason, lapsed: false }),
+            Command::Enable | Command::Activate => next.state = State::Active,
+            Command::Cancel => {
+                next.state = State::Cancelled;
+                next.lines.iter_mut().for_each(|line| line.current = 0);
+            }
+            Command::Renew(unit_prices) => {
+                next.schedule = Schedule { anchor: today, first: self.term.number + 1, ..self.schedule };
+                next.start_next_term(unit_prices);
+            }
+            Command::SetAutoRenew(auto_renew) => next.auto_renew = auto_renew,
+            Command::AddCurrentInventory(additions) => {
+                for (certificate_type, add) in additions {
+                    next.lines = inventory::with(next.lines, &certificate_type, |line| line.current += add);
+                }
+            }
+            Command::SetRenewalInventory(quantities) => {
+                for (certificate_type, quantity) in quantities {
+                    next.lines = inventory::with(next.lines, &certificate_type, |line| line.renewal = quantity);
+                }
+            }
+            Command::Allocate(certificate_type, quantity) => {
+                let available = inventory::find(&self.lines, &certificate_type).map_or(0, Line::available);
+                if quantity > available {
+                    return Err(Refusal::InventoryExhausted { certificate_type, requested: quantity, available });
+                }
+                next.lines = inventory::with(next.lines, &certificate_type, |line| line.used += quantity);
+                return Ok(Outcome::Changed(next));
+            }
+            Command::Release(certificate_type, quantity) => {
+                next.lines = inventory::with(next.lines, &certificate_type, |line| line.used -= quantity);
+                return Ok(Outcome::Changed(next));
+            }
+            Command::EndTerm(unit_prices) => match &mut next.state {
+                State::Suspended(suspension) => suspension.lapsed = true,
+                _ if self.auto_renew && !self.renews_nothing() => next.start_next_term(unit_prices),
+                state => *state = State::Expired,
+            },
+            Command::Expire => next.state = State::Expired,
+        }
+        if next == *self {
+            return Ok(Outcome::Unchanged);
+        }
+        next.version = self.version.next();
+        next.updated_at = at;
+        Ok(Outcome::Changed(next))
+    }
+
+    /// The subscription with another reference of the caller's; possible in every state.
+    #[must_use]
+    pub fn refer(&self, external_id: Option<ExternalId>, at: DateTime<Utc>) -> Outcome<Self> {
+        if external_id == self.external_id {
+            return Outcome::Unchanged;
+        }
+        Outcome::Changed(Self { external_id, version: self.version.next(), updated_at: at, ..self.clone() })
+    }
+
+    /// What may be done next, with the right that it needs.
+    #[must_use]
+    pub fn possibilities(&self, today: NaiveDate) -> Vec<(Right, Possibility)> {
+        LISTED_ACTIONS
+            .iter()
+            .map(|&action| {
+                let already_so = || self.invalid(action, today);
+                (action.right(), Possibility::of(action.as_str(), self.guard(action, today), already_so))
+            })
+            .collect()
+    }
+
+    fn start_next_term(&mut self, unit_prices: UnitPrices) {
+        self.state = State::Active;
+        self.term = Term::of(&self.schedule, self.term.number + 1, unit_prices);
+        self.lines = self.lines.iter().map(Line::renewed).collect();
+    }
+
+    fn renews_nothing(&self) -> bool {
+        self.lines.iter().all(|line| line.effective_renewal() == 0)
+    }
+
+    fn invalid(&self, action: Action, today: NaiveDate) -> Refusal {
+        let proceeds = |action: &&Action| self.guard(**action, today) == Ok(Verdict::Proceed);
+        Refusal::InvalidTransition {
+            resource: "subscription",
+            state: self.status().as_str(),
+            action: action.as_str(),
+            allowed: LISTED_ACTIONS.iter().filter(proceeds).map(|action| action.as_str()).collect(),
+        }
+    }
+}
+
+impl Action {
+    /// The right that the action needs.
+    #[must_use]
+    pub fn right(self) -> Right {
+        match self {
+            Self::Suspend | Self::Enable => Right::SuspendSubscriptions,
+            Self::Allocate | Self::Release => Right::Allocate,
+            _ => Right::WriteSubscriptions,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Terms and dates. All dates are UTC calendar days; nothing here asks what day it is.
+
+use chrono::{Months, NaiveDate};
+
+/// The longest term on offer, in months.
+pub const MAX_TERM_MONTHS: i32 = 36;
+
+/// How far ahead a subscription may start, in days.
+pub const MAX_START_AHEAD_DAYS: i64 = 365;
+
+/// How long a suspended subscription can be renewed after its term ended, in days.
+pub const LAPSE_DAYS: i64 = 90;
+
+/// Where the terms of a subscription lie: term `first + k` starts `k × months` calendar months after
+/// the anchor, clamped to the month's end and never computed from an earlier clamped end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Schedule {
+    /// The first day of term `first`.
+    pub anchor: NaiveDate,
+    /// The number of the term that starts on the anchor.
+    pub first: i32,
+    /// The length of a term in months.
+    pub months: i32,
+}
+
+impl Schedule {
+    /// The first day of a term.
+    #[must_use]
+    pub fn start(&self, number: i32) -> NaiveDate {
+        add_months(self.anchor, (number - self.first) * self.months)
+    }
+
+    /// The day after the last day of a term: the interval is `[start, end)`.
+    #[must_use]
+    pub fn end(&self, number: i32) -> NaiveDate {
+        self.start(number + 1)
+    }
+}
+
+/// The same day of the month `months` later, or that month's last day where it has no such day.
+/// Saturates at the calendar's end, 260,000 years ahead.
+#[must_use]
+pub fn add_months(date: NaiveDate, months: i32) -> NaiveDate {
+    let months = Months::new(u32::try_from(months).unwrap_or(0));
+    date.checked_add_months(months).unwrap_or(NaiveDate::MAX)
+}
+
+/// Whole days from one date to another.
+#[must_use]
+pub fn days_between(from: NaiveDate, to: NaiveDate) -> i64 {
+    (to - from).num_days()
+}

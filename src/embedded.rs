@@ -1,0 +1,507 @@
+//! The private PostgreSQL that the service runs as a child process when it is given no server.
+//!
+//! One data directory holds everything:
+//!
+//! - `postgres/`: the database cluster;
+//! - `password`: of the cluster's superuser;
+//! - `run`: the folder of the Unix socket, or a link to it where its own path would be too long;
+//! - `postgres.log`, `postgres.log.old`: what this server, and the one before, had to say;
+//! - `owner.lock`: held by the service instance that runs the server;
+//! - `server.lock`: held by every process of the server, hence free only when all are gone.
+
+mod binaries;
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::libc::O_NOFOLLOW;
+use nix::unistd::{Uid, User};
+use tokio::time::sleep;
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
+use binaries::Binaries;
+
+const SUPERUSER: &str = "partner_platform";
+const POLL: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What the shortest `sun_path` among the supported systems (macOS: 104 bytes with its NUL)
+/// leaves for the folder of `/.s.PGSQL.5432`.
+const MAX_SOCKET_DIR: usize = 89;
+
+/// Runs the server given as `$4…`, and stops it by the signal `$1` once standard input ends; then
+/// removes the socket folder `$2` and, if given, the data directory `$3`.
+///
+/// The service holds the other end of standard input, which the kernel closes however the service
+/// ends, `kill -9` included. (A parent-death signal would take `unsafe`, is Linux's alone, and
+/// comes when the spawning *thread* ends.) Signals sent to all processes of the service, as systemd
+/// does, must not end the watchdog before the server.
+const WATCHDOG: &str = r#"
+trap '' HUP INT QUIT TERM
+signal=$1 sockets=$2 throwaway=$3
+shift 3
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+{ read -r _; kill -s "$signal" "$server"; } <&3 &
+reader=$!
+wait "$server"
+status=$?
+kill -s KILL "$reader"
+rm -rf -- "$sockets" ${throwaway:+"$throwaway"}
+exit "$status"
+"#;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// For real data: what is committed survives a power loss.
+    Durable,
+    /// For tests: fast, and the data directory goes when the server does.
+    Throwaway,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A folder of ours from an earlier start, or one that is empty or yet to be made.
+    pub data_dir: PathBuf,
+    /// Where the PostgreSQL binaries are; searched for if not given.
+    pub bin_dir: Option<PathBuf>,
+    pub durability: Durability,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "no PostgreSQL {wanted} server was found; do one of these: start with `./dev run`, which \
+         installs it; install PostgreSQL {wanted} with the system's package manager; set \
+         DATABASE_URL to a server, or PG_BIN_DIR to the folder of `postgres` and `initdb`"
+    )]
+    NoBinaries { wanted: String },
+    #[error("PG_BIN_DIR {} has no PostgreSQL {wanted} `postgres` and `initdb`", .dir.display())]
+    BadBinDir { dir: PathBuf, wanted: String },
+    #[error("the user has no data folder (is HOME set?); choose one with --data-dir")]
+    NoDataDir,
+    #[error("{} holds files that are not ours; choose an empty or new --data-dir", .0.display())]
+    ForeignDataDir(PathBuf),
+    #[error(
+        "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run \
+         it as; start the service as an ordinary user"
+    )]
+    NoAccount,
+    #[error(
+        "PostgreSQL refuses to run as root, so it runs as user {uid}, who may not enter {}; choose \
+         a --data-dir outside private folders such as /root, or start the service as an ordinary \
+         user", .dir.display()
+    )]
+    Unreachable { dir: PathBuf, uid: u32 },
+    #[error("initdb failed: {0}")]
+    Initdb(String),
+    #[error("PostgreSQL ended while starting ({status}); the end of {}:\n{tail}", .log.display())]
+    Exited { status: ExitStatus, log: PathBuf, tail: String },
+    #[error("PostgreSQL does not accept connections; see {}", .log.display())]
+    NotReady { log: PathBuf, source: tokio_postgres::Error },
+    #[error("another instance holds {} but its PostgreSQL does not answer", .0.display())]
+    Busy(PathBuf),
+    #[error("the PostgreSQL of an earlier instance still runs in {}", .0.display())]
+    StillRunning(PathBuf),
+    #[error("cannot use {}", .path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+impl Error {
+    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+}
+
+/// `partner-platform` in the user's data folder; in `/var/lib` for root, since the account that
+/// PostgreSQL then runs as cannot enter root's home.
+pub fn default_data_dir() -> Result<PathBuf, Error> {
+    let parent = if Uid::effective().is_root() { Some("/var/lib".into()) } else { dirs::data_dir() };
+    Ok(parent.ok_or(Error::NoDataDir)?.join("partner-platform"))
+}
+
+/// A PostgreSQL server for this user on this machine only. It stops when the owner is dropped or
+/// its process ends, in whichever way.
+#[derive(Debug)]
+pub struct Embedded {
+    data_dir: PathBuf,
+    database_url: String,
+    /// None if another instance runs the server.
+    server: Option<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    watchdog: Child,
+    _owner: File,
+}
+
+impl Embedded {
+    /// Starts the server, or attaches to the one that another instance runs on the same data.
+    pub async fn start(options: &Options) -> Result<Self, Error> {
+        let home = Home::open(options)?;
+        let owner = home.open_private("owner.lock")?;
+        let deadline = Instant::now() + PATIENCE;
+        // The owner may end while others wait for its server, so each try is for both roles.
+        while !try_lock(&owner).map_err(Error::io(home.path("owner.lock")))? {
+            if let Ok(database_url) = home.database_url()
+                && connect(&database_url).await.is_ok()
+            {
+                tracing::info!(data_dir = %home.dir.display(), "attached to a running PostgreSQL");
+                return Ok(Self { data_dir: home.dir, database_url, server: None });
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Busy(home.dir));
+            }
+            sleep(POLL).await;
+        }
+        home.launch(options, owner).await
+    }
+
+    /// With the password: not for logs.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Whether this instance runs the server; otherwise it ends when its owner does.
+    pub fn is_owner(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Ends the server, if it is ours, along with all its connections, and waits until it is gone.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        let Some(server) = &mut self.server else { return Ok(()) };
+        drop(server.watchdog.stdin.take());
+        let deadline = Instant::now() + PATIENCE;
+        while server.watchdog.try_wait().map_err(Error::io(&self.data_dir))?.is_none() {
+            if Instant::now() > deadline {
+                return Err(Error::StillRunning(self.data_dir));
+            }
+            sleep(POLL).await;
+        }
+        // The server's account, if not our own, may empty but not always remove a throwaway folder.
+        let _ = fs::remove_dir(&self.data_dir);
+        Ok(())
+    }
+}
+
+/// The data directory, and who the server's processes in it run as.
+struct Home {
+    dir: PathBuf,
+    account: Account,
+    durability: Durability,
+}
+
+impl Home {
+    fn open(options: &Options) -> Result<Self, Error> {
+        let dir = &options.data_dir;
+        if !dir.exists() {
+            // The parents get ordinary modes: the server's account has to pass through them.
+            fs::create_dir_all(dir.parent().unwrap_or(dir)).map_err(Error::io(dir))?;
+            create_private_dir(dir)
+                .or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })
+                .map_err(Error::io(dir))?;
+        }
+        let dir = dir.canonicalize().map_err(Error::io(dir))?;
+        let is_empty = fs::read_dir(&dir).map_err(Error::io(&dir))?.next().is_none();
+        // A mistyped folder must neither change hands nor be thrown away. (In this order, as
+        // another instance may just be making its lock, which is always the first file.)
+        if !is_empty && !dir.join("owner.lock").exists() {
+            return Err(Error::ForeignDataDir(dir));
+        }
+        let account = Account::choose(&dir.join("postgres"))?;
+        account.own(&dir).map_err(Error::io(&dir))?;
+        account.check_can_enter(&dir)?;
+        Ok(Self { dir, account, durability: options.durability })
+    }
+
+    async fn launch(self, options: &Options, owner: File) -> Result<Embedded, Error> {
+        let started = Instant::now();
+        let server_lock = self.lock_server().await?;
+        let cluster = self.path("postgres");
+        let major = fs::read_to_string(cluster.join("PG_VERSION")).ok();
+        let major = major.and_then(|version| version.trim().parse().ok());
+        let bin_dir = options.bin_dir.as_deref();
+        let binaries = binaries::find(bin_dir, major, self.account).await?;
+        if !cluster.exists() {
+            self.init_cluster(&binaries, &server_lock).await?;
+        }
+        let watchdog = self.spawn(&binaries, server_lock)?;
+        let mut server = Server { watchdog, _owner: owner };
+        let database_url = self.database_url().map_err(Error::io(self.path("password")))?;
+        self.wait_until_ready(&database_url, &mut server.watchdog).await?;
+        tracing::info!(
+            data_dir = %self.dir.display(), major = binaries.major, elapsed = ?started.elapsed(),
+            "PostgreSQL started"
+        );
+        Ok(Embedded { data_dir: self.dir, database_url, server: Some(server) })
+    }
+
+    /// Waits until nothing is left of the server of an earlier owner.
+    async fn lock_server(&self) -> Result<File, Error> {
+        let lock = self.open_private("server.lock")?;
+        let deadline = Instant::now() + PATIENCE;
+        while !try_lock(&lock).map_err(Error::io(self.path("server.lock")))? {
+            if Instant::now() > deadline {
+                return Err(Error::StillRunning(self.dir.clone()));
+            }
+            sleep(POLL).await;
+        }
+        Ok(lock)
+    }
+
+    /// Creates the cluster under another name first, as an interrupted initdb leaves half of one.
+    async fn init_cluster(&self, binaries: &Binaries, server_lock: &File) -> Result<(), Error> {
+        let password = self.path("password");
+        let mut file = self.open_private("password")?;
+        file.set_len(0)
+            .and_then(|()| file.write_all(random_hex::<24>()?.as_bytes()))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io(&password))?;
+
+        let unfinished = self.path("postgres.new");
+        remove_dir_if_exists(&unfinished).map_err(Error::io(&unfinished))?;
+        let mut initdb = self.account.command(&binaries.initdb);
+        initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password);
+        initdb.args(["--username", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8"]);
+        initdb.args(["--locale=C", "--no-instructions"]);
+        if self.durability == Durability::Throwaway {
+            initdb.arg("--no-sync");
+        }
+        // It keeps the lock should it outlive the service.
+        initdb.stdin(server_lock.try_clone().map_err(Error::io(&self.dir))?);
+        let output = tokio::process::Command::from(initdb).output().await;
+        let output = output.map_err(Error::io(&binaries.initdb))?;
+        if !output.status.success() {
+            return Err(Error::Initdb(String::from_utf8_lossy(&output.stderr).trim().into()));
+        }
+        fs::rename(&unfinished, self.path("postgres"))
+            .and_then(|()| File::open(&self.dir)?.sync_all())
+            .map_err(Error::io(&unfinished))
+    }
+
+    fn spawn(&self, binaries: &Binaries, server_lock: File) -> Result<Child, Error> {
+        let cluster = self.path("postgres");
+        // We hold the lock, so no server runs here. PostgreSQL itself would trust the file when its
+        // process id has meanwhile gone to someone else, as is usual in a restarted container.
+        let _ = fs::remove_file(cluster.join("postmaster.pid"));
+        let log = self.path("postgres.log");
+        let _ = fs::rename(&log, self.path("postgres.log.old"));
+        let log = self.open_private("postgres.log")?;
+        let sockets = self.create_socket_dir().map_err(Error::io(self.path("run")))?;
+
+        let (signal, throwaway) = match self.durability {
+            Durability::Durable => ("INT", Path::new("")),
+            Durability::Throwaway => ("QUIT", self.dir.as_path()),
+        };
+        let mut watchdog = self.account.command("/bin/sh");
+        watchdog.args(["-c", WATCHDOG, "partner-platform-postgres", signal]);
+        watchdog.arg(&sockets).arg(throwaway).arg(&binaries.postgres).arg("-D").arg(&cluster);
+        for setting in self.settings(&sockets) {
+            watchdog.arg("-c").arg(setting);
+        }
+        // Its own group, so that Ctrl-C reaches the service alone, which drains before the server
+        // goes. Nothing writes to standard output: it is a way to hand the lock down.
+        watchdog.process_group(0).stdin(Stdio::piped()).stdout(server_lock).stderr(log);
+        watchdog.spawn().map_err(Error::io("/bin/sh"))
+    }
+
+    fn settings(&self, sockets: &Path) -> Vec<OsString> {
+        let mut socket_setting = OsString::from("unix_socket_directories=\"");
+        socket_setting.push(sockets);
+        socket_setting.push("\"");
+        let mut settings = vec![socket_setting];
+        let always = [
+            "listen_addresses=",
+            "unix_socket_permissions=0700",
+            "port=5432",
+            "max_connections=200",
+            "shared_buffers=128MB",
+            "logging_collector=off",
+            "log_destination=stderr",
+            "log_timezone=UTC",
+            "timezone=UTC",
+            "lc_messages=C",
+        ];
+        settings.extend(always.map(OsString::from));
+        if self.durability == Durability::Throwaway {
+            let fast = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+            settings.extend(fast.map(OsString::from));
+            // Otherwise in /dev/shm, where a killed server would leave it.
+            settings.push("dynamic_shared_memory_type=mmap".into());
+        }
+        settings
+    }
+
+    async fn wait_until_ready(&self, url: &str, watchdog: &mut Child) -> Result<(), Error> {
+        let log = self.path("postgres.log");
+        let mut deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(source) = connect(url).await else { return Ok(()) };
+            if let Some(status) = watchdog.try_wait().map_err(Error::io(&self.dir))? {
+                let tail = tail(&log);
+                return Err(Error::Exited { status, log, tail });
+            }
+            match source.code() {
+                None if Instant::now() < deadline => {}
+                // Recovery after a crash takes its time, and giving up would have it start anew.
+                Some(&SqlState::CANNOT_CONNECT_NOW) => deadline = Instant::now() + PATIENCE,
+                _ => return Err(Error::NotReady { log, source }),
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    fn create_socket_dir(&self) -> io::Result<PathBuf> {
+        let run = self.path("run");
+        remove_dir_if_exists(&run)?;
+        // PostgreSQL takes a list of quoted paths, a URL takes UTF-8.
+        let is_fit = |path: &str| path.len() <= MAX_SOCKET_DIR && !path.contains('"');
+        if run.to_str().is_some_and(is_fit) {
+            create_private_dir(&run)?;
+            self.account.own(&run)?;
+            return Ok(run);
+        }
+        let elsewhere = std::env::temp_dir().join(format!("partner-platform-{}", random_hex::<8>()?));
+        create_private_dir(&elsewhere)?;
+        self.account.own(&elsewhere)?;
+        symlink(&elsewhere, &run)?;
+        Ok(elsewhere)
+    }
+
+    fn database_url(&self) -> io::Result<String> {
+        let password = fs::read_to_string(self.path("password"))?;
+        let run = self.path("run");
+        let sockets = fs::read_link(&run).unwrap_or(run);
+        let host = percent_encode(sockets.as_os_str().as_encoded_bytes());
+        Ok(format!("postgresql://{SUPERUSER}:{password}@{host}/postgres?sslmode=disable"))
+    }
+
+    /// Opens a file that only the server's account (and root) can read, creating it if need be.
+    fn open_private(&self, name: &str) -> Result<File, Error> {
+        let path = self.path(name);
+        let mut open = OpenOptions::new();
+        // The account owns the folder; it must not get root to open something else by a link.
+        open.read(true).write(true).create(true).mode(0o600).custom_flags(O_NOFOLLOW);
+        let file = open.open(&path).map_err(Error::io(&path))?;
+        if let Some((uid, gid)) = self.account.0 {
+            fchown(&file, Some(uid), Some(gid)).map_err(Error::io(&path))?;
+        }
+        Ok(file)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// The user and group ids the server runs with if the service is root, which PostgreSQL refuses;
+/// otherwise none.
+#[derive(Clone, Copy)]
+struct Account(Option<(u32, u32)>);
+
+impl Account {
+    /// An existing cluster keeps its owner.
+    fn choose(cluster: &Path) -> Result<Self, Error> {
+        if !Uid::effective().is_root() {
+            return Ok(Self(None));
+        }
+        if let Ok(owner) = cluster.metadata()
+            && owner.uid() != 0
+        {
+            return Ok(Self(Some((owner.uid(), owner.gid()))));
+        }
+        let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok()?);
+        let user = user.ok_or(Error::NoAccount)?;
+        Ok(Self(Some((user.uid.as_raw(), user.gid.as_raw()))))
+    }
+
+    fn command(self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        // PostgreSQL insists on a current folder it may enter and a locale the system knows.
+        command.current_dir("/").env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.0 {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn own(self, path: &Path) -> io::Result<()> {
+        self.0.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
+    }
+
+    fn check_can_enter(self, dir: &Path) -> Result<(), Error> {
+        let Some((uid, _)) = self.0 else { return Ok(()) };
+        let mut cd = self.command("/bin/sh");
+        cd.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stderr(Stdio::null());
+        let status = cd.status().map_err(Error::io("/bin/sh"))?;
+        if status.success() { Ok(()) } else { Err(Error::Unreachable { dir: dir.into(), uid }) }
+    }
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+async fn connect(database_url: &str) -> Result<(), tokio_postgres::Error> {
+    let mut config: tokio_postgres::Config = database_url.parse()?;
+    config.connect_timeout(PATIENCE).connect(NoTls).await.map(drop)
+}
+
+fn create_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+fn remove_dir_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn random_hex<const BYTES: usize>() -> io::Result<String> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn percent_encode(bytes: &[u8]) -> String {
+    let encode = |&byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    bytes.iter().map(encode).collect()
+}
+
+fn tail(log: &Path) -> String {
+    let log = fs::read(log).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_folder_is_one_host_of_a_url() {
+        assert_eq!(percent_encode("/a b/é,c".as_bytes()), "%2Fa%20b%2F%C3%A9%2Cc");
+    }
+}
