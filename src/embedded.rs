@@ -11,29 +11,52 @@
 
 mod binaries;
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::libc::O_NOFOLLOW;
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
-use binaries::Binaries;
+use binaries::{Account, Binaries};
 
-const SUPERUSER: &str = "partner_platform";
 const POLL: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the shortest `sun_path` among the supported systems (macOS: 104 bytes with its NUL)
 /// leaves for the folder of `/.s.PGSQL.5432`.
 const MAX_SOCKET_DIR: usize = 89;
+
+const INITDB_OPTIONS: [&str; 5] = [
+    "--username=partner_platform",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--no-instructions",
+];
+const SETTINGS: [&str; 9] = [
+    "listen_addresses=",
+    "unix_socket_permissions=0700",
+    "port=5432", // names the socket; else PGPORT would
+    "max_connections=200",
+    "shared_buffers=128MB",
+    "log_destination=stderr",
+    "logging_collector=off",
+    "timezone=UTC",
+    "lc_messages=C",
+];
+const THROWAWAY_SETTINGS: [&str; 4] = [
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "dynamic_shared_memory_type=mmap", // in the data directory, so that it goes with it
+];
 
 /// Runs the server given as `$4…`, and stops it by the signal `$1` once standard input ends; then
 /// removes the socket folder `$2` and, if given, the data directory `$3`.
@@ -53,11 +76,12 @@ server=$!
 reader=$!
 wait "$server"
 status=$?
-kill -s KILL "$reader"
+kill -s KILL "$reader" 2>/dev/null
 rm -rf -- "$sockets" ${throwaway:+"$throwaway"}
 exit "$status"
 "#;
 
+/// What the data is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// For real data: what is committed survives a power loss.
@@ -66,24 +90,28 @@ pub enum Durability {
     Throwaway,
 }
 
+/// Where the data and the binaries are, and what the data is worth.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A folder of ours from an earlier start, or one that is empty or yet to be made.
     pub data_dir: PathBuf,
     /// Where the PostgreSQL binaries are; searched for if not given.
     pub bin_dir: Option<PathBuf>,
+    /// Whether the data has to survive.
     pub durability: Durability,
 }
 
+/// Why there is no database. The cause, where there is one, is the source.
+#[allow(missing_docs, reason = "each message says it")]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "no PostgreSQL {wanted} server was found; do one of these: start with `./dev run`, which \
-         installs it; install PostgreSQL {wanted} with the system's package manager; set \
-         DATABASE_URL to a server, or PG_BIN_DIR to the folder of `postgres` and `initdb`"
+        "no server binaries of PostgreSQL {wanted} were found; start with `./dev run`, which \
+         installs PostgreSQL, or install it with the system's package manager, or set \
+         DATABASE_URL to a server or PG_BIN_DIR to the folder of `postgres` and `initdb`"
     )]
     NoBinaries { wanted: String },
-    #[error("PG_BIN_DIR {} has no PostgreSQL {wanted} `postgres` and `initdb`", .dir.display())]
+    #[error("PG_BIN_DIR {} lacks `postgres` and `initdb` of PostgreSQL {wanted}", .dir.display())]
     BadBinDir { dir: PathBuf, wanted: String },
     #[error("the user has no data folder (is HOME set?); choose one with --data-dir")]
     NoDataDir,
@@ -103,9 +131,16 @@ pub enum Error {
     #[error("initdb failed: {0}")]
     Initdb(String),
     #[error("PostgreSQL ended while starting ({status}); the end of {}:\n{tail}", .log.display())]
-    Exited { status: ExitStatus, log: PathBuf, tail: String },
+    Exited {
+        status: ExitStatus,
+        log: PathBuf,
+        tail: String,
+    },
     #[error("PostgreSQL does not accept connections; see {}", .log.display())]
-    NotReady { log: PathBuf, source: tokio_postgres::Error },
+    NotReady {
+        log: PathBuf,
+        source: tokio_postgres::Error,
+    },
     #[error("another instance holds {} but its PostgreSQL does not answer", .0.display())]
     Busy(PathBuf),
     #[error("the PostgreSQL of an earlier instance still runs in {}", .0.display())]
@@ -124,7 +159,11 @@ impl Error {
 /// `partner-platform` in the user's data folder; in `/var/lib` for root, since the account that
 /// PostgreSQL then runs as cannot enter root's home.
 pub fn default_data_dir() -> Result<PathBuf, Error> {
-    let parent = if Uid::effective().is_root() { Some("/var/lib".into()) } else { dirs::data_dir() };
+    let parent = if Uid::effective().is_root() {
+        Some("/var/lib".into())
+    } else {
+        dirs::data_dir()
+    };
     Ok(parent.ok_or(Error::NoDataDir)?.join("partner-platform"))
 }
 
@@ -141,7 +180,14 @@ pub struct Embedded {
 #[derive(Debug)]
 struct Server {
     watchdog: Child,
-    _owner: File,
+    #[expect(dead_code, reason = "held, as the lock is")]
+    owner: File,
+}
+
+impl Server {
+    fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.watchdog.try_wait().map_err(Error::io("/bin/sh"))
+    }
 }
 
 impl Embedded {
@@ -156,7 +202,11 @@ impl Embedded {
                 && connect(&database_url).await.is_ok()
             {
                 tracing::info!(data_dir = %home.dir.display(), "attached to a running PostgreSQL");
-                return Ok(Self { data_dir: home.dir, database_url, server: None });
+                return Ok(Self {
+                    data_dir: home.dir,
+                    database_url,
+                    server: None,
+                });
             }
             if Instant::now() > deadline {
                 return Err(Error::Busy(home.dir));
@@ -171,6 +221,7 @@ impl Embedded {
         &self.database_url
     }
 
+    /// Absolute, without symbolic links.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -182,10 +233,12 @@ impl Embedded {
 
     /// Ends the server, if it is ours, along with all its connections, and waits until it is gone.
     pub async fn stop(mut self) -> Result<(), Error> {
-        let Some(server) = &mut self.server else { return Ok(()) };
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
         drop(server.watchdog.stdin.take());
         let deadline = Instant::now() + PATIENCE;
-        while server.watchdog.try_wait().map_err(Error::io(&self.data_dir))?.is_none() {
+        while server.ended()?.is_none() {
             if Instant::now() > deadline {
                 return Err(Error::StillRunning(self.data_dir));
             }
@@ -207,24 +260,26 @@ struct Home {
 impl Home {
     fn open(options: &Options) -> Result<Self, Error> {
         let dir = &options.data_dir;
-        if !dir.exists() {
-            // The parents get ordinary modes: the server's account has to pass through them.
-            fs::create_dir_all(dir.parent().unwrap_or(dir)).map_err(Error::io(dir))?;
-            create_private_dir(dir)
-                .or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })
-                .map_err(Error::io(dir))?;
-        }
+        // The parents get ordinary modes: the server's account has to pass through them.
+        fs::create_dir_all(dir.parent().unwrap_or(dir)).map_err(Error::io(dir))?;
+        create_private_dir(dir)
+            .or_else(|error| dir.is_dir().then_some(()).ok_or(error))
+            .map_err(Error::io(dir))?;
         let dir = dir.canonicalize().map_err(Error::io(dir))?;
-        let is_empty = fs::read_dir(&dir).map_err(Error::io(&dir))?.next().is_none();
+        let mut entries = fs::read_dir(&dir).map_err(Error::io(&dir))?;
         // A mistyped folder must neither change hands nor be thrown away. (In this order, as
         // another instance may just be making its lock, which is always the first file.)
-        if !is_empty && !dir.join("owner.lock").exists() {
+        if entries.next().is_some() && !dir.join("owner.lock").exists() {
             return Err(Error::ForeignDataDir(dir));
         }
         let account = Account::choose(&dir.join("postgres"))?;
+        account.check_can_enter(dir.parent().unwrap_or(&dir))?;
         account.own(&dir).map_err(Error::io(&dir))?;
-        account.check_can_enter(&dir)?;
-        Ok(Self { dir, account, durability: options.durability })
+        Ok(Self {
+            dir,
+            account,
+            durability: options.durability,
+        })
     }
 
     async fn launch(self, options: &Options, owner: File) -> Result<Embedded, Error> {
@@ -239,14 +294,19 @@ impl Home {
             self.init_cluster(&binaries, &server_lock).await?;
         }
         let watchdog = self.spawn(&binaries, server_lock)?;
-        let mut server = Server { watchdog, _owner: owner };
-        let database_url = self.database_url().map_err(Error::io(self.path("password")))?;
-        self.wait_until_ready(&database_url, &mut server.watchdog).await?;
+        let mut server = Server { watchdog, owner };
+        let password = self.path("password");
+        let database_url = self.database_url().map_err(Error::io(password))?;
+        self.wait_until_ready(&database_url, &mut server).await?;
         tracing::info!(
             data_dir = %self.dir.display(), major = binaries.major, elapsed = ?started.elapsed(),
             "PostgreSQL started"
         );
-        Ok(Embedded { data_dir: self.dir, database_url, server: Some(server) })
+        Ok(Embedded {
+            data_dir: self.dir,
+            database_url,
+            server: Some(server),
+        })
     }
 
     /// Waits until nothing is left of the server of an earlier owner.
@@ -267,16 +327,15 @@ impl Home {
         let password = self.path("password");
         let mut file = self.open_private("password")?;
         file.set_len(0)
-            .and_then(|()| file.write_all(random_hex::<24>()?.as_bytes()))
+            .and_then(|()| file.write_all(random_hex(24)?.as_bytes()))
             .and_then(|()| file.sync_all())
             .map_err(Error::io(&password))?;
 
         let unfinished = self.path("postgres.new");
         remove_dir_if_exists(&unfinished).map_err(Error::io(&unfinished))?;
         let mut initdb = self.account.command(&binaries.initdb);
-        initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password);
-        initdb.args(["--username", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8"]);
-        initdb.args(["--locale=C", "--no-instructions"]);
+        initdb.args(INITDB_OPTIONS).arg("--pgdata").arg(&unfinished);
+        initdb.arg("--pwfile").arg(&password);
         if self.durability == Durability::Throwaway {
             initdb.arg("--no-sync");
         }
@@ -285,7 +344,8 @@ impl Home {
         let output = tokio::process::Command::from(initdb).output().await;
         let output = output.map_err(Error::io(&binaries.initdb))?;
         if !output.status.success() {
-            return Err(Error::Initdb(String::from_utf8_lossy(&output.stderr).trim().into()));
+            let reason = String::from_utf8_lossy(&output.stderr);
+            return Err(Error::Initdb(reason.trim().into()));
         }
         fs::rename(&unfinished, self.path("postgres"))
             .and_then(|()| File::open(&self.dir)?.sync_all())
@@ -300,57 +360,38 @@ impl Home {
         let log = self.path("postgres.log");
         let _ = fs::rename(&log, self.path("postgres.log.old"));
         let log = self.open_private("postgres.log")?;
-        let sockets = self.create_socket_dir().map_err(Error::io(self.path("run")))?;
+        let sockets = self
+            .create_socket_dir()
+            .map_err(Error::io(self.path("run")))?;
 
-        let (signal, throwaway) = match self.durability {
-            Durability::Durable => ("INT", Path::new("")),
-            Durability::Throwaway => ("QUIT", self.dir.as_path()),
+        let (signal, throwaway, more_settings) = match self.durability {
+            Durability::Durable => ("INT", Path::new(""), &[][..]),
+            Durability::Throwaway => ("QUIT", self.dir.as_path(), &THROWAWAY_SETTINGS[..]),
         };
         let mut watchdog = self.account.command("/bin/sh");
         watchdog.args(["-c", WATCHDOG, "partner-platform-postgres", signal]);
-        watchdog.arg(&sockets).arg(throwaway).arg(&binaries.postgres).arg("-D").arg(&cluster);
-        for setting in self.settings(&sockets) {
-            watchdog.arg("-c").arg(setting);
+        watchdog.arg(&sockets).arg(throwaway);
+        watchdog.arg(&binaries.postgres).arg("-D").arg(&cluster);
+        for setting in SETTINGS.iter().chain(more_settings) {
+            watchdog.args(["-c", setting]);
         }
+        let socket_dirs = format!("unix_socket_directories=\"{}\"", sockets.display());
+        watchdog.args(["-c", &socket_dirs]);
         // Its own group, so that Ctrl-C reaches the service alone, which drains before the server
         // goes. Nothing writes to standard output: it is a way to hand the lock down.
-        watchdog.process_group(0).stdin(Stdio::piped()).stdout(server_lock).stderr(log);
+        watchdog.process_group(0).stdin(Stdio::piped());
+        watchdog.stdout(server_lock).stderr(log);
         watchdog.spawn().map_err(Error::io("/bin/sh"))
     }
 
-    fn settings(&self, sockets: &Path) -> Vec<OsString> {
-        let mut socket_setting = OsString::from("unix_socket_directories=\"");
-        socket_setting.push(sockets);
-        socket_setting.push("\"");
-        let mut settings = vec![socket_setting];
-        let always = [
-            "listen_addresses=",
-            "unix_socket_permissions=0700",
-            "port=5432",
-            "max_connections=200",
-            "shared_buffers=128MB",
-            "logging_collector=off",
-            "log_destination=stderr",
-            "log_timezone=UTC",
-            "timezone=UTC",
-            "lc_messages=C",
-        ];
-        settings.extend(always.map(OsString::from));
-        if self.durability == Durability::Throwaway {
-            let fast = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
-            settings.extend(fast.map(OsString::from));
-            // Otherwise in /dev/shm, where a killed server would leave it.
-            settings.push("dynamic_shared_memory_type=mmap".into());
-        }
-        settings
-    }
-
-    async fn wait_until_ready(&self, url: &str, watchdog: &mut Child) -> Result<(), Error> {
+    async fn wait_until_ready(&self, url: &str, server: &mut Server) -> Result<(), Error> {
         let log = self.path("postgres.log");
         let mut deadline = Instant::now() + PATIENCE;
         loop {
-            let Err(source) = connect(url).await else { return Ok(()) };
-            if let Some(status) = watchdog.try_wait().map_err(Error::io(&self.dir))? {
+            let Err(source) = connect(url).await else {
+                return Ok(());
+            };
+            if let Some(status) = server.ended()? {
                 let tail = tail(&log);
                 return Err(Error::Exited { status, log, tail });
             }
@@ -367,18 +408,19 @@ impl Home {
     fn create_socket_dir(&self) -> io::Result<PathBuf> {
         let run = self.path("run");
         remove_dir_if_exists(&run)?;
-        // PostgreSQL takes a list of quoted paths, a URL takes UTF-8.
+        // PostgreSQL takes a list of paths in quotes, and a URL takes UTF-8.
         let is_fit = |path: &str| path.len() <= MAX_SOCKET_DIR && !path.contains('"');
-        if run.to_str().is_some_and(is_fit) {
-            create_private_dir(&run)?;
-            self.account.own(&run)?;
-            return Ok(run);
+        let sockets = if run.to_str().is_some_and(is_fit) {
+            run.clone()
+        } else {
+            std::env::temp_dir().join(format!("partner-platform-{}", random_hex(8)?))
+        };
+        create_private_dir(&sockets)?;
+        self.account.own(&sockets)?;
+        if sockets != run {
+            symlink(&sockets, &run)?;
         }
-        let elsewhere = std::env::temp_dir().join(format!("partner-platform-{}", random_hex::<8>()?));
-        create_private_dir(&elsewhere)?;
-        self.account.own(&elsewhere)?;
-        symlink(&elsewhere, &run)?;
-        Ok(elsewhere)
+        Ok(sockets)
     }
 
     fn database_url(&self) -> io::Result<String> {
@@ -386,7 +428,10 @@ impl Home {
         let run = self.path("run");
         let sockets = fs::read_link(&run).unwrap_or(run);
         let host = percent_encode(sockets.as_os_str().as_encoded_bytes());
-        Ok(format!("postgresql://{SUPERUSER}:{password}@{host}/postgres?sslmode=disable"))
+        let user_info = format!("partner_platform:{password}");
+        Ok(format!(
+            "postgresql://{user_info}@{host}/postgres?sslmode=disable"
+        ))
     }
 
     /// Opens a file that only the server's account (and root) can read, creating it if need be.
@@ -394,7 +439,8 @@ impl Home {
         let path = self.path(name);
         let mut open = OpenOptions::new();
         // The account owns the folder; it must not get root to open something else by a link.
-        open.read(true).write(true).create(true).mode(0o600).custom_flags(O_NOFOLLOW);
+        open.read(true).write(true).create(true);
+        open.mode(0o600).custom_flags(O_NOFOLLOW);
         let file = open.open(&path).map_err(Error::io(&path))?;
         if let Some((uid, gid)) = self.account.0 {
             fchown(&file, Some(uid), Some(gid)).map_err(Error::io(&path))?;
@@ -404,50 +450,6 @@ impl Home {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
-    }
-}
-
-/// The user and group ids the server runs with if the service is root, which PostgreSQL refuses;
-/// otherwise none.
-#[derive(Clone, Copy)]
-struct Account(Option<(u32, u32)>);
-
-impl Account {
-    /// An existing cluster keeps its owner.
-    fn choose(cluster: &Path) -> Result<Self, Error> {
-        if !Uid::effective().is_root() {
-            return Ok(Self(None));
-        }
-        if let Ok(owner) = cluster.metadata()
-            && owner.uid() != 0
-        {
-            return Ok(Self(Some((owner.uid(), owner.gid()))));
-        }
-        let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok()?);
-        let user = user.ok_or(Error::NoAccount)?;
-        Ok(Self(Some((user.uid.as_raw(), user.gid.as_raw()))))
-    }
-
-    fn command(self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(program.as_ref());
-        // PostgreSQL insists on a current folder it may enter and a locale the system knows.
-        command.current_dir("/").env("LC_ALL", "C");
-        if let Some((uid, gid)) = self.0 {
-            command.uid(uid).gid(gid);
-        }
-        command
-    }
-
-    fn own(self, path: &Path) -> io::Result<()> {
-        self.0.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
-    }
-
-    fn check_can_enter(self, dir: &Path) -> Result<(), Error> {
-        let Some((uid, _)) = self.0 else { return Ok(()) };
-        let mut cd = self.command("/bin/sh");
-        cd.args(["-c", "cd -- \"$1\"", "sh"]).arg(dir).stderr(Stdio::null());
-        let status = cd.status().map_err(Error::io("/bin/sh"))?;
-        if status.success() { Ok(()) } else { Err(Error::Unreachable { dir: dir.into(), uid }) }
     }
 }
 
@@ -461,7 +463,8 @@ fn try_lock(file: &File) -> io::Result<bool> {
 
 async fn connect(database_url: &str) -> Result<(), tokio_postgres::Error> {
     let mut config: tokio_postgres::Config = database_url.parse()?;
-    config.connect_timeout(PATIENCE).connect(NoTls).await.map(drop)
+    config.connect_timeout(PATIENCE);
+    config.connect(NoTls).await.map(drop)
 }
 
 fn create_private_dir(path: &Path) -> io::Result<()> {
@@ -475,15 +478,15 @@ fn remove_dir_if_exists(path: &Path) -> io::Result<()> {
     }
 }
 
-fn random_hex<const BYTES: usize>() -> io::Result<String> {
-    let mut bytes = [0; BYTES];
+fn random_hex(len: usize) -> io::Result<String> {
+    let mut bytes = vec![0; len];
     getrandom::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn percent_encode(bytes: &[u8]) -> String {
-    let encode = |&byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+    let encode = |&byte: &u8| match char::from(byte) {
+        plain if plain.is_ascii_alphanumeric() => plain.to_string(),
         _ => format!("%{byte:02X}"),
     };
     bytes.iter().map(encode).collect()
@@ -502,6 +505,7 @@ mod tests {
 
     #[test]
     fn a_socket_folder_is_one_host_of_a_url() {
-        assert_eq!(percent_encode("/a b/é,c".as_bytes()), "%2Fa%20b%2F%C3%A9%2Cc");
+        let host = percent_encode("/a b/é,c".as_bytes());
+        assert_eq!(host, "%2Fa%20b%2F%C3%A9%2Cc");
     }
 }

@@ -1,22 +1,22 @@
 //! One connection to PostgreSQL, from the connection string that libpq reads.
 //!
-//! tokio-postgres encrypts but leaves the server's certificate to the TLS library. What `sslmode`,
-//! `sslrootcert`, `sslcert` and `sslkey` mean to libpq is here:
+//! tokio-postgres leaves the server's certificate to the TLS library. What `sslmode`, `sslrootcert`,
+//! `sslcert` and `sslkey` mean to libpq is here:
 //!
-//! | `sslmode`           | TLS                      | certificate                                           |
-//! |---------------------|--------------------------|-------------------------------------------------------|
-//! | `disable`           | never                    |                                                       |
-//! | `allow`, `prefer`   | if the server offers it  | any                                                   |
-//! | `require`           | always                   | any; with `sslrootcert`, as for `verify-ca`           |
-//! | `verify-ca`         | always                   | must chain to a root                                  |
-//! | `verify-full`       | always                   | must chain to a root and name the host                |
+//! | `sslmode`         | TLS                     | the server's certificate                          |
+//! |-------------------|-------------------------|---------------------------------------------------|
+//! | `disable`         | never                   |                                                   |
+//! | `allow`, `prefer` | if the server offers it | any                                               |
+//! | `require`         | always                  | any; with `sslrootcert` the same as `verify-ca`   |
+//! | `verify-ca`       | always                  | chains to a root                                  |
+//! | `verify-full`     | always                  | chains to a root and names the host               |
 //!
 //! It differs from libpq in that
-//! - `allow` is `prefer`, the default, and neither goes back to plain text after TLS has failed;
+//! - `allow` means `prefer`, the default, and neither goes back to plain text when TLS fails;
 //! - without `sslrootcert` the roots are the operating system's, not `~/.postgresql/root.crt`;
-//! - the host must be among the certificate's alternative names: a common name is not looked at;
-//! - a root must be an authority: a server certificate that is its own root and marked as one is refused;
-//! - the files are read once, at start.
+//! - only alternative names name the host, not the common name;
+//! - no X.509 v1 certificate can be verified, so `verify-ca` and `verify-full` refuse servers with one;
+//! - a parameter that is not known here is refused, and there is no default host.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -26,12 +26,13 @@ use std::{fmt, iter};
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -68,25 +69,22 @@ pub enum TargetError {
     /// One is there without the other.
     #[error("sslcert and sslkey must be given together")]
     ClientCertificate,
-    /// The file that a parameter names.
+    /// The file which the parameter names cannot be read or used.
     #[error("{0}: {1}")]
-    File(&'static str, #[source] pem::Error),
-    /// The file of a parameter is PEM, but its content does not serve.
-    #[error("{0}: {1}")]
-    Content(&'static str, #[source] rustls::Error),
+    File(&'static str, Box<dyn Error + Send + Sync>),
     /// The operating system has no root certificates, or none that can be read.
     #[error("no root certificates in the operating system: name a file in sslrootcert")]
     NoSystemRoots,
     /// The TLS library refuses its own configuration.
-    #[error("TLS: {0}")]
+    #[error(transparent)]
     Tls(#[from] rustls::Error),
 }
 
 impl Target {
     /// Reads a connection string in either form of libpq, URL or `key=value`, and the files it names.
     ///
-    /// `connect_timeout` bounds all of [`connect`](Self::connect). `session` is set on every
-    /// connection; the `options` of the string come after it and win.
+    /// `connect_timeout` bounds all of [`connect`](Self::connect), the one in the string each address.
+    /// `session` is set on every connection; `options` in the string come after it and win.
     pub fn parse(url: &str, connect_timeout: Duration, session: &[(&str, String)]) -> Result<Self, TargetError> {
         let (mut config, ssl) = split(url)?;
         // An address alone is its own name: what the certificate has to show.
@@ -172,31 +170,37 @@ fn split(url: &str) -> Result<(Config, Ssl), TargetError> {
         let (name, value) = pair.ok_or(TargetError::Parameter(number))?;
         match name.as_str() {
             "sslmode" => ssl.mode = Some(Mode::parse(&value)?),
-            "sslrootcert" => ssl.rootcert = Some(value).filter(|value| !value.is_empty()),
-            "sslcert" => ssl.cert = Some(value).filter(|value| !value.is_empty()),
-            "sslkey" => ssl.key = Some(value).filter(|value| !value.is_empty()),
+            "sslrootcert" | "sslcert" | "sslkey" if value.is_empty() => {}
+            "sslrootcert" => ssl.rootcert = Some(value),
+            "sslcert" => ssl.cert = Some(value),
+            "sslkey" => ssl.key = Some(value),
             _ if format!("{prefix}{parameter}").parse::<Config>().is_ok() => rest.push(parameter),
             _ => return Err(TargetError::Parameter(number)),
         }
     }
-    // tokio-postgres would take an `@` for the end of the password even here.
-    let rest = if is_url { format!("{base}?{}", rest.join("&").replace('@', "%40")) } else { rest.join(" ") };
-    Ok((rest.parse().map_err(|_| TargetError::Authority)?, ssl))
+    // tokio-postgres would take an `@` for the end of the password even in a parameter.
+    let rest = if is_url { rest.join("&").replace('@', "%40") } else { rest.join(" ") };
+    let config = format!("{base}{rest}").parse().map_err(|_| TargetError::Authority)?;
+    Ok((config, ssl))
 }
 
-/// A URL up to its `?`, and the parameters after it. A `?` in the password is not the one.
+/// A URL to its `?`, and the parameters after it. A `?` in the password is not the one.
 fn url_parameters(url: &str) -> (&str, Vec<&str>) {
-    let password_end = url.match_indices('/').nth(2).map_or(url, |(path, _)| &url[..path]).find('@').unwrap_or(0);
-    let Some(query) = url[password_end..].find('?').map(|at| password_end + at) else {
-        return (url, Vec::new());
-    };
-    (&url[..query], url[query + 1..].split('&').filter(|parameter| !parameter.is_empty()).collect())
+    let only_scheme_before = |&at: &usize| url[..at].matches('/').count() == 2;
+    let password_end = url.find('@').filter(only_scheme_before).unwrap_or(0);
+    let query = url[password_end..].split_once('?').map_or("", |(_, query)| query);
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    (&url[..url.len() - query.len()], parameters.collect())
 }
 
 /// The pairs of the `key=value` form, where a value may be quoted.
-fn pairs(text: &str) -> Vec<&str> {
-    let rests = iter::successors(Some(text.trim_start()), |rest| Some(rest[pair_len(rest)..].trim_start()));
-    rests.take_while(|rest| !rest.is_empty()).map(|rest| &rest[..pair_len(rest)]).collect()
+fn pairs(mut text: &str) -> Vec<&str> {
+    let next = || {
+        let (pair, rest) = text.trim_start().split_at(pair_len(text.trim_start()));
+        text = rest;
+        Some(pair).filter(|pair| !pair.is_empty())
+    };
+    iter::from_fn(next).collect()
 }
 
 /// How long the first pair is: to the quote that closes its value, or to white space.
@@ -214,7 +218,7 @@ fn pair_len(pairs: &str) -> usize {
     pairs.len() - value.len() + value_len
 }
 
-/// What `sslmode` demands, the weakest first.
+/// What is demanded of TLS, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Mode {
     Disable,
@@ -259,92 +263,116 @@ impl Ssl {
 
     fn client_config(&self, mode: Mode) -> Result<ClientConfig, TargetError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let builder = match mode {
-            Mode::VerifyFull => builder.with_root_certificates(self.roots()?),
-            _ => {
-                let roots = if mode == Mode::VerifyCa { Some(self.roots()?) } else { None };
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost { roots, provider }))
-            }
-        };
+        let verifier = self.verifier(mode, provider.signature_verification_algorithms)?;
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match (&self.cert, &self.key) {
-            _ if mode == Mode::Disable => builder.with_no_client_auth(),
-            (None, None) => builder.with_no_client_auth(),
-            (Some(cert), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_file(key).map_err(|e| TargetError::File("sslkey", e))?;
-                let config = builder.with_client_auth_cert(certificates("sslcert", cert)?, key);
-                config.map_err(|e| TargetError::Content("sslcert, sslkey", e))?
+            (Some(cert), Some(key)) if mode > Mode::Disable => {
+                let identity = identity(cert, key, &provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
-            _ => return Err(TargetError::ClientCertificate),
+            (Some(_), None) | (None, Some(_)) => return Err(TargetError::ClientCertificate),
+            _ => builder.with_no_client_auth(),
         };
-        // With `sslnegotiation=direct` the server insists on it.
+        // A server asked by `sslnegotiation=direct` insists on it.
         config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(config)
     }
 
-    fn roots(&self) -> Result<RootCertStore, TargetError> {
-        let mut roots = RootCertStore::empty();
+    fn verifier(&self, mode: Mode, algorithms: WebPkiSupportedAlgorithms) -> Result<Verifier, TargetError> {
+        let mut verifier = Verifier { mode, algorithms, roots: RootCertStore::empty(), given: Vec::new() };
         match self.rootcert.as_deref() {
+            _ if mode < Mode::VerifyCa => {}
             None | Some("system") => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
+                verifier.roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                if verifier.roots.is_empty() {
                     return Err(TargetError::NoSystemRoots);
                 }
             }
             Some(file) => {
-                for certificate in certificates("sslrootcert", file)? {
-                    roots.add(certificate).map_err(|e| TargetError::Content("sslrootcert", e))?;
+                verifier.given = certificates("sslrootcert", file)?;
+                for root in &verifier.given {
+                    let added = verifier.roots.add(root.clone());
+                    added.map_err(|e| TargetError::File("sslrootcert", e.into()))?;
                 }
             }
         }
-        Ok(roots)
+        Ok(verifier)
+    }
+}
+
+/// A client certificate with its key. rustls would read the certificate and so refuse X.509 v1; here
+/// it only has to be sent.
+fn identity(cert: &str, key: &str, provider: &CryptoProvider) -> Result<CertifiedKey, TargetError> {
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|e| TargetError::File("sslkey", e.into()))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|e| TargetError::File("sslkey", e.into()))?;
+    let identity = CertifiedKey::new(certificates("sslcert", cert)?, key);
+    match identity.keys_match() {
+        Err(e @ rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(TargetError::File("sslcert with sslkey", e.into()))
+        }
+        _ => Ok(identity),
     }
 }
 
 /// The certificates in the PEM file of a parameter: at least one.
 fn certificates(parameter: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TargetError> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if certificates.is_empty() => Err(TargetError::File(parameter, pem::Error::NoItemsFound)),
-        read => read.map_err(|e| TargetError::File(parameter, e)),
+    match CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(TargetError::File(parameter, pem::Error::NoItemsFound.into()))
+        }
+        read => read.map_err(|e| TargetError::File(parameter, e.into())),
     }
 }
 
-/// Takes a server's certificate for whatever host it was made: one that chains to the roots, or any
-/// at all if there are none.
+/// Verifies the certificate of a server as far as the mode demands.
 #[derive(Debug)]
-struct AnyHost {
-    roots: Option<RootCertStore>,
-    provider: Arc<CryptoProvider>,
+struct Verifier {
+    mode: Mode,
+    algorithms: WebPkiSupportedAlgorithms,
+    roots: RootCertStore,
+    /// The roots as they are in `sslrootcert`.
+    given: Vec<CertificateDer<'static>>,
 }
 
-impl AnyHost {
-    /// Whether not even the key can be had from a certificate: rustls reads no X.509 v1, which
-    /// servers with a certificate of their own making often have. Where any will do, so does this.
+impl Verifier {
+    /// Whether a certificate will do although webpki cannot read so much as its key: X.509 v1, which
+    /// openssl long made by default. Nothing then proves the server, not even channel binding.
     fn takes_unread(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.roots.is_none() && ParsedCertificate::try_from(certificate).is_err()
+        self.mode < Mode::VerifyCa && ParsedCertificate::try_from(certificate).is_err()
     }
 }
 
-impl ServerCertVerifier for AnyHost {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        if self.mode < Mode::VerifyCa {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let server = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(&server, &self.roots, intermediates, now, algorithms) {
+            // A self-signed certificate is mostly marked as an authority. webpki refuses that in a
+            // server, once it has found the dates good; as one of the roots it is trusted all the same.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) if self.given.contains(end_entity) => {}
+            chain => chain?,
+        }
+        if self.mode == Mode::VerifyFull {
+            verify_server_name(&server, server_name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
 
-    // That the server has the key of its certificate matters even where any certificate will do:
-    // SCRAM binds the password exchange to the certificate.
+    // That the server holds the key of its certificate counts even where any certificate will do:
+    // SCRAM binds the password to the certificate.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -354,7 +382,7 @@ impl ServerCertVerifier for AnyHost {
         if self.takes_unread(cert) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -366,10 +394,120 @@ impl ServerCertVerifier for AnyHost {
         if self.takes_unread(cert) {
             return Ok(HandshakeSignatureValid::assertion());
         }
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Target, TargetError> {
+        Target::parse(url, Duration::from_secs(1), &[])
+    }
+
+    fn refusal(url: &str) -> String {
+        parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let (url, ssl) =
+            split("postgres://u:p%20w@h:7/d?sslmode=verify-ca&sslrootcert=/a%20'b@c&connect_timeout=2").unwrap();
+        let (pairs, same) = split(
+            r"user=u password = 'p w' host=h sslrootcert='/a \'b@c' sslmode=verify-ca port=7 dbname=d connect_timeout=2 ",
+        )
+        .unwrap();
+        assert_eq!(url, pairs);
+        assert_eq!(ssl.rootcert.as_deref(), Some("/a 'b@c"));
+        assert_eq!((ssl.mode, ssl.rootcert), (same.mode, same.rootcert));
+    }
+
+    #[test]
+    fn escapes_do_not_hide_a_parameter() {
+        for url in ["postgres://u:a?b@h?%73slmode=verify-full&", r"host=h sslmode = verify\-full"] {
+            assert_eq!(split(url).unwrap().1.mode, Some(Mode::VerifyFull), "{url}");
+        }
+    }
+
+    #[test]
+    fn modes() {
+        let mode = |parameters: &str| split(&format!("host=h {parameters}")).unwrap().1.mode();
+        for (parameters, expected) in [
+            ("", Mode::Prefer),
+            ("sslmode=disable", Mode::Disable),
+            ("sslmode=allow", Mode::Prefer),
+            ("sslmode=prefer sslrootcert=/ca", Mode::Prefer),
+            ("sslmode=require", Mode::Require),
+            ("sslmode=require sslrootcert=''", Mode::Require),
+            ("sslmode=require sslrootcert=/ca", Mode::VerifyCa),
+            ("sslmode=verify-full sslrootcert=/ca", Mode::VerifyFull),
+            ("sslrootcert=system", Mode::VerifyFull),
+        ] {
+            assert_eq!(mode(parameters).unwrap(), expected, "{parameters}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        for (url, expected) in [
+            ("postgres:///d", "the host is missing"),
+            ("host='' user=u", "the host is missing"),
+            ("postgres://h:port/d", "the user, host, port or database cannot be read"),
+            ("postgres://h?sslmode=require&gssencmode=disable", "parameter 2 is unknown, or its value cannot be read"),
+            ("host=h port=x", "parameter 2 is unknown, or its value cannot be read"),
+            ("host=h user", "parameter 2 is unknown, or its value cannot be read"),
+            ("host=h user='u", "parameter 2 is unknown, or its value cannot be read"),
+            ("host=h sslmode=on", "sslmode is none of disable, allow, prefer, require, verify-ca, verify-full"),
+            ("host=h sslmode=verify-ca sslrootcert=system", "sslrootcert=system needs sslmode=verify-full"),
+            ("host=h sslnegotiation=direct", "sslnegotiation=direct needs sslmode=require or stronger"),
+            ("host=h sslcert=/c", "sslcert and sslkey must be given together"),
+        ] {
+            assert_eq!(refusal(url), expected, "{url}");
+        }
+        assert!(refusal("host=h sslmode=require sslrootcert=/none").starts_with("sslrootcert: "));
+    }
+
+    #[test]
+    fn sockets_have_no_tls_but_addresses_do() {
+        let mode = |url: &str| parse(url).unwrap().config.get_ssl_mode();
+        assert_eq!(mode("host=/run/postgresql sslmode=verify-full"), SslMode::Disable);
+        assert_eq!(mode("host=/run/postgresql hostaddr=10.0.0.1 sslmode=require"), SslMode::Require);
+        assert_eq!(mode("hostaddr=10.0.0.1 sslmode=require"), SslMode::Require);
+    }
+
+    #[test]
+    fn options_of_the_string_come_last() {
+        let session = [("application_name", r"a b\c".to_owned()), ("lock_timeout", "5s".to_owned())];
+        let target = Target::parse("host=h options='-c lock_timeout=1s'", Duration::from_secs(1), &session).unwrap();
+        let expected = r"-c application_name=a\ b\\c -c lock_timeout=5s -c lock_timeout=1s";
+        assert_eq!(target.config.get_options(), Some(expected));
+    }
+
+    #[test]
+    fn the_password_is_never_shown() {
+        for url in [
+            "postgres://u:hunter2@h/d",
+            "postgres://u:a@hunter2/d",
+            "postgres://u:a@b?hunter2=c@h/d",
+            "postgres://h/d?user=u&password=hunter2&hunter2",
+            "postgres://u:a/b?hunter2@h:x/d",
+            "host=h password=hunter2",
+            "host=h password=a hunter2=b",
+            "host=h password=a hunter2",
+            "host=h password='hunter2",
+            "host=h sslmode=prefer&password=hunter2",
+            "host=h sslmode=require sslrootcert=/none&password=hunter2",
+        ] {
+            let shown = match parse(url) {
+                Ok(target) => format!("{target:?}"),
+                Err(e) => format!("{e} {e:?}"),
+            };
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
     }
 }

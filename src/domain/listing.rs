@@ -99,6 +99,14 @@ impl<T> Page<T> {
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
         Page { rows: self.rows.into_iter().map(change).collect(), next: self.next }
     }
+
+    /// The page with other rows in the same places, if all can be made.
+    ///
+    /// # Errors
+    /// The first that `change` answers.
+    pub fn try_map<U, E>(self, change: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        Ok(Page { rows: self.rows.into_iter().map(change).collect::<Result<_, E>>()?, next: self.next })
+    }
 }
 
 /// Which resellers.

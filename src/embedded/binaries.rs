@@ -1,12 +1,17 @@
-//! Finding the PostgreSQL server's binaries, which many systems keep out of `PATH`.
+//! The PostgreSQL server's binaries, which many systems keep out of `PATH`, and the account to run
+//! them as.
 
 use std::cmp::Reverse;
 use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, lchown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use tokio::process::Command;
+use nix::unistd::{Uid, User};
 
-use super::{Account, Error};
+use super::Error;
 
 const OLDEST_MAJOR: u32 = 15;
 
@@ -34,19 +39,30 @@ pub async fn find(
     major: Option<u32>,
     account: Account,
 ) -> Result<Binaries, Error> {
-    let wanted = || major.map_or(format!("{OLDEST_MAJOR} or newer"), |major| major.to_string());
+    let wanted = match major {
+        Some(major) => format!("{major} (which made the existing data)"),
+        None => format!("{OLDEST_MAJOR} or newer"),
+    };
     if let Some(dir) = bin_dir {
-        let bad_bin_dir = || Error::BadBinDir { dir: dir.into(), wanted: wanted() };
-        return first_suitable([dir.into()], major, account).await.ok_or_else(bad_bin_dir);
+        let found = first_suitable([dir.into()], major, account).await;
+        return found.ok_or_else(|| Error::BadBinDir {
+            dir: dir.into(),
+            wanted,
+        });
     }
     let mut candidates = Vec::new();
     // It comes with the client library: there need not be a server where it points to.
-    candidates.extend(output(Path::new("pg_config"), "--bindir", account).await.map(PathBuf::from));
+    candidates.extend(
+        output(Path::new("pg_config"), "--bindir", account)
+            .await
+            .map(PathBuf::from),
+    );
     // An empty folder leaves bare names, which are looked up in PATH.
     candidates.push(PathBuf::new());
     candidates.extend(usual_folders(Path::new("/")));
-    let no_binaries = || Error::NoBinaries { wanted: wanted() };
-    first_suitable(candidates, major, account).await.ok_or_else(no_binaries)
+    first_suitable(candidates, major, account)
+        .await
+        .ok_or(Error::NoBinaries { wanted })
 }
 
 async fn first_suitable(
@@ -56,10 +72,16 @@ async fn first_suitable(
 ) -> Option<Binaries> {
     for folder in folders {
         let (postgres, initdb) = (folder.join("postgres"), folder.join("initdb"));
-        let Some(major) = major_version(&postgres, account).await else { continue };
+        let Some(major) = major_version(&postgres, account).await else {
+            continue;
+        };
         let is_suitable = wanted.map_or(major >= OLDEST_MAJOR, |wanted| major == wanted);
         if is_suitable && major_version(&initdb, account).await == Some(major) {
-            return Some(Binaries { postgres, initdb, major });
+            return Some(Binaries {
+                postgres,
+                initdb,
+                major,
+            });
         }
     }
     None
@@ -69,7 +91,10 @@ async fn first_suitable(
 fn usual_folders(root: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for (parent, prefix) in FAMILIES {
-        let entries = fs::read_dir(root.join(parent)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(root.join(parent))
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut versions: Vec<(u32, PathBuf)> = entries
             .filter_map(|entry| {
                 let major = leading_number(entry.file_name().to_str()?.strip_prefix(prefix)?)?;
@@ -88,7 +113,7 @@ async fn major_version(program: &Path, account: Account) -> Option<u32> {
 }
 
 async fn output(program: &Path, argument: &str, account: Account) -> Option<String> {
-    let mut command = Command::from(account.command(program));
+    let mut command = tokio::process::Command::from(account.command(program));
     let output = command.arg(argument).output().await.ok()?;
     let is_success = output.status.success();
     is_success.then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -100,7 +125,61 @@ fn parse_major(version: &str) -> Option<u32> {
 }
 
 fn leading_number(text: &str) -> Option<u32> {
-    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    text.split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The user and group ids the server runs with if the service is root, which PostgreSQL refuses;
+/// otherwise none.
+#[derive(Clone, Copy)]
+pub struct Account(pub Option<(u32, u32)>);
+
+impl Account {
+    /// An existing cluster keeps its owner.
+    pub fn choose(cluster: &Path) -> Result<Self, Error> {
+        if !Uid::effective().is_root() {
+            return Ok(Self(None));
+        }
+        if let Ok(owner) = cluster.metadata()
+            && owner.uid() != 0
+        {
+            return Ok(Self(Some((owner.uid(), owner.gid()))));
+        }
+        let user = ["postgres", "nobody"]
+            .into_iter()
+            .find_map(|name| User::from_name(name).ok()?);
+        let user = user.ok_or(Error::NoAccount)?;
+        Ok(Self(Some((user.uid.as_raw(), user.gid.as_raw()))))
+    }
+
+    pub fn command(self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        // PostgreSQL insists on a current folder it may enter and a locale the system knows.
+        command.current_dir("/").env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.0 {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    pub fn own(self, path: &Path) -> io::Result<()> {
+        self.0
+            .map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
+    }
+
+    pub fn check_can_enter(self, dir: &Path) -> Result<(), Error> {
+        let Some((uid, _)) = self.0 else {
+            return Ok(());
+        };
+        let mut cd = self.command("/bin/sh");
+        cd.args(["-c", r#"cd -- "$1""#, "sh"]).arg(dir);
+        let output = cd.output().map_err(Error::io("/bin/sh"))?;
+        let dir = dir.into();
+        let unreachable = Error::Unreachable { dir, uid };
+        output.status.success().then_some(()).ok_or(unreachable)
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +190,10 @@ mod tests {
 
     #[test]
     fn versions_of_all_kinds_of_builds() {
-        assert_eq!(parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
+        assert_eq!(
+            parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
+            Some(15)
+        );
         assert_eq!(parse_major("postgres (PostgreSQL) 9.6.24"), Some(9));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta2"), Some(18));
         assert_eq!(parse_major("initdb (PostgreSQL) 19devel"), Some(19));
@@ -134,7 +216,10 @@ mod tests {
             "usr/bin",
             "usr/local/bin",
         ];
-        assert_eq!(usual_folders(root.path()), expected.map(|bin| root.path().join(bin)));
+        assert_eq!(
+            usual_folders(root.path()),
+            expected.map(|bin| root.path().join(bin))
+        );
     }
 
     #[tokio::test]
@@ -143,7 +228,11 @@ mod tests {
         let install = |folder: &str, program: &str, version: &str| {
             let path = root.path().join(folder).join(program);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'")).unwrap();
+            fs::write(
+                &path,
+                format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'"),
+            )
+            .unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         };
         install("old", "postgres", "14.9");
@@ -156,8 +245,14 @@ mod tests {
         let folders = ["none", "old", "half", "new", "older"].map(|name| root.path().join(name));
         let find = |major| first_suitable(folders.clone(), major, Account(None));
 
-        assert_eq!(find(None).await.unwrap().postgres, root.path().join("new/postgres"));
-        assert_eq!(find(Some(15)).await.unwrap().initdb, root.path().join("older/initdb"));
+        assert_eq!(
+            find(None).await.unwrap().postgres,
+            root.path().join("new/postgres")
+        );
+        assert_eq!(
+            find(Some(15)).await.unwrap().initdb,
+            root.path().join("older/initdb")
+        );
         assert!(find(Some(18)).await.is_none());
     }
 }

@@ -1,0 +1,3 @@
+DROP TABLE inventory_lines;
+DROP TABLE subscription_terms;
+DROP TABLE subscriptions;

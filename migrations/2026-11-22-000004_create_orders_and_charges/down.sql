@@ -1,0 +1,3 @@
+DROP TABLE charges;
+DROP TABLE order_lines;
+DROP TABLE orders;

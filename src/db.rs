@@ -1,0 +1,243 @@
+//! The pool, transactions, timeouts and migrations: the only file that knows the pool.
+
+pub mod connect;
+
+use std::time::Duration;
+
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::pg::Pg;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{
+    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use futures_util::FutureExt;
+
+use crate::store::{self, Conn};
+use connect::{Target, TargetError};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Any number that no other program uses for an advisory lock on the same database.
+const MIGRATION_LOCK: i64 = 0x7061_7274_6e65_7201;
+
+/// How long the database may take for what.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most connections.
+    pub max_connections: usize,
+    /// To open a connection.
+    pub connect_timeout: Duration,
+    /// To get a connection from the pool.
+    pub acquire_timeout: Duration,
+    /// For one statement.
+    pub statement_timeout: Duration,
+    /// To get a row's lock.
+    pub lock_timeout: Duration,
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<AsyncPgConnection>,
+    target: Target,
+    acquire_timeout: Duration,
+    /// For a whole transaction. The server ends a statement by itself; this is for a server that does
+    /// not answer at all.
+    transaction_timeout: Duration,
+}
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection string is of no use.
+    #[error("DATABASE_URL: {0}")]
+    Target(#[from] TargetError),
+    /// The pool cannot be made.
+    #[error("the connection pool: {0}")]
+    Pool(String),
+    /// The server is not there.
+    #[error("no connection to the database: {0}")]
+    Connection(#[from] diesel::ConnectionError),
+    /// A migration failed; those before it stand.
+    #[error("migration: {0}")]
+    Migration(Box<dyn std::error::Error + Send + Sync>),
+    /// The server refused a statement.
+    #[error(transparent)]
+    Query(#[from] diesel::result::Error),
+}
+
+/// How the schema of the database compares to the one that this program was built for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schema {
+    /// The same.
+    Current,
+    /// These migrations are missing.
+    Behind(Vec<String>),
+    /// These migrations are unknown here: a newer release has been at work.
+    Newer(Vec<String>),
+}
+
+/// How busy the pool is.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolStatus {
+    /// Open connections.
+    pub open: usize,
+    /// Of these, how many nobody uses.
+    pub idle: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+}
+
+impl Db {
+    /// Makes the pool; connections are opened when they are needed.
+    ///
+    /// # Errors
+    /// The connection string is of no use.
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, Error> {
+        let millis = |timeout: Duration| timeout.as_millis().to_string();
+        let session = [
+            ("statement_timeout", millis(settings.statement_timeout)),
+            ("lock_timeout", millis(settings.lock_timeout)),
+            ("idle_in_transaction_session_timeout", millis(settings.statement_timeout)),
+            ("TimeZone", "UTC".to_owned()),
+            ("application_name", env!("CARGO_PKG_NAME").to_owned()),
+        ];
+        let target = Target::parse(url, settings.connect_timeout, &session)?;
+
+        let mut manager = ManagerConfig::default();
+        manager.recycling_method = RecyclingMethod::Fast;
+        let server = target.clone();
+        manager.custom_setup = Box::new(move |_| {
+            let server = server.clone();
+            async move { server.connect().await }.boxed()
+        });
+        let pool = Pool::builder(AsyncDieselConnectionManager::new_with_config("", manager))
+            .max_size(settings.max_connections)
+            .build()
+            .map_err(|error| Error::Pool(error.to_string()))?;
+        Ok(Self {
+            pool,
+            target,
+            acquire_timeout: settings.acquire_timeout,
+            transaction_timeout: settings.statement_timeout * 2,
+        })
+    }
+
+    /// Runs reads on one snapshot of the data: what they see belongs together.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable.
+    pub async fn read<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error>,
+    {
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work).await
+    }
+
+    /// Runs changes, all or none: an error of `work` rolls them back.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable.
+    pub async fn transaction<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error>,
+    {
+        self.run("BEGIN", work).await
+    }
+
+    async fn run<T, E>(&self, begin: &str, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error>,
+    {
+        let mut conn = self.acquire().await?;
+        let transaction = async {
+            AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin).await.map_err(store::Error::from)?;
+            let outcome = work(&mut conn).await;
+            if outcome.is_ok() {
+                AnsiTransactionManager::commit_transaction(&mut *conn).await.map_err(store::Error::from)?;
+            } else if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
+                // The pool throws the connection away, and with it the server the transaction.
+                tracing::warn!(%error, "rollback failed");
+            }
+            outcome
+        };
+        match tokio::time::timeout(self.transaction_timeout, transaction).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Whatever is under way on it, nobody may get this connection again.
+                let _ = Object::take(conn);
+                Err(store::Error::Unavailable("the transaction took too long".to_owned()).into())
+            }
+        }
+    }
+
+    async fn acquire(&self) -> Result<Object<AsyncPgConnection>, store::Error> {
+        match tokio::time::timeout(self.acquire_timeout, self.pool.get()).await {
+            Ok(conn) => conn.map_err(|error| store::Error::Unavailable(error.to_string())),
+            Err(_) => Err(store::Error::Unavailable("no connection became free in time".to_owned())),
+        }
+    }
+
+    /// How busy the pool is.
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
+    }
+
+    /// Compares the schema; asks the server each time.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn schema(&self) -> Result<Schema, Error> {
+        let mut harness = AsyncMigrationHarness::new(self.target.connect().await?);
+        tokio::task::block_in_place(|| compare(&mut harness))
+    }
+
+    /// Brings the schema up to date and names the migrations that were run. Instances that do so at the
+    /// same time wait for each other.
+    ///
+    /// # Errors
+    /// The server cannot be asked, a migration fails, or the schema is newer than this program.
+    pub async fn migrate(&self) -> Result<Vec<String>, Error> {
+        let mut conn = self.target.connect().await?;
+        let lock = format!("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})");
+        conn.batch_execute(&lock).await?;
+        // The lock goes with the connection.
+        let mut harness = AsyncMigrationHarness::new(conn);
+        tokio::task::block_in_place(|| {
+            if let Schema::Newer(unknown) = compare(&mut harness)? {
+                return Err(Error::Migration(newer(&unknown).into()));
+            }
+            let run = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Migration)?;
+            Ok(run.iter().map(ToString::to_string).collect())
+        })
+    }
+}
+
+/// What to say of a schema that a newer release has made.
+#[must_use]
+pub fn newer(unknown: &[String]) -> String {
+    format!(
+        "the database has migrations that this release does not know ({}): run the release that made them, or a newer one",
+        unknown.join(", ")
+    )
+}
+
+fn compare(harness: &mut AsyncMigrationHarness<AsyncPgConnection>) -> Result<Schema, Error> {
+    let applied = harness.applied_migrations().map_err(Error::Migration)?;
+    let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::Migration)?;
+    let known: Vec<MigrationVersion<'_>> = known.iter().map(|migration| migration.name().version()).collect();
+    let missing_in = |all: &[MigrationVersion<'_>], some: &[MigrationVersion<'_>]| -> Vec<String> {
+        some.iter().filter(|version| !all.contains(version)).map(ToString::to_string).collect()
+    };
+    let unknown = missing_in(&known, &applied);
+    let missing = missing_in(&applied, &known);
+    Ok(match (unknown.is_empty(), missing.is_empty()) {
+        (false, _) => Schema::Newer(unknown),
+        (true, false) => Schema::Behind(missing),
+        (true, true) => Schema::Current,
+    })
+}

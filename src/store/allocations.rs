@@ -1,0 +1,108 @@
+//! Allocations.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::customers::ids_in_scope;
+use super::schema::{allocations, subscriptions};
+use super::{Conn, Result};
+use crate::domain::access::Scope;
+use crate::domain::allocation::Allocation;
+use crate::domain::id::{AllocationId, SubscriptionId};
+use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::text::{Code, Reference};
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = allocations, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: AllocationId,
+    subscription_id: SubscriptionId,
+    certificate_type: Code,
+    quantity: i32,
+    reference: Reference,
+    created_at: DateTime<Utc>,
+    released_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Allocation {
+    fn from(row: Row) -> Self {
+        let Row { id, subscription_id, certificate_type, quantity, reference, created_at, released_at } = row;
+        Self { id, subscription_id, certificate_type, quantity, reference, created_at, released_at }
+    }
+}
+
+/// An allocation in scope. Lock its subscription, then find it again, before changing it.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
+    let visible = subscriptions::table.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
+    let query = allocations::table
+        .filter(allocations::id.eq(id))
+        .filter(allocations::subscription_id.eq_any(visible.select(subscriptions::id)))
+        .select(Row::as_select());
+    Ok(query.first(conn).await.optional()?.map(Allocation::from))
+}
+
+/// The open allocation of a subscription with a reference. Lock the subscription first.
+///
+/// # Errors
+/// The database fails.
+pub async fn find_open(conn: &mut Conn, id: SubscriptionId, reference: &Reference) -> Result<Option<Allocation>> {
+    let query = allocations::table
+        .filter(allocations::subscription_id.eq(id))
+        .filter(allocations::reference.eq(reference))
+        .filter(allocations::released_at.is_null())
+        .select(Row::as_select());
+    Ok(query.first(conn).await.optional()?.map(Allocation::from))
+}
+
+/// The allocations of a subscription, newest first. Find the subscription first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
+    let mut query = allocations::table
+        .filter(allocations::subscription_id.eq(id))
+        .order(allocations::id.desc())
+        .limit(window.limit + 1)
+        .select(Row::as_select())
+        .into_boxed();
+    if let Some(after) = &window.after {
+        query = query.filter(allocations::id.lt(after.id));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    Ok(page.map(Allocation::from))
+}
+
+/// Writes a new allocation.
+///
+/// # Errors
+/// The reference is taken by an open one, or the database fails.
+pub async fn insert(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
+    let row = Row {
+        id: allocation.id,
+        subscription_id: allocation.subscription_id,
+        certificate_type: allocation.certificate_type.clone(),
+        quantity: allocation.quantity,
+        reference: allocation.reference.clone(),
+        created_at: allocation.created_at,
+        released_at: allocation.released_at,
+    };
+    diesel::insert_into(allocations::table).values(row).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes that an allocation was released.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
+    diesel::update(allocations::table.find(allocation.id))
+        .set(allocations::released_at.eq(allocation.released_at))
+        .execute(conn)
+        .await?;
+    Ok(())
+}

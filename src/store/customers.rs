@@ -1,0 +1,224 @@
+//! Customers.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{count_star, exists};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::page::{self, keyset};
+use super::schema::{customers, orders, subscriptions};
+use super::{Conn, Error, Result};
+use crate::domain::access::Scope;
+use crate::domain::company::{Address, Company, Contact};
+use crate::domain::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
+use crate::domain::id::{CustomerId, ResellerId, Version};
+use crate::domain::listing::{CompanySort, CustomerFilter, Page, Position, SortValue, Window};
+use crate::domain::money::Currency;
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::text::{CompanyName, Email, ExternalId};
+
+const OPEN: [SubscriptionStatus; 3] =
+    [SubscriptionStatus::Pending, SubscriptionStatus::Active, SubscriptionStatus::Suspended];
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = customers, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: CustomerId,
+    company_name: CompanyName,
+    name_key: String,
+    address: Json<Address>,
+    contact: Option<Json<Contact>>,
+    external_id: Option<ExternalId>,
+    reseller_id: Option<ResellerId>,
+    administration: AdministrationKind,
+    admin_email: Option<Email>,
+    currency: Currency,
+    status: CustomerStatus,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&Customer> for Row {
+    fn from(customer: &Customer) -> Self {
+        let company = &customer.company;
+        Self {
+            id: customer.id,
+            company_name: company.name.clone(),
+            name_key: company.name.as_str().to_lowercase(),
+            address: Json(company.address.clone()),
+            contact: company.contact.clone().map(Json),
+            external_id: company.external_id.clone(),
+            reseller_id: customer.partner_id,
+            administration: customer.administration.kind(),
+            admin_email: customer.administration.admin_email().cloned(),
+            currency: customer.currency,
+            status: customer.status,
+            version: customer.version,
+            created_at: customer.created_at,
+            updated_at: customer.updated_at,
+        }
+    }
+}
+
+impl TryFrom<Row> for Customer {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let administration = Administration::new(row.administration, row.admin_email)
+            .map_err(|_| Error::Corrupt { table: "customers", reason: "admin_email does not fit administration" })?;
+        Ok(Self {
+            id: row.id,
+            company: Company {
+                name: row.company_name,
+                address: row.address.0,
+                contact: row.contact.map(|Json(contact)| contact),
+                external_id: row.external_id,
+            },
+            partner_id: row.reseller_id,
+            administration,
+            currency: row.currency,
+            status: row.status,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// The customers in scope: the tenant filter of everything that belongs to a customer.
+pub(super) fn ids_in_scope(scope: Scope) -> customers::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
+    let query = customers::table.select(customers::id).into_boxed();
+    match scope.reseller() {
+        None => query,
+        Some(own) => query.filter(customers::reseller_id.eq(own)),
+    }
+}
+
+/// A customer in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
+    let query = customers::table.filter(customers::id.eq(id)).filter(customers::id.eq_any(ids_in_scope(scope)));
+    query.select(Row::as_select()).first(conn).await.optional()?.map(Customer::try_from).transpose()
+}
+
+/// A customer in scope, which nobody else changes or sells to until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
+    let query = customers::table.find(id).select(Row::as_select()).for_update();
+    let customer = query.first(conn).await.optional()?.map(Customer::try_from).transpose()?;
+    // The row is as it is only now that it is locked: a filter beside the lock could see an older one.
+    Ok(customer.filter(|customer| scope.reseller().is_none_or(|own| customer.partner_id == Some(own))))
+}
+
+/// What the rules need to know of a customer's surroundings. Lock the customer first for an answer that
+/// lasts.
+///
+/// # Errors
+/// The database fails.
+pub async fn holdings(conn: &mut Conn, id: CustomerId) -> Result<Holdings> {
+    let mut all = holdings_of(conn, &[id]).await?;
+    Ok(all.pop().map_or(Holdings { open_subscriptions: 0, has_orders: false }, |(_, holdings)| holdings))
+}
+
+/// [`holdings`] of several customers, in their order.
+///
+/// # Errors
+/// The database fails.
+pub async fn holdings_of(conn: &mut Conn, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Holdings)>> {
+    let open: Vec<(CustomerId, i64)> = subscriptions::table
+        .filter(subscriptions::customer_id.eq_any(ids))
+        .filter(subscriptions::status.eq_any(OPEN))
+        .group_by(subscriptions::customer_id)
+        .select((subscriptions::customer_id, count_star()))
+        .load(conn)
+        .await?;
+    let ordered: Vec<CustomerId> = customers::table
+        .filter(customers::id.eq_any(ids))
+        .filter(exists(orders::table.filter(orders::customer_id.eq(customers::id))))
+        .select(customers::id)
+        .load(conn)
+        .await?;
+    let holdings = |id: &CustomerId| Holdings {
+        open_subscriptions: open.iter().find(|(owner, _)| owner == id).map_or(0, |(_, count)| *count),
+        has_orders: ordered.contains(id),
+    };
+    Ok(ids.iter().map(|id| (*id, holdings(id))).collect())
+}
+
+/// Customers in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &CustomerFilter,
+    sort: CompanySort,
+    window: &Window,
+) -> Result<Page<Customer>> {
+    let mut query = customers::table.select(Row::as_select()).into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(customers::reseller_id.eq(own));
+    }
+    if let Some(q) = &filter.q {
+        query = query.filter(customers::name_key.like(page::containing(q.as_str())));
+    }
+    if let Some(partner_id) = filter.partner_id {
+        query = query.filter(customers::reseller_id.eq(partner_id));
+    }
+    if !filter.status.is_empty() {
+        query = query.filter(customers::status.eq_any(&filter.status));
+    }
+    if let Some(country) = &filter.country {
+        query = query.filter(customers::country.eq(country.as_str()));
+    }
+    if let Some(external_id) = &filter.external_id {
+        query = query.filter(customers::external_id.eq(external_id));
+    }
+    if let Some(after) = filter.created_after {
+        query = query.filter(customers::created_at.ge(after));
+    }
+    if let Some(before) = filter.created_before {
+        query = query.filter(customers::created_at.lt(before));
+    }
+    let (name, created, id) = (customers::name_key, customers::created_at, customers::id);
+    let query = match sort {
+        CompanySort::NameAscending => keyset!(query, name, id, window, page::text_after(window), ascending),
+        CompanySort::NameDescending => keyset!(query, name, id, window, page::text_after(window), descending),
+        CompanySort::CreatedAscending => keyset!(query, created, id, window, page::instant_after(window), ascending),
+        CompanySort::CreatedDescending => keyset!(query, created, id, window, page::instant_after(window), descending),
+    };
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position {
+        value: match sort {
+            CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(row.name_key.clone()),
+            CompanySort::CreatedAscending | CompanySort::CreatedDescending => SortValue::Instant(row.created_at),
+        },
+        id: row.id.0,
+    });
+    page.try_map(Customer::try_from)
+}
+
+/// Writes a new customer.
+///
+/// # Errors
+/// The external id is taken, or the database fails.
+pub async fn insert(conn: &mut Conn, customer: &Customer) -> Result<()> {
+    diesel::insert_into(customers::table).values(Row::from(customer)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes a customer that was locked.
+///
+/// # Errors
+/// The external id is taken, or the database fails.
+pub async fn save(conn: &mut Conn, customer: &Customer) -> Result<()> {
+    diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).execute(conn).await?;
+    Ok(())
+}

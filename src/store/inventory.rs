@@ -1,0 +1,171 @@
+//! Inventory lines, and the ledger of everything that ever changed in them.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::schema::{inventory_ledger, inventory_lines};
+use super::{Conn, Result};
+use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
+use crate::domain::inventory::{Line, Measure, Movement, movements};
+use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::text::Code;
+
+/// Why lines change: what every ledger entry tells.
+pub struct Cause<'a> {
+    /// The order that changed them.
+    pub order: Option<OrderId>,
+    /// The allocation that changed them.
+    pub allocation: Option<AllocationId>,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Makes the ids of the entries.
+    pub new_id: &'a dyn Fn() -> Uuid,
+}
+
+/// An entry of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: LedgerEntryId,
+    /// What changed.
+    pub movement: Movement,
+    /// The order that changed it.
+    pub order_id: Option<OrderId>,
+    /// The allocation that changed it.
+    pub allocation_id: Option<AllocationId>,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = inventory_lines, check_for_backend(diesel::pg::Pg))]
+struct LineRow {
+    subscription_id: SubscriptionId,
+    certificate_type: Code,
+    current: i32,
+    renewal: Option<i32>,
+    used: i32,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = inventory_ledger, check_for_backend(diesel::pg::Pg))]
+struct EntryRow {
+    id: LedgerEntryId,
+    subscription_id: SubscriptionId,
+    certificate_type: Code,
+    measure: Measure,
+    before: Option<i32>,
+    after: Option<i32>,
+    order_id: Option<OrderId>,
+    allocation_id: Option<AllocationId>,
+    actor: String,
+    occurred_at: DateTime<Utc>,
+}
+
+/// The lines of subscriptions, in order of certificate type.
+pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
+    let rows: Vec<LineRow> = inventory_lines::table
+        .filter(inventory_lines::subscription_id.eq_any(ids))
+        .order(inventory_lines::certificate_type)
+        .select(LineRow::as_select())
+        .load(conn)
+        .await?;
+    let mut lines: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        let LineRow { subscription_id, certificate_type, current, renewal, used } = row;
+        lines.entry(subscription_id).or_default().push(Line { certificate_type, current, renewal, used });
+    }
+    Ok(lines)
+}
+
+/// Writes the lines that differ, and an entry for every number that does.
+pub(super) async fn save(
+    conn: &mut Conn,
+    subscription_id: SubscriptionId,
+    before: &[Line],
+    after: &[Line],
+    cause: &Cause<'_>,
+) -> Result<()> {
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|line| !before.contains(line))
+        .map(|line| LineRow {
+            subscription_id,
+            certificate_type: line.certificate_type.clone(),
+            current: line.current,
+            renewal: line.renewal,
+            used: line.used,
+        })
+        .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    diesel::insert_into(inventory_lines::table)
+        .values(changed)
+        .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
+        .do_update()
+        .set((
+            inventory_lines::current.eq(excluded(inventory_lines::current)),
+            inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
+            inventory_lines::used.eq(excluded(inventory_lines::used)),
+        ))
+        .execute(conn)
+        .await?;
+    let entries: Vec<_> = movements(before, after)
+        .into_iter()
+        .map(|movement| EntryRow {
+            id: LedgerEntryId((cause.new_id)()),
+            subscription_id,
+            certificate_type: movement.certificate_type,
+            measure: movement.measure,
+            before: movement.before,
+            after: movement.after,
+            order_id: cause.order,
+            allocation_id: cause.allocation,
+            actor: cause.actor.clone(),
+            occurred_at: cause.at,
+        })
+        .collect();
+    diesel::insert_into(inventory_ledger::table).values(entries).execute(conn).await?;
+    Ok(())
+}
+
+/// The ledger of a subscription, newest first. Find the subscription first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn ledger(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
+    let mut query = inventory_ledger::table
+        .filter(inventory_ledger::subscription_id.eq(id))
+        .order(inventory_ledger::id.desc())
+        .limit(window.limit + 1)
+        .select(EntryRow::as_select())
+        .into_boxed();
+    if let Some(after) = &window.after {
+        query = query.filter(inventory_ledger::id.lt(after.id));
+    }
+    let rows: Vec<EntryRow> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    Ok(page.map(|row| Entry {
+        id: row.id,
+        movement: Movement {
+            certificate_type: row.certificate_type,
+            measure: row.measure,
+            before: row.before,
+            after: row.after,
+        },
+        order_id: row.order_id,
+        allocation_id: row.allocation_id,
+        actor: row.actor,
+        occurred_at: row.occurred_at,
+    }))
+}

@@ -1,0 +1,24 @@
+//! All SQL. Functions over a connection, one file per aggregate; whoever calls them decides on the
+//! transaction. What touches tenant data takes a [`Scope`](crate::domain::access::Scope), and what is out
+//! of scope is not found.
+
+pub mod allocations;
+pub mod api_keys;
+mod columns;
+pub mod customers;
+mod error;
+pub mod inventory;
+pub mod orders;
+mod page;
+pub mod products;
+pub mod resellers;
+mod schema;
+pub mod subscriptions;
+
+pub use error::{Error, Unique};
+
+/// A connection.
+pub type Conn = diesel_async::AsyncPgConnection;
+
+/// What the functions here answer.
+pub type Result<T> = std::result::Result<T, Error>;

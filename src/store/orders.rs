@@ -1,0 +1,290 @@
+//! Orders with their lines, and charges. Orders are written once and never edited.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::customers::ids_in_scope;
+use super::schema::{charges, order_lines, orders};
+use super::{Conn, Result};
+use crate::domain::access::Scope;
+use crate::domain::id::{ChargeId, CustomerId, OrderId, ProductId, SubscriptionId};
+use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Position, SortValue, Window};
+use crate::domain::money::{Currency, Money};
+use crate::domain::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, OrderLine};
+use crate::domain::proration::Calculation;
+use crate::domain::text::Code;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: OrderId,
+    kind: OrderKind,
+    customer_id: CustomerId,
+    total: i64,
+    currency: Currency,
+    confirmed_by: String,
+    confirmed_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = order_lines, check_for_backend(diesel::pg::Pg))]
+struct LineRow {
+    order_id: OrderId,
+    position: i32,
+    subscription_id: SubscriptionId,
+    subscription_index: Option<i32>,
+    product_id: ProductId,
+    certificate_type: Code,
+    bucket: Bucket,
+    quantity_before: Option<i32>,
+    quantity_after: Option<i32>,
+    calculation: Option<Json<Calculation>>,
+    amount: i64,
+    due_date: NaiveDate,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = charges, check_for_backend(diesel::pg::Pg))]
+struct ChargeRow {
+    id: ChargeId,
+    order_id: OrderId,
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    certificate_type: Code,
+    calculation: Json<Calculation>,
+    amount: i64,
+    currency: Currency,
+    due_date: NaiveDate,
+    status: ChargeStatus,
+}
+
+impl LineRow {
+    fn new(order_id: OrderId, position: usize, line: &OrderLine) -> Option<Self> {
+        Some(Self {
+            order_id,
+            position: i32::try_from(position).ok()?,
+            subscription_id: line.subscription_id?,
+            subscription_index: line.subscription_index,
+            product_id: line.product_id,
+            certificate_type: line.certificate_type.clone(),
+            bucket: line.bucket,
+            quantity_before: line.quantity_before,
+            quantity_after: line.quantity_after,
+            calculation: line.calculation.map(Json),
+            amount: line.amount.amount,
+            due_date: line.due_date,
+        })
+    }
+
+    fn into_line(self, currency: Currency) -> OrderLine {
+        OrderLine {
+            subscription_id: Some(self.subscription_id),
+            subscription_index: self.subscription_index,
+            product_id: self.product_id,
+            certificate_type: self.certificate_type,
+            bucket: self.bucket,
+            quantity_before: self.quantity_before,
+            quantity_after: self.quantity_after,
+            calculation: self.calculation.map(|Json(calculation)| calculation),
+            amount: Money { amount: self.amount, currency },
+            due_date: self.due_date,
+        }
+    }
+}
+
+impl Row {
+    fn into_order(self, lines: Vec<LineRow>) -> Order {
+        let currency = self.currency;
+        Order {
+            id: self.id,
+            kind: self.kind,
+            customer_id: self.customer_id,
+            lines: lines.into_iter().map(|line| line.into_line(currency)).collect(),
+            total: Money { amount: self.total, currency },
+            confirmed_by: self.confirmed_by,
+            confirmed_at: self.confirmed_at,
+        }
+    }
+}
+
+impl From<ChargeRow> for Charge {
+    fn from(row: ChargeRow) -> Self {
+        Self {
+            id: row.id,
+            order_id: row.order_id,
+            customer_id: row.customer_id,
+            subscription_id: row.subscription_id,
+            certificate_type: row.certificate_type,
+            calculation: row.calculation.0,
+            amount: Money { amount: row.amount, currency: row.currency },
+            due_date: row.due_date,
+            status: row.status,
+        }
+    }
+}
+
+/// Writes an order and its charges.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
+    let row = Row {
+        id: order.id,
+        kind: order.kind,
+        customer_id: order.customer_id,
+        total: order.total.amount,
+        currency: order.total.currency,
+        confirmed_by: order.confirmed_by.clone(),
+        confirmed_at: order.confirmed_at,
+    };
+    diesel::insert_into(orders::table).values(row).execute(conn).await?;
+    let lines = order.lines.iter().enumerate();
+    let lines: Vec<_> = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line)).collect();
+    diesel::insert_into(order_lines::table).values(lines).execute(conn).await?;
+    let rows: Vec<_> = new_charges
+        .iter()
+        .map(|charge| ChargeRow {
+            id: charge.id,
+            order_id: charge.order_id,
+            customer_id: charge.customer_id,
+            subscription_id: charge.subscription_id,
+            certificate_type: charge.certificate_type.clone(),
+            calculation: Json(charge.calculation),
+            amount: charge.amount.amount,
+            currency: charge.amount.currency,
+            due_date: charge.due_date,
+            status: charge.status,
+        })
+        .collect();
+    diesel::insert_into(charges::table).values(rows).execute(conn).await?;
+    Ok(())
+}
+
+/// An order in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
+    let row: Option<Row> = orders::table
+        .filter(orders::id.eq(id))
+        .filter(orders::customer_id.eq_any(ids_in_scope(scope)))
+        .select(Row::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    let Some(row) = row else { return Ok(None) };
+    let lines = lines_of(conn, &[id]).await?.remove(&id).unwrap_or_default();
+    Ok(Some(row.into_order(lines)))
+}
+
+/// The customer's last order of a kind. Lock the customer first for an answer that lasts.
+///
+/// # Errors
+/// The database fails.
+pub async fn last(conn: &mut Conn, customer_id: CustomerId, kind: OrderKind) -> Result<Option<OrderId>> {
+    let query = orders::table.filter(orders::customer_id.eq(customer_id)).filter(orders::kind.eq(kind));
+    Ok(query.order(orders::id.desc()).select(orders::id).first(conn).await.optional()?)
+}
+
+/// Orders in scope, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<Order>> {
+    let mut query =
+        orders::table.order(orders::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
+    if scope.reseller().is_some() {
+        query = query.filter(orders::customer_id.eq_any(ids_in_scope(scope)));
+    }
+    if let Some(customer_id) = filter.customer_id {
+        query = query.filter(orders::customer_id.eq(customer_id));
+    }
+    if let Some(subscription_id) = filter.subscription_id {
+        let about = order_lines::table.filter(order_lines::subscription_id.eq(subscription_id));
+        query = query.filter(orders::id.eq_any(about.select(order_lines::order_id)));
+    }
+    if !filter.kind.is_empty() {
+        query = query.filter(orders::kind.eq_any(&filter.kind));
+    }
+    if let Some(after) = filter.confirmed_after {
+        query = query.filter(orders::confirmed_at.ge(after));
+    }
+    if let Some(before) = filter.confirmed_before {
+        query = query.filter(orders::confirmed_at.lt(before));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(orders::id.lt(after.id));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+    let mut lines = lines_of(conn, &ids).await?;
+    Ok(page.map(|row| {
+        let lines = lines.remove(&row.id).unwrap_or_default();
+        row.into_order(lines)
+    }))
+}
+
+async fn lines_of(conn: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<LineRow>>> {
+    let rows: Vec<LineRow> = order_lines::table
+        .filter(order_lines::order_id.eq_any(ids))
+        .order(order_lines::position)
+        .select(LineRow::as_select())
+        .load(conn)
+        .await?;
+    let mut lines: HashMap<_, Vec<_>> = HashMap::new();
+    for row in rows {
+        lines.entry(row.order_id).or_default().push(row);
+    }
+    Ok(lines)
+}
+
+/// Charges in scope, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list_charges(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &ChargeFilter,
+    window: &Window,
+) -> Result<Page<Charge>> {
+    let mut query =
+        charges::table.order(charges::id.desc()).limit(window.limit + 1).select(ChargeRow::as_select()).into_boxed();
+    if scope.reseller().is_some() {
+        query = query.filter(charges::customer_id.eq_any(ids_in_scope(scope)));
+    }
+    if let Some(customer_id) = filter.customer_id {
+        query = query.filter(charges::customer_id.eq(customer_id));
+    }
+    if !filter.status.is_empty() {
+        query = query.filter(charges::status.eq_any(&filter.status));
+    }
+    if let Some(after) = filter.due_after {
+        query = query.filter(charges::due_date.ge(after));
+    }
+    if let Some(before) = filter.due_before {
+        query = query.filter(charges::due_date.lt(before));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(charges::id.lt(after.id));
+    }
+    let rows: Vec<ChargeRow> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    Ok(page.map(Charge::from))
+}
+
+/// Voids the pending charges of a subscription that was locked.
+///
+/// # Errors
+/// The database fails.
+pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<()> {
+    let pending =
+        charges::table.filter(charges::subscription_id.eq(id)).filter(charges::status.eq(ChargeStatus::Pending));
+    diesel::update(pending).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! Products. They are the partner's and visible to every key.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::page::{self, keyset};
+use super::schema::{inventory_lines, products, subscriptions};
+use super::{Conn, Result};
+use crate::domain::id::{ProductId, Version};
+use crate::domain::listing::{Page, Position, ProductFilter, SortValue, Window};
+use crate::domain::money::Currency;
+use crate::domain::product::{CertificateType, Details, Price, Product, ProductStatus};
+use crate::domain::text::{Code, Description, Line};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = products, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: ProductId,
+    code: Code,
+    name: Line,
+    name_key: String,
+    description: Option<Description>,
+    status: ProductStatus,
+    certificate_types: Json<Vec<CertificateType>>,
+    terms: Json<Vec<i32>>,
+    prices: Json<Vec<Price>>,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&Product> for Row {
+    fn from(product: &Product) -> Self {
+        let details = product.details.clone();
+        Self {
+            id: product.id,
+            code: product.code.clone(),
+            name_key: details.name.as_str().to_lowercase(),
+            name: details.name,
+            description: details.description,
+            status: details.status,
+            certificate_types: Json(details.certificate_types),
+            terms: Json(details.terms),
+            prices: Json(details.prices),
+            version: product.version,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}
+
+impl From<Row> for Product {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            code: row.code,
+            details: Details {
+                name: row.name,
+                description: row.description,
+                status: row.status,
+                certificate_types: row.certificate_types.0,
+                terms: row.terms.0,
+                prices: row.prices.0,
+            },
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A product.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
+    let row = products::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
+    Ok(row.map(Product::from))
+}
+
+/// Products, those that exist, which stay as they are until the transaction ends; others may read and
+/// sell them meanwhile.
+///
+/// # Errors
+/// The database fails.
+pub async fn hold(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
+    let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
+    let rows: Vec<Row> = query.for_share().load(conn).await?;
+    Ok(rows.into_iter().map(Product::from).collect())
+}
+
+/// Products, those that exist.
+///
+/// # Errors
+/// The database fails.
+pub async fn find_all(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
+    let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
+    let rows: Vec<Row> = query.load(conn).await?;
+    Ok(rows.into_iter().map(Product::from).collect())
+}
+
+/// A product, which nobody else changes or sells until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
+    let row = products::table.find(id).select(Row::as_select()).for_update().first(conn).await.optional()?;
+    Ok(row.map(Product::from))
+}
+
+/// The certificate types of a product that subscriptions hold. Lock the product first for an answer
+/// that lasts.
+///
+/// # Errors
+/// The database fails.
+pub async fn held_types(conn: &mut Conn, id: ProductId) -> Result<BTreeSet<Code>> {
+    let codes: Vec<Code> = inventory_lines::table
+        .filter(inventory_lines::subscription_id.eq_any(
+            subscriptions::table.filter(subscriptions::product_id.eq(id)).select(subscriptions::id),
+        ))
+        .select(inventory_lines::certificate_type)
+        .distinct()
+        .load(conn)
+        .await?;
+    Ok(codes.into_iter().collect())
+}
+
+/// Products in order of their code. With `sold_in`, only those that can be sold now in a currency.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    filter: &ProductFilter,
+    sold_in: Option<Currency>,
+    window: &Window,
+) -> Result<Page<Product>> {
+    let mut query = products::table.select(Row::as_select()).into_boxed();
+    if let Some(q) = &filter.q {
+        query = query.filter(products::name_key.like(page::containing(q.as_str())));
+    }
+    if !filter.status.is_empty() {
+        query = query.filter(products::status.eq_any(&filter.status));
+    }
+    if let Some(currency) = sold_in {
+        let price = serde_json::json!([{ "currency": currency }]);
+        query = query.filter(products::status.eq(ProductStatus::Active)).filter(products::prices.contains(price));
+    }
+    let query = keyset!(query, products::code, products::id, window, page::text_after(window), ascending);
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position {
+        value: SortValue::Text(row.code.as_str().to_owned()),
+        id: row.id.0,
+    });
+    Ok(page.map(Product::from))
+}
+
+/// Writes a new product.
+///
+/// # Errors
+/// The code is taken, or the database fails.
+pub async fn insert(conn: &mut Conn, product: &Product) -> Result<()> {
+    diesel::insert_into(products::table).values(Row::from(product)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes a product that was locked.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, product: &Product) -> Result<()> {
+    diesel::update(products::table.find(product.id)).set(Row::from(product)).execute(conn).await?;
+    Ok(())
+}

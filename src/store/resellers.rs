@@ -1,0 +1,187 @@
+//! Resellers.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::page::{self, keyset};
+use super::schema::resellers;
+use super::{Conn, Error, Result};
+use crate::domain::access::Scope;
+use crate::domain::company::{Address, Company, Contact};
+use crate::domain::id::{ResellerId, Version};
+use crate::domain::listing::{CompanySort, Page, Position, ResellerFilter, SortValue, Window};
+use crate::domain::reseller::{Reseller, ResellerStatus, State};
+use crate::domain::text::{CompanyName, ExternalId, Reason};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = resellers, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: ResellerId,
+    company_name: CompanyName,
+    name_key: String,
+    address: Json<Address>,
+    contact: Option<Json<Contact>>,
+    external_id: Option<ExternalId>,
+    disabled_at: Option<DateTime<Utc>>,
+    disabled_reason: Option<Reason>,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&Reseller> for Row {
+    fn from(reseller: &Reseller) -> Self {
+        let company = &reseller.company;
+        let (disabled_at, disabled_reason) = match &reseller.state {
+            State::Enabled => (None, None),
+            State::Disabled { at, reason } => (Some(*at), reason.clone()),
+        };
+        Self {
+            id: reseller.id,
+            company_name: company.name.clone(),
+            name_key: company.name.as_str().to_lowercase(),
+            address: Json(company.address.clone()),
+            contact: company.contact.clone().map(Json),
+            external_id: company.external_id.clone(),
+            disabled_at,
+            disabled_reason,
+            version: reseller.version,
+            created_at: reseller.created_at,
+            updated_at: reseller.updated_at,
+        }
+    }
+}
+
+impl From<Row> for Reseller {
+    fn from(row: Row) -> Self {
+        let state = match row.disabled_at {
+            None => State::Enabled,
+            Some(at) => State::Disabled { at, reason: row.disabled_reason },
+        };
+        Self {
+            id: row.id,
+            company: Company {
+                name: row.company_name,
+                address: row.address.0,
+                contact: row.contact.map(|Json(contact)| contact),
+                external_id: row.external_id,
+            },
+            state,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A reseller in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+    if !scope.sees(id) {
+        return Ok(None);
+    }
+    let row = resellers::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
+    Ok(row.map(Reseller::from))
+}
+
+/// A reseller in scope, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+    if !scope.sees(id) {
+        return Ok(None);
+    }
+    let query = resellers::table.find(id).select(Row::as_select()).for_update();
+    Ok(query.first(conn).await.optional()?.map(Reseller::from))
+}
+
+/// A reseller in scope, which stays as it is until the transaction ends; others may read it meanwhile.
+///
+/// # Errors
+/// The database fails.
+pub async fn hold(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+    if !scope.sees(id) {
+        return Ok(None);
+    }
+    let query = resellers::table.find(id).select(Row::as_select()).for_share();
+    Ok(query.first(conn).await.optional()?.map(Reseller::from))
+}
+
+/// Resellers in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &ResellerFilter,
+    sort: CompanySort,
+    window: &Window,
+) -> Result<Page<Reseller>> {
+    let mut query = resellers::table.select(Row::as_select()).into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(resellers::id.eq(own));
+    }
+    if let Some(q) = &filter.q {
+        query = query.filter(resellers::name_key.like(page::containing(q.as_str())));
+    }
+    if let [status] = filter.status[..] {
+        query = match status {
+            ResellerStatus::Enabled => query.filter(resellers::disabled_at.is_null()),
+            ResellerStatus::Disabled => query.filter(resellers::disabled_at.is_not_null()),
+        };
+    }
+    if let Some(external_id) = &filter.external_id {
+        query = query.filter(resellers::external_id.eq(external_id));
+    }
+    let (name, created, id) = (resellers::name_key, resellers::created_at, resellers::id);
+    let query = match sort {
+        CompanySort::NameAscending => keyset!(query, name, id, window, page::text_after(window), ascending),
+        CompanySort::NameDescending => keyset!(query, name, id, window, page::text_after(window), descending),
+        CompanySort::CreatedAscending => keyset!(query, created, id, window, page::instant_after(window), ascending),
+        CompanySort::CreatedDescending => keyset!(query, created, id, window, page::instant_after(window), descending),
+    };
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position {
+        value: match sort {
+            CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(row.name_key.clone()),
+            CompanySort::CreatedAscending | CompanySort::CreatedDescending => SortValue::Instant(row.created_at),
+        },
+        id: row.id.0,
+    });
+    Ok(page.map(Reseller::from))
+}
+
+/// Writes a new reseller.
+///
+/// # Errors
+/// The external id is taken, or the database fails.
+pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
+    diesel::insert_into(resellers::table).values(Row::from(reseller)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes a reseller that was locked.
+///
+/// # Errors
+/// The external id is taken, or the database fails.
+pub async fn save(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
+    diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether a reseller in scope exists.
+///
+/// # Errors
+/// The database fails.
+pub async fn exists(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<bool> {
+    if !scope.sees(id) {
+        return Ok(false);
+    }
+    diesel::select(diesel::dsl::exists(resellers::table.find(id))).get_result(conn).await.map_err(Error::from)
+}

@@ -1,0 +1,286 @@
+//! Subscriptions with their terms; their lines are in [`inventory`].
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::customers::ids_in_scope;
+use super::inventory::{self, Cause};
+use super::page::{self, keyset};
+use super::schema::{customers, products, subscription_terms, subscriptions};
+use super::{Conn, Error, Result};
+use crate::domain::access::Scope;
+use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
+use crate::domain::inventory::Line;
+use crate::domain::listing::{Page, Position, SortValue, SubscriptionFilter, SubscriptionSort, Window};
+use crate::domain::money::Currency;
+use crate::domain::product::UnitPrices;
+use crate::domain::subscription::{State, Subscription, SubscriptionStatus, Suspension, Term};
+use crate::domain::text::{Code, ExternalId, Reason};
+use crate::domain::time::Schedule;
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = subscriptions, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: SubscriptionId,
+    customer_id: CustomerId,
+    product_id: ProductId,
+    external_id: Option<ExternalId>,
+    currency: Currency,
+    status: SubscriptionStatus,
+    suspended_at: Option<DateTime<Utc>>,
+    suspended_reason: Option<Reason>,
+    lapsed: bool,
+    auto_renew: bool,
+    anchor: NaiveDate,
+    anchor_term: i32,
+    term_months: i32,
+    term_number: i32,
+    start_date: NaiveDate,
+    end_date: NaiveDate,
+    unit_prices: Json<UnitPrices>,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = subscription_terms, check_for_backend(diesel::pg::Pg))]
+struct TermRow {
+    subscription_id: SubscriptionId,
+    number: i32,
+    start_date: NaiveDate,
+    end_date: NaiveDate,
+    unit_prices: Json<UnitPrices>,
+}
+
+impl From<&Subscription> for Row {
+    fn from(subscription: &Subscription) -> Self {
+        let suspension = subscription.suspension();
+        Self {
+            id: subscription.id,
+            customer_id: subscription.customer_id,
+            product_id: subscription.product_id,
+            external_id: subscription.external_id.clone(),
+            currency: subscription.currency,
+            status: subscription.status(),
+            suspended_at: suspension.map(|suspension| suspension.at),
+            suspended_reason: suspension.and_then(|suspension| suspension.reason.clone()),
+            lapsed: suspension.is_some_and(|suspension| suspension.lapsed),
+            auto_renew: subscription.auto_renew,
+            anchor: subscription.schedule.anchor,
+            anchor_term: subscription.schedule.first,
+            term_months: subscription.schedule.months,
+            term_number: subscription.term.number,
+            start_date: subscription.term.start_date,
+            end_date: subscription.term.end_date,
+            unit_prices: Json(subscription.term.unit_prices.clone()),
+            version: subscription.version,
+            created_at: subscription.created_at,
+            updated_at: subscription.updated_at,
+        }
+    }
+}
+
+impl Row {
+    fn into_subscription(self, product_code: Code, lines: Vec<Line>) -> Result<Subscription> {
+        let state = match (self.status, self.suspended_at) {
+            (SubscriptionStatus::Pending, None) => State::Pending,
+            (SubscriptionStatus::Active, None) => State::Active,
+            (SubscriptionStatus::Suspended, Some(at)) => {
+                State::Suspended(Suspension { at, reason: self.suspended_reason, lapsed: self.lapsed })
+            }
+            (SubscriptionStatus::Expired, None) => State::Expired,
+            (SubscriptionStatus::Cancelled, None) => State::Cancelled,
+            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "suspended_at does not fit status" }),
+        };
+        Ok(Subscription {
+            id: self.id,
+            customer_id: self.customer_id,
+            product_id: self.product_id,
+            product_code,
+            external_id: self.external_id,
+            currency: self.currency,
+            state,
+            auto_renew: self.auto_renew,
+            schedule: Schedule { anchor: self.anchor, first: self.anchor_term, months: self.term_months },
+            term: Term {
+                number: self.term_number,
+                start_date: self.start_date,
+                end_date: self.end_date,
+                unit_prices: self.unit_prices.0,
+            },
+            lines,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// A subscription in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+    let row: Option<(Row, Code)> = subscriptions::table
+        .inner_join(products::table)
+        .filter(subscriptions::id.eq(id))
+        .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
+        .select((Row::as_select(), products::code))
+        .first(conn)
+        .await
+        .optional()?;
+    let Some((row, code)) = row else { return Ok(None) };
+    let lines = inventory::lines_of(conn, &[id]).await?.remove(&id).unwrap_or_default();
+    row.into_subscription(code, lines).map(Some)
+}
+
+/// A subscription in scope, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+    let locked: Option<SubscriptionId> =
+        subscriptions::table.find(id).select(subscriptions::id).for_update().first(conn).await.optional()?;
+    // Read only now that it is locked: a row that was read together with the lock could be an older one.
+    match locked {
+        Some(id) => find(conn, scope, id).await,
+        None => Ok(None),
+    }
+}
+
+/// Subscriptions in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &SubscriptionFilter,
+    sort: SubscriptionSort,
+    window: &Window,
+) -> Result<Page<Subscription>> {
+    let mut query =
+        subscriptions::table.inner_join(products::table).select((Row::as_select(), products::code)).into_boxed();
+    if scope.reseller().is_some() {
+        query = query.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
+    }
+    if let Some(customer_id) = filter.customer_id {
+        query = query.filter(subscriptions::customer_id.eq(customer_id));
+    }
+    if let Some(partner_id) = filter.partner_id {
+        let managed = customers::table.filter(customers::reseller_id.eq(partner_id)).select(customers::id);
+        query = query.filter(subscriptions::customer_id.eq_any(managed));
+    }
+    if let Some(product_id) = filter.product_id {
+        query = query.filter(subscriptions::product_id.eq(product_id));
+    }
+    if !filter.status.is_empty() {
+        query = query.filter(subscriptions::status.eq_any(&filter.status));
+    }
+    if let Some(auto_renew) = filter.auto_renew {
+        query = query.filter(subscriptions::auto_renew.eq(auto_renew));
+    }
+    if let Some(after) = filter.ends_after {
+        query = query.filter(subscriptions::end_date.ge(after));
+    }
+    if let Some(before) = filter.ends_before {
+        query = query.filter(subscriptions::end_date.lt(before));
+    }
+    let (end, created, id) = (subscriptions::end_date, subscriptions::created_at, subscriptions::id);
+    let query = match sort {
+        SubscriptionSort::EndAscending => keyset!(query, end, id, window, page::date_after(window), ascending),
+        SubscriptionSort::EndDescending => keyset!(query, end, id, window, page::date_after(window), descending),
+        SubscriptionSort::CreatedAscending => {
+            keyset!(query, created, id, window, page::instant_after(window), ascending)
+        }
+        SubscriptionSort::CreatedDescending => {
+            keyset!(query, created, id, window, page::instant_after(window), descending)
+        }
+    };
+    let rows: Vec<(Row, Code)> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |(row, _)| Position {
+        value: match sort {
+            SubscriptionSort::EndAscending | SubscriptionSort::EndDescending => SortValue::Date(row.end_date),
+            SubscriptionSort::CreatedAscending | SubscriptionSort::CreatedDescending => {
+                SortValue::Instant(row.created_at)
+            }
+        },
+        id: row.id.0,
+    });
+    let ids: Vec<_> = page.rows.iter().map(|(row, _)| row.id).collect();
+    let mut lines = inventory::lines_of(conn, &ids).await?;
+    page.try_map(|(row, code)| {
+        let lines = lines.remove(&row.id).unwrap_or_default();
+        row.into_subscription(code, lines)
+    })
+}
+
+/// Writes a new subscription, its first term, its lines and their first ledger entries.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
+    diesel::insert_into(subscriptions::table).values(Row::from(subscription)).execute(conn).await?;
+    save_term(conn, subscription).await?;
+    inventory::save(conn, subscription.id, &[], &subscription.lines, cause).await
+}
+
+/// Writes a subscription that was locked, and whatever changed of its lines with the ledger entries.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
+    if after.version != before.version {
+        diesel::update(subscriptions::table.find(after.id)).set(Row::from(after)).execute(conn).await?;
+    }
+    if after.term != before.term {
+        save_term(conn, after).await?;
+    }
+    inventory::save(conn, after.id, &before.lines, &after.lines, cause).await
+}
+
+async fn save_term(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
+    let term = &subscription.term;
+    diesel::insert_into(subscription_terms::table)
+        .values(TermRow {
+            subscription_id: subscription.id,
+            number: term.number,
+            start_date: term.start_date,
+            end_date: term.end_date,
+            unit_prices: Json(term.unit_prices.clone()),
+        })
+        .on_conflict((subscription_terms::subscription_id, subscription_terms::number))
+        .do_update()
+        .set(subscription_terms::unit_prices.eq(excluded(subscription_terms::unit_prices)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The terms of a subscription, newest first. Find the subscription first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn terms(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Term>> {
+    let mut query = subscription_terms::table
+        .filter(subscription_terms::subscription_id.eq(id))
+        .order(subscription_terms::number.desc())
+        .limit(window.limit + 1)
+        .select(TermRow::as_select())
+        .into_boxed();
+    if let Some(SortValue::Number(number)) = window.after.as_ref().map(|after| &after.value) {
+        query = query.filter(subscription_terms::number.lt(*number));
+    }
+    let rows: Vec<TermRow> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Number(row.number), id: id.0 });
+    Ok(page.map(|row| Term {
+        number: row.number,
+        start_date: row.start_date,
+        end_date: row.end_date,
+        unit_prices: row.unit_prices.0,
+    }))
+}
