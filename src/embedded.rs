@@ -33,13 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// leaves for the folder of `/.s.PGSQL.5432`.
 const MAX_SOCKET_DIR: usize = 89;
 
-const INITDB_OPTIONS: [&str; 5] = [
-    "--username=partner_platform",
-    "--auth=scram-sha-256",
-    "--encoding=UTF8",
-    "--locale=C",
-    "--no-instructions",
-];
+const INITDB_OPTIONS: [&str; 5] =
+    ["--username=partner_platform", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"];
 const SETTINGS: [&str; 9] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
@@ -131,16 +126,9 @@ pub enum Error {
     #[error("initdb failed: {0}")]
     Initdb(String),
     #[error("PostgreSQL ended while starting ({status}); the end of {}:\n{tail}", .log.display())]
-    Exited {
-        status: ExitStatus,
-        log: PathBuf,
-        tail: String,
-    },
+    Exited { status: ExitStatus, log: PathBuf, tail: String },
     #[error("PostgreSQL does not accept connections; see {}", .log.display())]
-    NotReady {
-        log: PathBuf,
-        source: tokio_postgres::Error,
-    },
+    NotReady { log: PathBuf, source: tokio_postgres::Error },
     #[error("another instance holds {} but its PostgreSQL does not answer", .0.display())]
     Busy(PathBuf),
     #[error("the PostgreSQL of an earlier instance still runs in {}", .0.display())]
@@ -159,11 +147,7 @@ impl Error {
 /// `partner-platform` in the user's data folder; in `/var/lib` for root, since the account that
 /// PostgreSQL then runs as cannot enter root's home.
 pub fn default_data_dir() -> Result<PathBuf, Error> {
-    let parent = if Uid::effective().is_root() {
-        Some("/var/lib".into())
-    } else {
-        dirs::data_dir()
-    };
+    let parent = if Uid::effective().is_root() { Some("/var/lib".into()) } else { dirs::data_dir() };
     Ok(parent.ok_or(Error::NoDataDir)?.join("partner-platform"))
 }
 
@@ -202,11 +186,7 @@ impl Embedded {
                 && connect(&database_url).await.is_ok()
             {
                 tracing::info!(data_dir = %home.dir.display(), "attached to a running PostgreSQL");
-                return Ok(Self {
-                    data_dir: home.dir,
-                    database_url,
-                    server: None,
-                });
+                return Ok(Self { data_dir: home.dir, database_url, server: None });
             }
             if Instant::now() > deadline {
                 return Err(Error::Busy(home.dir));
@@ -262,9 +242,7 @@ impl Home {
         let dir = &options.data_dir;
         // The parents get ordinary modes: the server's account has to pass through them.
         fs::create_dir_all(dir.parent().unwrap_or(dir)).map_err(Error::io(dir))?;
-        create_private_dir(dir)
-            .or_else(|error| dir.is_dir().then_some(()).ok_or(error))
-            .map_err(Error::io(dir))?;
+        create_private_dir(dir).or_else(|error| dir.is_dir().then_some(()).ok_or(error)).map_err(Error::io(dir))?;
         let dir = dir.canonicalize().map_err(Error::io(dir))?;
         let mut entries = fs::read_dir(&dir).map_err(Error::io(&dir))?;
         // A mistyped folder must neither change hands nor be thrown away. (In this order, as
@@ -275,11 +253,7 @@ impl Home {
         let account = Account::choose(&dir.join("postgres"))?;
         account.check_can_enter(dir.parent().unwrap_or(&dir))?;
         account.own(&dir).map_err(Error::io(&dir))?;
-        Ok(Self {
-            dir,
-            account,
-            durability: options.durability,
-        })
+        Ok(Self { dir, account, durability: options.durability })
     }
 
     async fn launch(self, options: &Options, owner: File) -> Result<Embedded, Error> {
@@ -302,11 +276,7 @@ impl Home {
             data_dir = %self.dir.display(), major = binaries.major, elapsed = ?started.elapsed(),
             "PostgreSQL started"
         );
-        Ok(Embedded {
-            data_dir: self.dir,
-            database_url,
-            server: Some(server),
-        })
+        Ok(Embedded { data_dir: self.dir, database_url, server: Some(server) })
     }
 
     /// Waits until nothing is left of the server of an earlier owner.
@@ -360,9 +330,7 @@ impl Home {
         let log = self.path("postgres.log");
         let _ = fs::rename(&log, self.path("postgres.log.old"));
         let log = self.open_private("postgres.log")?;
-        let sockets = self
-            .create_socket_dir()
-            .map_err(Error::io(self.path("run")))?;
+        let sockets = self.create_socket_dir().map_err(Error::io(self.path("run")))?;
 
         let (signal, throwaway, more_settings) = match self.durability {
             Durability::Durable => ("INT", Path::new(""), &[][..]),
@@ -429,9 +397,7 @@ impl Home {
         let sockets = fs::read_link(&run).unwrap_or(run);
         let host = percent_encode(sockets.as_os_str().as_encoded_bytes());
         let user_info = format!("partner_platform:{password}");
-        Ok(format!(
-            "postgresql://{user_info}@{host}/postgres?sslmode=disable"
-        ))
+        Ok(format!("postgresql://{user_info}@{host}/postgres?sslmode=disable"))
     }
 
     /// Opens a file that only the server's account (and root) can read, creating it if need be.

@@ -1,4 +1,6 @@
 //! x
+pub mod clock;
 pub mod db;
 pub mod domain;
+pub mod ops;
 pub mod store;

@@ -8,6 +8,8 @@ CREATE TABLE subscriptions (
         CHECK (status IN ('pending', 'active', 'suspended', 'expired', 'cancelled')),
     suspended_at timestamptz,
     suspended_reason text,
+    cancelled_at timestamptz,
+    cancelled_reason text,
     lapsed boolean NOT NULL,
     auto_renew boolean NOT NULL,
     anchor date NOT NULL,
@@ -22,6 +24,8 @@ CREATE TABLE subscriptions (
     updated_at timestamptz NOT NULL,
     CONSTRAINT subscriptions_suspension_fits CHECK ((status = 'suspended') = (suspended_at IS NOT NULL)),
     CONSTRAINT subscriptions_reason_only_while_suspended CHECK (suspended_at IS NOT NULL OR suspended_reason IS NULL),
+    CONSTRAINT subscriptions_cancellation_fits CHECK ((status = 'cancelled') = (cancelled_at IS NOT NULL)),
+    CONSTRAINT subscriptions_reason_only_when_cancelled CHECK (cancelled_at IS NOT NULL OR cancelled_reason IS NULL),
     CONSTRAINT subscriptions_lapsed_only_while_suspended CHECK (status = 'suspended' OR NOT lapsed),
     CONSTRAINT subscriptions_term_has_days CHECK (start_date < end_date)
 );

@@ -2,6 +2,8 @@
 
 use super::id::{ApiKeyId, ResellerId};
 use super::label::label;
+use super::machine::Possibility;
+use super::refusal::Refusal;
 
 label! {
     /// What a key may do. Everyone reads within the tenant. `admin`: everything; `technician`: customers,
@@ -102,9 +104,52 @@ impl Actor {
         right.roles().contains(&self.role) && !(right.is_partner_only() && self.scope != Scope::Partner)
     }
 
+    /// What the actor may do next, and why not the rest.
+    #[must_use]
+    pub fn offers(&self, possibilities: Vec<(Right, Possibility)>) -> Vec<Offer> {
+        possibilities
+            .into_iter()
+            .map(|(right, Possibility { action, refusal })| {
+                let obstacle = match refusal {
+                    _ if !self.may(right) => Some(Obstacle::Forbidden(right)),
+                    refusal => refusal.map(Obstacle::Refused),
+                };
+                Offer { action, obstacle }
+            })
+            .collect()
+    }
+
     /// How the actor is named in orders and in the ledger: `api_key:<id>` or `system`.
     #[must_use]
     pub fn label(&self) -> String {
         self.key.map_or_else(|| "system".to_owned(), |key| format!("api_key:{key}"))
     }
+}
+
+/// An action, and whether it is open to an actor now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The action.
+    pub action: &'static str,
+    /// What stands in the way, if anything.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What stands in the way of an action.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// The actor lacks a right.
+    #[error("{}", needs(*.0))]
+    Forbidden(Right),
+    /// The state does not allow it.
+    #[error(transparent)]
+    Refused(Refusal),
+}
+
+/// What a caller without a right reads.
+#[must_use]
+pub fn needs(right: Right) -> String {
+    let roles: Vec<_> = right.roles().iter().map(|role| role.as_str()).collect();
+    let whose = if right.is_partner_only() { "the partner's own keys" } else { "keys" };
+    format!("This needs the right `{right}`, which {whose} with the role {} have; use one of these.", roles.join(", "))
 }

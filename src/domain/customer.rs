@@ -134,7 +134,7 @@ pub struct Details {
 }
 
 /// What the rules need to know of a customer's surroundings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Subscriptions that are pending, active or suspended.
     pub open_subscriptions: i64,

@@ -17,7 +17,7 @@ use super::product::Product;
 use super::proration::Calculation;
 use super::refusal::{Refusal, Violation, ViolationCode, none_of};
 use super::subscription::{Command, Subscription};
-use super::text::Code;
+use super::text::{Code, Reason};
 
 label! {
     /// Something to think about before confirming: `renewal_below_used`, the next term would start with
@@ -179,8 +179,8 @@ pub fn renew(subscription: &Subscription, product: &Product, at: DateTime<Utc>) 
 ///
 /// # Errors
 /// The state must allow it.
-pub fn cancel(subscription: &Subscription, at: DateTime<Utc>) -> Result<Option<Plan>, Refusal> {
-    let Outcome::Changed(next) = subscription.apply(Command::Cancel, at)? else { return Ok(None) };
+pub fn cancel(subscription: &Subscription, reason: Option<Reason>, at: DateTime<Utc>) -> Result<Option<Plan>, Refusal> {
+    let Outcome::Changed(next) = subscription.apply(Command::Cancel { reason }, at)? else { return Ok(None) };
     let mut draft = Draft::new(OrderKind::Cancellation, subscription.currency, at.date_naive());
     draft.depends_on(&(subscription.id, subscription.version));
     let place = Place { index: None, subscription };

@@ -121,7 +121,16 @@ pub enum State {
     /// Ended; final.
     Expired,
     /// Ended before it started; final.
-    Cancelled,
+    Cancelled(Cancellation),
+}
+
+/// That a subscription was ended before it started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, in the words of who did it.
+    pub reason: Option<Reason>,
 }
 
 /// That a subscription is switched off.
@@ -167,11 +176,12 @@ pub enum Command {
     /// Switch it on again.
     Enable,
     /// End it before it starts; it then holds nothing.
-    Cancel,
+    Cancel {
+        /// Why.
+        reason: Option<Reason>,
+    },
     /// Start a new term today, at these prices.
     Renew(UnitPrices),
-    /// Switch automatic renewal.
-    SetAutoRenew(bool),
     /// Raise the current inventory by so many of each type.
     AddCurrentInventory(Vec<(Code, i32)>),
     /// Set the renewal quantity of each type; `None` follows the current one.
@@ -195,9 +205,8 @@ impl Command {
         match self {
             Self::Suspend { .. } => Action::Suspend,
             Self::Enable => Action::Enable,
-            Self::Cancel => Action::Cancel,
+            Self::Cancel { .. } => Action::Cancel,
             Self::Renew(_) => Action::Renew,
-            Self::SetAutoRenew(_) => Action::SetAutoRenew,
             Self::AddCurrentInventory(_) => Action::AddCurrentInventory,
             Self::SetRenewalInventory(_) => Action::SetRenewalInventory,
             Self::Allocate(..) => Action::Allocate,
@@ -207,6 +216,15 @@ impl Command {
             Self::Expire => Action::Expire,
         }
     }
+}
+
+/// What can be edited of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// Whether it renews by itself.
+    pub auto_renew: bool,
+    /// The caller's own reference.
+    pub external_id: Option<ExternalId>,
 }
 
 /// What a new subscription is made of.
@@ -261,7 +279,7 @@ impl Subscription {
             State::Active => SubscriptionStatus::Active,
             State::Suspended(_) => SubscriptionStatus::Suspended,
             State::Expired => SubscriptionStatus::Expired,
-            State::Cancelled => SubscriptionStatus::Cancelled,
+            State::Cancelled(_) => SubscriptionStatus::Cancelled,
         }
     }
 
@@ -270,6 +288,15 @@ impl Subscription {
     pub fn suspension(&self) -> Option<&Suspension> {
         match &self.state {
             State::Suspended(suspension) => Some(suspension),
+            _ => None,
+        }
+    }
+
+    /// That it was cancelled, if it was.
+    #[must_use]
+    pub fn cancellation(&self) -> Option<&Cancellation> {
+        match &self.state {
+            State::Cancelled(cancellation) => Some(cancellation),
             _ => None,
         }
     }
@@ -297,7 +324,7 @@ impl Subscription {
             (A::Enable, S::Active) => Ok(AlreadySo),
 
             (A::Cancel, S::Pending) => Ok(Proceed),
-            (A::Cancel, S::Cancelled) => Ok(AlreadySo),
+            (A::Cancel, S::Cancelled(_)) => Ok(AlreadySo),
 
             (A::Renew, S::Suspended(_)) if term_over && self.renews_nothing() => Err(Refusal::NothingToRenew),
             (A::Renew, S::Suspended(_)) if term_over => Ok(Proceed),
@@ -338,15 +365,14 @@ impl Subscription {
         match command {
             Command::Suspend { reason } => next.state = State::Suspended(Suspension { at, reason, lapsed: false }),
             Command::Enable | Command::Activate => next.state = State::Active,
-            Command::Cancel => {
-                next.state = State::Cancelled;
+            Command::Cancel { reason } => {
+                next.state = State::Cancelled(Cancellation { at, reason });
                 next.lines.iter_mut().for_each(|line| line.current = 0);
             }
             Command::Renew(unit_prices) => {
                 next.schedule = Schedule { anchor: today, first: self.term.number + 1, ..self.schedule };
                 next.start_next_term(unit_prices);
             }
-            Command::SetAutoRenew(auto_renew) => next.auto_renew = auto_renew,
             Command::AddCurrentInventory(additions) => {
                 for (certificate_type, add) in additions {
                     next.lines = inventory::with(next.lines, &certificate_type, |line| line.current += add);
@@ -384,13 +410,25 @@ impl Subscription {
         Ok(Outcome::Changed(next))
     }
 
-    /// The subscription with another reference of the caller's; possible in every state.
+    /// What can be edited, as it is.
     #[must_use]
-    pub fn refer(&self, external_id: Option<ExternalId>, at: DateTime<Utc>) -> Outcome<Self> {
-        if external_id == self.external_id {
-            return Outcome::Unchanged;
+    pub fn details(&self) -> Details {
+        Details { auto_renew: self.auto_renew, external_id: self.external_id.clone() }
+    }
+
+    /// The subscription with other details. The reference can change in every state.
+    ///
+    /// # Errors
+    /// What [`Self::guard`] says to switching automatic renewal.
+    pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
+        if details == self.details() {
+            return Ok(Outcome::Unchanged);
         }
-        Outcome::Changed(Self { external_id, version: self.version.next(), updated_at: at, ..self.clone() })
+        if details.auto_renew != self.auto_renew {
+            self.guard(Action::SetAutoRenew, at.date_naive())?;
+        }
+        let Details { auto_renew, external_id } = details;
+        Ok(Outcome::Changed(Self { auto_renew, external_id, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 
     /// What may be done next, with the right that it needs.

@@ -34,35 +34,22 @@ pub struct Binaries {
 
 /// Finds a server of the major version that made the data (others cannot read it) or, if there is
 /// no data yet, of any supported one; one that `account` may execute.
-pub async fn find(
-    bin_dir: Option<&Path>,
-    major: Option<u32>,
-    account: Account,
-) -> Result<Binaries, Error> {
+pub async fn find(bin_dir: Option<&Path>, major: Option<u32>, account: Account) -> Result<Binaries, Error> {
     let wanted = match major {
         Some(major) => format!("{major} (which made the existing data)"),
         None => format!("{OLDEST_MAJOR} or newer"),
     };
     if let Some(dir) = bin_dir {
         let found = first_suitable([dir.into()], major, account).await;
-        return found.ok_or_else(|| Error::BadBinDir {
-            dir: dir.into(),
-            wanted,
-        });
+        return found.ok_or_else(|| Error::BadBinDir { dir: dir.into(), wanted });
     }
     let mut candidates = Vec::new();
     // It comes with the client library: there need not be a server where it points to.
-    candidates.extend(
-        output(Path::new("pg_config"), "--bindir", account)
-            .await
-            .map(PathBuf::from),
-    );
+    candidates.extend(output(Path::new("pg_config"), "--bindir", account).await.map(PathBuf::from));
     // An empty folder leaves bare names, which are looked up in PATH.
     candidates.push(PathBuf::new());
     candidates.extend(usual_folders(Path::new("/")));
-    first_suitable(candidates, major, account)
-        .await
-        .ok_or(Error::NoBinaries { wanted })
+    first_suitable(candidates, major, account).await.ok_or(Error::NoBinaries { wanted })
 }
 
 async fn first_suitable(
@@ -77,11 +64,7 @@ async fn first_suitable(
         };
         let is_suitable = wanted.map_or(major >= OLDEST_MAJOR, |wanted| major == wanted);
         if is_suitable && major_version(&initdb, account).await == Some(major) {
-            return Some(Binaries {
-                postgres,
-                initdb,
-                major,
-            });
+            return Some(Binaries { postgres, initdb, major });
         }
     }
     None
@@ -91,10 +74,7 @@ async fn first_suitable(
 fn usual_folders(root: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for (parent, prefix) in FAMILIES {
-        let entries = fs::read_dir(root.join(parent))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let entries = fs::read_dir(root.join(parent)).into_iter().flatten().flatten();
         let mut versions: Vec<(u32, PathBuf)> = entries
             .filter_map(|entry| {
                 let major = leading_number(entry.file_name().to_str()?.strip_prefix(prefix)?)?;
@@ -125,10 +105,7 @@ fn parse_major(version: &str) -> Option<u32> {
 }
 
 fn leading_number(text: &str) -> Option<u32> {
-    text.split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The user and group ids the server runs with if the service is root, which PostgreSQL refuses;
@@ -147,9 +124,7 @@ impl Account {
         {
             return Ok(Self(Some((owner.uid(), owner.gid()))));
         }
-        let user = ["postgres", "nobody"]
-            .into_iter()
-            .find_map(|name| User::from_name(name).ok()?);
+        let user = ["postgres", "nobody"].into_iter().find_map(|name| User::from_name(name).ok()?);
         let user = user.ok_or(Error::NoAccount)?;
         Ok(Self(Some((user.uid.as_raw(), user.gid.as_raw()))))
     }
@@ -165,8 +140,7 @@ impl Account {
     }
 
     pub fn own(self, path: &Path) -> io::Result<()> {
-        self.0
-            .map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
+        self.0.map_or(Ok(()), |(uid, gid)| lchown(path, Some(uid), Some(gid)))
     }
 
     pub fn check_can_enter(self, dir: &Path) -> Result<(), Error> {
@@ -190,10 +164,7 @@ mod tests {
 
     #[test]
     fn versions_of_all_kinds_of_builds() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 9.6.24"), Some(9));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta2"), Some(18));
         assert_eq!(parse_major("initdb (PostgreSQL) 19devel"), Some(19));
@@ -216,10 +187,7 @@ mod tests {
             "usr/bin",
             "usr/local/bin",
         ];
-        assert_eq!(
-            usual_folders(root.path()),
-            expected.map(|bin| root.path().join(bin))
-        );
+        assert_eq!(usual_folders(root.path()), expected.map(|bin| root.path().join(bin)));
     }
 
     #[tokio::test]
@@ -228,11 +196,7 @@ mod tests {
         let install = |folder: &str, program: &str, version: &str| {
             let path = root.path().join(folder).join(program);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(
-                &path,
-                format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'"),
-            )
-            .unwrap();
+            fs::write(&path, format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         };
         install("old", "postgres", "14.9");
@@ -245,14 +209,8 @@ mod tests {
         let folders = ["none", "old", "half", "new", "older"].map(|name| root.path().join(name));
         let find = |major| first_suitable(folders.clone(), major, Account(None));
 
-        assert_eq!(
-            find(None).await.unwrap().postgres,
-            root.path().join("new/postgres")
-        );
-        assert_eq!(
-            find(Some(15)).await.unwrap().initdb,
-            root.path().join("older/initdb")
-        );
+        assert_eq!(find(None).await.unwrap().postgres, root.path().join("new/postgres"));
+        assert_eq!(find(Some(15)).await.unwrap().initdb, root.path().join("older/initdb"));
         assert!(find(Some(18)).await.is_none());
     }
 }

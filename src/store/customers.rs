@@ -123,7 +123,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Optio
 /// The database fails.
 pub async fn holdings(conn: &mut Conn, id: CustomerId) -> Result<Holdings> {
     let mut all = holdings_of(conn, &[id]).await?;
-    Ok(all.pop().map_or(Holdings { open_subscriptions: 0, has_orders: false }, |(_, holdings)| holdings))
+    Ok(all.pop().map(|(_, holdings)| holdings).unwrap_or_default())
 }
 
 /// [`holdings`] of several customers, in their order.

@@ -127,11 +127,11 @@ impl From<ChargeRow> for Charge {
     }
 }
 
-/// Writes an order and its charges.
+/// Writes an order, without its lines.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
+pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
     let row = Row {
         id: order.id,
         kind: order.kind,
@@ -142,6 +142,14 @@ pub async fn insert(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> R
         confirmed_at: order.confirmed_at,
     };
     diesel::insert_into(orders::table).values(row).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes the lines of an order and its charges; their subscriptions must be there.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
     let lines = order.lines.iter().enumerate();
     let lines: Vec<_> = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line)).collect();
     diesel::insert_into(order_lines::table).values(lines).execute(conn).await?;

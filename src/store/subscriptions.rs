@@ -17,7 +17,7 @@ use crate::domain::inventory::Line;
 use crate::domain::listing::{Page, Position, SortValue, SubscriptionFilter, SubscriptionSort, Window};
 use crate::domain::money::Currency;
 use crate::domain::product::UnitPrices;
-use crate::domain::subscription::{State, Subscription, SubscriptionStatus, Suspension, Term};
+use crate::domain::subscription::{Cancellation, State, Subscription, SubscriptionStatus, Suspension, Term};
 use crate::domain::text::{Code, ExternalId, Reason};
 use crate::domain::time::Schedule;
 
@@ -32,6 +32,8 @@ struct Row {
     status: SubscriptionStatus,
     suspended_at: Option<DateTime<Utc>>,
     suspended_reason: Option<Reason>,
+    cancelled_at: Option<DateTime<Utc>>,
+    cancelled_reason: Option<Reason>,
     lapsed: bool,
     auto_renew: bool,
     anchor: NaiveDate,
@@ -59,6 +61,7 @@ struct TermRow {
 impl From<&Subscription> for Row {
     fn from(subscription: &Subscription) -> Self {
         let suspension = subscription.suspension();
+        let cancellation = subscription.cancellation();
         Self {
             id: subscription.id,
             customer_id: subscription.customer_id,
@@ -68,6 +71,8 @@ impl From<&Subscription> for Row {
             status: subscription.status(),
             suspended_at: suspension.map(|suspension| suspension.at),
             suspended_reason: suspension.and_then(|suspension| suspension.reason.clone()),
+            cancelled_at: cancellation.map(|cancellation| cancellation.at),
+            cancelled_reason: cancellation.and_then(|cancellation| cancellation.reason.clone()),
             lapsed: suspension.is_some_and(|suspension| suspension.lapsed),
             auto_renew: subscription.auto_renew,
             anchor: subscription.schedule.anchor,
@@ -86,15 +91,17 @@ impl From<&Subscription> for Row {
 
 impl Row {
     fn into_subscription(self, product_code: Code, lines: Vec<Line>) -> Result<Subscription> {
-        let state = match (self.status, self.suspended_at) {
-            (SubscriptionStatus::Pending, None) => State::Pending,
-            (SubscriptionStatus::Active, None) => State::Active,
-            (SubscriptionStatus::Suspended, Some(at)) => {
+        let state = match (self.status, self.suspended_at, self.cancelled_at) {
+            (SubscriptionStatus::Pending, None, None) => State::Pending,
+            (SubscriptionStatus::Active, None, None) => State::Active,
+            (SubscriptionStatus::Suspended, Some(at), None) => {
                 State::Suspended(Suspension { at, reason: self.suspended_reason, lapsed: self.lapsed })
             }
-            (SubscriptionStatus::Expired, None) => State::Expired,
-            (SubscriptionStatus::Cancelled, None) => State::Cancelled,
-            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "suspended_at does not fit status" }),
+            (SubscriptionStatus::Expired, None, None) => State::Expired,
+            (SubscriptionStatus::Cancelled, None, Some(at)) => {
+                State::Cancelled(Cancellation { at, reason: self.cancelled_reason })
+            }
+            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "the status has another's columns" }),
         };
         Ok(Subscription {
             id: self.id,

@@ -1,0 +1,65 @@
+//! Time and ids: the one file that asks the machine for either. Everything else is handed a [`Clock`].
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+/// What time it is.
+#[derive(Clone)]
+pub struct Clock {
+    source: Source,
+    /// Keeps ids of the same millisecond in the order in which they were made.
+    ids: Arc<Mutex<ContextV7>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Manual(Arc<Mutex<DateTime<Utc>>>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of(Source::System)
+    }
+
+    /// A clock that stands at an instant until it is set.
+    #[must_use]
+    pub fn manual(at: DateTime<Utc>) -> Self {
+        Self::of(Source::Manual(Arc::new(Mutex::new(at))))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, ids: Arc::new(Mutex::new(ContextV7::new())) }
+    }
+
+    /// Now, in UTC, in microseconds: as the database keeps it.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.source {
+            #[allow(clippy::disallowed_methods, reason = "this is the place")]
+            Source::System => Utc::now().trunc_subsecs(6),
+            Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Sets a manual clock; the machine's cannot be set.
+    pub fn set(&self, now: DateTime<Utc>) {
+        if let Source::Manual(at) = &self.source {
+            *at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+    }
+
+    /// A new id, UUID v7: ids sort by the time at which they were made.
+    #[must_use]
+    pub fn new_id(&self) -> Uuid {
+        let now = self.now();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or(0);
+        let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        #[allow(clippy::disallowed_methods, reason = "this is the place")]
+        Uuid::new_v7(Timestamp::from_unix(&*ids, seconds, now.timestamp_subsec_nanos()))
+    }
+}

@@ -1,0 +1,102 @@
+//! Allocations: certificates in use.
+
+use super::subscriptions::{find, lock, refused};
+use super::{Context, Error, Precondition, Result, found};
+use crate::domain::allocation::Allocation;
+use crate::domain::id::{AllocationId, SubscriptionId};
+use crate::domain::listing::{Page, Window};
+use crate::domain::machine::Outcome;
+use crate::domain::subscription::{Command, Subscription};
+use crate::domain::text::{Code, Reference};
+use crate::store::inventory::Cause;
+use crate::store::{Conn, allocations, subscriptions};
+
+/// The allocations of a subscription, newest first.
+///
+/// # Errors
+/// Not found.
+pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
+    cx.db
+        .read(async |tx| {
+            find(tx, cx, id).await?;
+            Ok(allocations::list(tx, id, window).await?)
+        })
+        .await
+}
+
+/// Puts certificates to use. The same reference, type and quantity again answers the first allocation;
+/// the flag tells whether this one is new.
+///
+/// # Errors
+/// Not found, what the domain refuses, or the reference stands for something else.
+pub async fn allocate(
+    cx: &Context,
+    id: SubscriptionId,
+    certificate_type: Code,
+    quantity: i32,
+    reference: Reference,
+) -> Result<(Allocation, bool)> {
+    cx.db
+        .transaction(async |tx| {
+            let before = lock(tx, cx, id, &Precondition::None).await?;
+            if let Some(open) = allocations::find_open(tx, id, &reference).await? {
+                return if open.is_same_as(&certificate_type, quantity) {
+                    Ok((open, false))
+                } else {
+                    Err(Error::DuplicateReference)
+                };
+            }
+            let allocation = Allocation {
+                id: cx.new_id(),
+                subscription_id: id,
+                certificate_type: certificate_type.clone(),
+                quantity,
+                reference,
+                created_at: cx.at,
+                released_at: None,
+            };
+            allocations::insert(tx, &allocation).await?;
+            use_certificates(tx, cx, &before, &allocation, Command::Allocate(certificate_type, quantity)).await?;
+            Ok((allocation, true))
+        })
+        .await
+}
+
+/// Gives the certificates of an allocation back; again, it changes nothing.
+///
+/// # Errors
+/// Not found.
+pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
+    cx.db
+        .transaction(async |tx| {
+            let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
+            let before = lock(tx, cx, allocation.subscription_id, &Precondition::None).await?;
+            // Somebody may have released it while this waited for the lock.
+            let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
+            if allocation.released_at.is_some() {
+                return Ok(allocation);
+            }
+            let command = Command::Release(allocation.certificate_type.clone(), allocation.quantity);
+            let released = Allocation { released_at: Some(cx.at), ..allocation };
+            allocations::save(tx, &released).await?;
+            use_certificates(tx, cx, &before, &released, command).await?;
+            Ok(released)
+        })
+        .await
+}
+
+async fn use_certificates(
+    tx: &mut Conn,
+    cx: &Context,
+    before: &Subscription,
+    allocation: &Allocation,
+    command: Command,
+) -> Result<()> {
+    if let Outcome::Changed(after) = before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
+        let new_id = || cx.clock.new_id();
+        let actor = cx.actor.label();
+        let cause = Cause { order: None, allocation: Some(allocation.id), actor, at: cx.at, new_id: &new_id };
+        subscriptions::save(tx, before, &after, &cause).await?;
+    }
+    Ok(())
+}

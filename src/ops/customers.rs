@@ -1,0 +1,174 @@
+//! Customers.
+
+use super::{Context, Error, Named, Precondition, Result, found};
+use crate::domain::company::Company;
+use crate::domain::customer::{Action, Administration, Customer, Details, Holdings};
+use crate::domain::id::{CustomerId, ResellerId};
+use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Window};
+use crate::domain::machine::Outcome;
+use crate::domain::money::Currency;
+use crate::domain::product::Product;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::reseller::ResellerStatus;
+use crate::store::{Conn, customers, products, resellers};
+
+/// A customer, with what the rules need to know of its surroundings.
+pub type Known = (Customer, Holdings);
+
+/// What a new customer is made of.
+pub struct NewCustomer {
+    /// The company.
+    pub company: Company,
+    /// The reseller that manages it; left out, that of the key.
+    pub partner_id: Option<ResellerId>,
+    /// Who administers the products.
+    pub administration: Administration,
+    /// What it pays in.
+    pub currency: Currency,
+}
+
+/// Customers in the tenant.
+///
+/// # Errors
+/// The filter names a reseller that is not there.
+pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
+    cx.db
+        .read(async |tx| {
+            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+            let page = customers::list(tx, cx.actor.scope, filter, sort, window).await?;
+            let ids: Vec<_> = page.rows.iter().map(|customer| customer.id).collect();
+            let mut holdings = customers::holdings_of(tx, &ids).await?.into_iter();
+            Ok(page.map(|customer| (customer, holdings.next().map(|(_, of)| of).unwrap_or_default())))
+        })
+        .await
+}
+
+/// A customer.
+///
+/// # Errors
+/// Not found.
+pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
+    cx.db
+        .read(async |tx| {
+            let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
+            let holdings = customers::holdings(tx, id).await?;
+            Ok((customer, holdings))
+        })
+        .await
+}
+
+/// Creates a customer: for the key's reseller, or for whom the partner says.
+///
+/// # Errors
+/// The reseller is unknown or disabled, or the external id is taken.
+pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
+    cx.db
+        .transaction(async |tx| {
+            let partner_id = new.partner_id.or(cx.actor.scope.reseller());
+            check_partner(tx, cx, partner_id).await?;
+            let NewCustomer { company, administration, currency, .. } = new;
+            let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
+            customers::insert(tx, &customer).await?;
+            Ok((customer, Holdings::default()))
+        })
+        .await
+}
+
+/// Edits a customer's details; another reseller in them moves it there.
+///
+/// # Errors
+/// Not found, another version, what the domain refuses, or the external id is taken.
+pub async fn update(
+    cx: &Context,
+    id: CustomerId,
+    precondition: &Precondition,
+    edit: impl FnOnce(Details) -> Details,
+) -> Result<Known> {
+    cx.db
+        .transaction(async |tx| {
+            let (customer, holdings) = lock(tx, cx, id, precondition).await?;
+            let details = edit(customer.details());
+            if details.partner_id != customer.partner_id {
+                check_partner(tx, cx, details.partner_id).await?;
+            }
+            let outcome = customer.edit(details, holdings, cx.at)?;
+            save(tx, customer, holdings, outcome).await
+        })
+        .await
+}
+
+/// Archives or restores a customer.
+///
+/// # Errors
+/// Not found, another version, or what the domain refuses.
+pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
+    cx.db
+        .transaction(async |tx| {
+            let (customer, holdings) = lock(tx, cx, id, precondition).await?;
+            let outcome = customer.apply(action, holdings, cx.at).map_err(|refusal| Error::Refused {
+                refusal,
+                offers: cx.actor.offers(customer.possibilities(holdings)),
+            })?;
+            save(tx, customer, holdings, outcome).await
+        })
+        .await
+}
+
+/// What the customer can be sold now; nothing while it is archived.
+///
+/// # Errors
+/// Not found.
+pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -> Result<(Customer, Page<Product>)> {
+    cx.db
+        .read(async |tx| {
+            let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
+            let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
+            let page = if sellable {
+                products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?
+            } else {
+                Page { rows: Vec::new(), next: None }
+            };
+            Ok((customer, page))
+        })
+        .await
+}
+
+pub(super) async fn lock(
+    tx: &mut Conn,
+    cx: &Context,
+    id: CustomerId,
+    precondition: &Precondition,
+) -> Result<Known> {
+    let customer = found(customers::lock(tx, cx.actor.scope, id).await?, "customer")?;
+    precondition.check(customer.version)?;
+    let holdings = customers::holdings(tx, id).await?;
+    Ok((customer, holdings))
+}
+
+async fn save(tx: &mut Conn, customer: Customer, holdings: Holdings, outcome: Outcome<Customer>) -> Result<Known> {
+    match outcome {
+        Outcome::Unchanged => Ok((customer, holdings)),
+        Outcome::Changed(changed) => {
+            customers::save(tx, &changed).await?;
+            Ok((changed, holdings))
+        }
+    }
+}
+
+/// Succeeds when the actor may put a customer in the care of this reseller, or of the partner.
+async fn check_partner(tx: &mut Conn, cx: &Context, partner_id: Option<ResellerId>) -> Result<()> {
+    let at_partner = |code, detail| Error::from(Refusal::from(Violation::new("/partner_id", code, detail)));
+    match partner_id {
+        None if cx.actor.scope.reseller().is_some() => {
+            Err(at_partner(ViolationCode::NotAllowed, "Only the partner can take a customer over; leave it out."))
+        }
+        None => Ok(()),
+        Some(id) => match resellers::hold(tx, cx.actor.scope, id).await? {
+            None => {
+                Err(at_partner(ViolationCode::UnknownReference, "There is no such reseller; list the resellers."))
+            }
+            Some(reseller) if reseller.status() == ResellerStatus::Disabled => Err(Refusal::ResellerDisabled.into()),
+            Some(_) => Ok(()),
+        },
+    }
+}

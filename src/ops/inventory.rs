@@ -1,0 +1,95 @@
+//! Current and renewal inventory: quoted, then confirmed.
+
+use super::subscriptions::{find, lock, refused};
+use super::{Context, Precondition, Result, found, orders};
+use crate::domain::id::{ProductId, SubscriptionId};
+use crate::domain::listing::{Page, Window};
+use crate::domain::order::Order;
+use crate::domain::product::Product;
+use crate::domain::quote::{self, Plan, Quote};
+use crate::domain::refusal::Refusal;
+use crate::domain::subscription::Subscription;
+use crate::domain::text::Code;
+use crate::store::inventory::{self, Entry};
+use crate::store::{Conn, products};
+use chrono::{DateTime, Utc};
+
+/// A change of quantities.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// So many more of each type now.
+    AddCurrent(Vec<(Code, i32)>),
+    /// So many of each type in the next term; `None` follows the current quantity.
+    SetRenewal(Vec<(Code, Option<i32>)>),
+    /// A new term after a lapse.
+    Renew,
+}
+
+impl Change {
+    fn plan(
+        &self,
+        subscription: &Subscription,
+        product: &Product,
+        at: DateTime<Utc>,
+    ) -> std::result::Result<Plan, Refusal> {
+        match self {
+            Self::AddCurrent(additions) => quote::add_current_inventory(subscription, product, additions, at),
+            Self::SetRenewal(quantities) => quote::set_renewal_inventory(subscription, product, quantities, at),
+            Self::Renew => quote::renew(subscription, product, at),
+        }
+    }
+}
+
+/// Quotes a change; writes nothing.
+///
+/// # Errors
+/// Not found, or what the domain refuses.
+pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
+    cx.db
+        .read(async |tx| {
+            let subscription = find(tx, cx, id).await?;
+            let product = product(tx, subscription.product_id).await?;
+            let plan = change.plan(&subscription, &product, cx.at);
+            Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
+        })
+        .await
+}
+
+/// Does just what a preview would show now.
+///
+/// # Errors
+/// Not found, another version, what the domain refuses, or the quote is stale.
+pub async fn confirm(
+    cx: &Context,
+    id: SubscriptionId,
+    precondition: &Precondition,
+    change: &Change,
+    digest: Option<&str>,
+) -> Result<(Order, Subscription)> {
+    cx.db
+        .transaction(async |tx| {
+            let before = lock(tx, cx, id, precondition).await?;
+            let product = product(tx, before.product_id).await?;
+            let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
+            let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;
+            Ok((order, found(after.into_iter().next(), "subscription")?))
+        })
+        .await
+}
+
+/// The ledger of a subscription's inventory, newest first.
+///
+/// # Errors
+/// Not found.
+pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
+    cx.db
+        .read(async |tx| {
+            find(tx, cx, id).await?;
+            Ok(inventory::ledger(tx, id, window).await?)
+        })
+        .await
+}
+
+async fn product(tx: &mut Conn, id: ProductId) -> Result<Product> {
+    found(products::find(tx, id).await?, "product")
+}

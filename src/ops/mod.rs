@@ -1,0 +1,155 @@
+//! Use cases: one function per command or query, one visible transaction each. They find, ask the
+//! domain, save, and answer; they contain no rules and no SQL.
+
+pub mod allocations;
+pub mod customers;
+pub mod inventory;
+pub mod keys;
+pub mod orders;
+pub mod products;
+pub mod resellers;
+pub mod subscriptions;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::domain::access::{Actor, Offer};
+use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
+use crate::domain::quote::Quote;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::store::{self, Conn};
+
+/// What every use case is handed.
+#[derive(Clone)]
+pub struct Context {
+    /// The database.
+    pub db: Db,
+    /// Makes ids.
+    pub clock: Clock,
+    /// The instant at which the request is dealt with.
+    pub at: DateTime<Utc>,
+    /// Who asks.
+    pub actor: Actor,
+}
+
+impl Context {
+    /// A context as of now.
+    #[must_use]
+    pub fn new(db: Db, clock: Clock, actor: Actor) -> Self {
+        let at = clock.now();
+        Self { db, clock, at, actor }
+    }
+
+    /// The day of the request.
+    #[must_use]
+    pub fn today(&self) -> NaiveDate {
+        self.at.date_naive()
+    }
+
+    fn new_id<T: From<Uuid>>(&self) -> T {
+        self.clock.new_id().into()
+    }
+}
+
+/// Why a use case fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing in the tenant.
+    #[error("There is no {0} with this id.")]
+    NotFound(&'static str),
+    /// Somebody changed the resource since the caller saw it.
+    #[error("The resource has changed: it is at version {}. Read it again and decide anew.", current.0)]
+    VersionMismatch {
+        /// The version it has.
+        current: Version,
+    },
+    /// What was reviewed no longer holds.
+    #[error("Something has changed since this was quoted. Review the quote in this answer and confirm its digest.")]
+    QuoteStale(Box<Quote>),
+    /// An open allocation of the subscription has the reference for something else.
+    #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]
+    DuplicateReference,
+    /// The domain refuses.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What could be done instead; empty where that says nothing.
+        offers: Vec<Offer>,
+    },
+    /// The database fails.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused { refusal, offers: Vec::new() }
+    }
+}
+
+/// What use cases answer.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A condition on the version of what is to be changed: `If-Match`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// None: whatever version it has.
+    #[default]
+    None,
+    /// It has one of these.
+    OneOf(Vec<Version>),
+}
+
+impl Precondition {
+    /// Succeeds when the condition holds.
+    ///
+    /// # Errors
+    /// [`Error::VersionMismatch`].
+    pub fn check(&self, current: Version) -> Result<()> {
+        match self {
+            Self::OneOf(versions) if !versions.contains(&current) => Err(Error::VersionMismatch { current }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An id that a filter names. It must exist, or a mistyped one would look like an empty list.
+pub(crate) enum Named {
+    Reseller(Option<ResellerId>),
+    Customer(Option<CustomerId>),
+    Product(Option<ProductId>),
+    Subscription(Option<SubscriptionId>),
+}
+
+impl Context {
+    /// Succeeds when everything that a filter names is there.
+    ///
+    /// # Errors
+    /// `unknown_reference` for each that is not.
+    pub(crate) async fn check_filter(&self, conn: &mut Conn, named: &[(&str, Named)]) -> Result<()> {
+        let scope = self.actor.scope;
+        let mut violations = Vec::new();
+        for (parameter, named) in named {
+            let found = match *named {
+                Named::Reseller(Some(id)) => store::resellers::find(conn, scope, id).await?.is_some(),
+                Named::Customer(Some(id)) => store::customers::find(conn, scope, id).await?.is_some(),
+                Named::Product(Some(id)) => store::products::find(conn, id).await?.is_some(),
+                Named::Subscription(Some(id)) => store::subscriptions::find(conn, scope, id).await?.is_some(),
+                _ => true,
+            };
+            if !found {
+                let detail = "There is nothing with this id that you can see.";
+                violations.push(Violation::new(format!("/{parameter}"), ViolationCode::UnknownReference, detail));
+            }
+        }
+        Ok(crate::domain::refusal::none_of(violations)?)
+    }
+}
+
+fn found<T>(thing: Option<T>, kind: &'static str) -> Result<T> {
+    thing.ok_or(Error::NotFound(kind))
+}
+

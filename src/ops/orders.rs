@@ -1,0 +1,82 @@
+//! Orders and charges. [`confirm`] is the only way in which a plan comes true.
+
+use super::{Context, Error, Named, Result, found};
+use crate::domain::id::{CustomerId, OrderId};
+use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
+use crate::domain::order::{Charge, Order};
+use crate::domain::quote::Plan;
+use crate::domain::subscription::Subscription;
+use crate::store::inventory::Cause;
+use crate::store::{Conn, orders, subscriptions};
+
+/// Orders in the tenant, newest first.
+///
+/// # Errors
+/// The filter names what is not there.
+pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result<Page<Order>> {
+    let named = [
+        ("customer_id", Named::Customer(filter.customer_id)),
+        ("subscription_id", Named::Subscription(filter.subscription_id)),
+    ];
+    cx.db
+        .read(async |tx| {
+            cx.check_filter(tx, &named).await?;
+            Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
+        })
+        .await
+}
+
+/// An order.
+///
+/// # Errors
+/// Not found.
+pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
+    cx.db.read(async |tx| found(orders::find(tx, cx.actor.scope, id).await?, "order")).await
+}
+
+/// Charges in the tenant, newest first.
+///
+/// # Errors
+/// The filter names what is not there.
+pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
+    cx.db
+        .read(async |tx| {
+            cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
+            Ok(orders::list_charges(tx, cx.actor.scope, filter, window).await?)
+        })
+        .await
+}
+
+/// Makes a plan come true: the order, its charges, the subscriptions and their ledger. `before` is the
+/// subscription that the plan changes, locked; `None` when it opens new ones.
+///
+/// # Errors
+/// The plan is not the one that was reviewed.
+pub(super) async fn confirm(
+    tx: &mut Conn,
+    cx: &Context,
+    customer_id: CustomerId,
+    before: Option<&Subscription>,
+    plan: Plan,
+    digest: Option<&str>,
+) -> Result<(Order, Vec<Subscription>)> {
+    let Plan { quote, subscriptions } = plan;
+    if digest.is_some_and(|digest| digest != quote.digest) {
+        return Err(Error::QuoteStale(Box::new(quote)));
+    }
+    let order = Order::confirm(cx.new_id(), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
+    let charges = order.charges(|| cx.new_id());
+    let new_id = || cx.clock.new_id();
+    let cause =
+        Cause { order: Some(order.id), allocation: None, actor: cx.actor.label(), at: cx.at, new_id: &new_id };
+    // The ledger refers to the order, and the order's lines to the subscriptions.
+    orders::insert(tx, &order).await?;
+    for subscription in &subscriptions {
+        match before {
+            Some(before) => subscriptions::save(tx, before, subscription, &cause).await?,
+            None => subscriptions::insert(tx, subscription, &cause).await?,
+        }
+    }
+    orders::insert_lines(tx, &order, &charges).await?;
+    Ok((order, subscriptions))
+}
