@@ -1,6 +1,59 @@
-//! x
+//! The partner platform: customers, resellers, and certificate subscriptions with their inventory, as a
+//! JSON REST API on PostgreSQL.
+//!
+//! # The house
+//!
+//! Four rings; what a ring names is inside of it, never outside. The same file name in each ring: who looks
+//! for subscriptions finds `domain/subscription.rs`, `store/subscriptions.rs`, `ops/subscriptions.rs` and
+//! `api/v1/subscriptions.rs`.
+//!
+//! ```text
+//! main → app → api → ops → { store, domain }      store → domain      domain → nothing of ours
+//! ```
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | [`domain`] | what the service means: pure rules, everything is handed in |
+//! | [`store`] | all SQL: functions over a connection, one file per aggregate |
+//! | [`ops`] | use cases: one function per command or query, one visible transaction each |
+//! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
+//! | [`app`] | the server, for `main` and for the tests |
+//! | [`db`] | pool, transactions, timeouts, migrations, TLS |
+//! | [`config`] | the command line and the settings |
+//! | [`clock`] | time and ids: nothing else asks the machine for either |
+//! | [`embedded`] | the private PostgreSQL that serves when no other is named |
+//! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
+//!
+//! # The way of a request
+//!
+//! `api` finds out who asks ([`api::auth`]), checks the request against the document ([`api::json`],
+//! [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
+//! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
+//!
+//! # The rules, checked by `tests/architecture.rs`
+//!
+//! 1. `domain` is pure: no async, no clock, no queries, nothing of the other rings.
+//! 2. diesel stands in `store` and `db`; actix and utoipa in `api`, `app` and `main`. The leaf files of
+//!    `domain` may derive their traits, so that an id or a label is written once.
+//! 3. `api` never calls `store`; only `ops` opens transactions.
+//! 4. A state machine is one place: a guard that says what is possible, and `apply`, which does it. A status
+//!    is written by `store::…::save` alone.
+//! 5. What touches tenant data takes a [`Scope`](domain::access::Scope), which only authentication and the
+//!    command line make. What is out of scope is not found.
+//! 6. Preview and confirm call the same function of [`domain::quote`]. Nothing else computes an amount.
+//! 7. Money is `i64` minor units and a currency. Time is handed in.
+//! 8. Constraints have names; one table says what each means to a caller (`store/error.rs`).
+//! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.
+//! 10. Files are short, nothing panics, nothing is unsafe.
+
+pub mod api;
+pub mod app;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod domain;
+pub mod embedded;
 pub mod ops;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;

@@ -1,1 +1,161 @@
-fn main(){}
+//! The command line, and nothing else.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::app::{self, AppState};
+use partner_platform::clock::Clock;
+use partner_platform::config::{Cli, Command, Keys, Settings};
+use partner_platform::db::{self, Db, Schema};
+use partner_platform::domain::access::{Actor, Role, Scope};
+use partner_platform::domain::id::ResellerId;
+use partner_platform::embedded::{self, Durability, Embedded};
+use partner_platform::ops::{Context, demo, keys};
+use partner_platform::shutdown::{self, Shutdown};
+use partner_platform::telemetry::{self, Metrics};
+use secrecy::ExposeSecret;
+
+/// How often measured durations are folded into their histograms.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { command, settings } = Cli::parse();
+    let outcome = async {
+        telemetry::init_logs(settings.log_format, &settings.log_level).map_err(|error| anyhow::anyhow!(error))?;
+        match command.unwrap_or(Command::Serve) {
+            Command::Openapi => Ok(print!("{}", DOCUMENT.text)),
+            command => with_database(command, &settings).await,
+        }
+    };
+    match outcome.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<()> {
+    let own = match settings.database_url {
+        Some(_) => None,
+        None => Some(start_own(settings).await?),
+    };
+    let url = settings.database_url.as_deref().or(own.as_ref().map(Embedded::database_url)).unwrap_or_default();
+    let db = Db::new(url, &settings.database())?;
+    let outcome = match command {
+        Command::Serve => serve(settings, &db, own.as_ref()).await,
+        Command::Migrate => migrate(&db).await,
+        Command::Keys(Keys::Create { role, reseller, name }) => {
+            check_schema(&db, settings).await?;
+            let key = keys::create(&context(&db), role, reseller.map(ResellerId), name).await?;
+            println!("{}", key.expose_secret());
+            Ok(())
+        }
+        Command::SeedDemo => {
+            check_schema(&db, settings).await?;
+            let done = demo::seed(&context(&db)).await?;
+            eprintln!("{}", if done { "the samples are in" } else { "the samples were in already" });
+            Ok(())
+        }
+        Command::Openapi => Ok(()),
+    };
+    if let Some(own) = own {
+        own.stop().await?;
+    }
+    outcome
+}
+
+async fn start_own(settings: &Settings) -> anyhow::Result<Embedded> {
+    let data_dir = match &settings.data_dir {
+        Some(data_dir) => data_dir.clone(),
+        None => embedded::default_data_dir()?,
+    };
+    let bin_dir = settings.pg_bin_dir.clone();
+    Ok(Embedded::start(&embedded::Options { data_dir, bin_dir, durability: Durability::Durable }).await?)
+}
+
+async fn migrate(db: &Db) -> anyhow::Result<()> {
+    for migration in db.migrate().await? {
+        tracing::info!(migration, "migrated");
+    }
+    Ok(())
+}
+
+/// Makes sure that the schema is the one that this release was built for.
+async fn check_schema(db: &Db, settings: &Settings) -> anyhow::Result<()> {
+    if settings.migrate_at_start {
+        return migrate(db).await;
+    }
+    match db.schema().await? {
+        Schema::Current => Ok(()),
+        Schema::Behind(missing) => bail!("the database lacks migrations ({}): run `migrate` first", missing.join(", ")),
+        Schema::Newer(unknown) => bail!(db::newer(&unknown)),
+    }
+}
+
+/// The command line acts as the partner's administrator.
+fn context(db: &Db) -> Context {
+    let actor = Actor { key: None, role: Role::Admin, scope: Scope::Partner };
+    Context::new(db.clone(), Clock::system(), actor)
+}
+
+async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::Result<()> {
+    check_schema(db, settings).await?;
+    if let Some(own) = own {
+        first_start(db, own.data_dir()).await?;
+    }
+    let listener = std::net::TcpListener::bind(settings.listen)
+        .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
+    let address = listener.local_addr()?;
+    let metrics = Metrics::start()?;
+    let shutdown = Shutdown::default();
+    let state = AppState {
+        db: db.clone(),
+        clock: Clock::system(),
+        default_currency: settings.default_currency,
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let server = app::build(listener, state, &settings.http())?;
+    let handle = server.handle();
+    tracing::info!("serving http://{address}, documentation at http://{address}/docs");
+
+    let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
+    tokio::spawn(async move {
+        match shutdown::asked().await {
+            Ok(()) => shutdown.drain(&handle, drain_delay).await,
+            Err(error) => tracing::error!(%error, "signals cannot be listened to"),
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(FOLD_EVERY).await;
+            metrics.fold();
+        }
+    });
+    Ok(server.await?)
+}
+
+/// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The
+/// key comes last: it tells that all of this is done.
+async fn first_start(db: &Db, data_dir: &Path) -> anyhow::Result<()> {
+    let cx = context(db);
+    if keys::any(&cx).await? {
+        return Ok(());
+    }
+    demo::seed(&cx).await?;
+    let key = keys::create(&cx, Role::Admin, None, "first start".parse()?).await?;
+    let path = data_dir.join("admin-key");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    writeln!(file, "{}", key.expose_secret())?;
+    println!("Your administrator's API key, kept in {}:\n{}", path.display(), key.expose_secret());
+    Ok(())
+}

@@ -1,8 +1,10 @@
 //! Inventory: how many certificates of a type a subscription holds now, how many the next term starts
 //! with, and how many are in use.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::id::{AllocationId, LedgerEntryId, OrderId};
 use super::label::label;
 use super::text::Code;
 
@@ -87,6 +89,23 @@ impl Movement {
     pub fn delta(&self) -> Option<i32> {
         Some(self.after? - self.before?)
     }
+}
+
+/// An entry of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: LedgerEntryId,
+    /// What changed.
+    pub movement: Movement,
+    /// The order that changed it.
+    pub order_id: Option<OrderId>,
+    /// The allocation that changed it.
+    pub allocation_id: Option<AllocationId>,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
 }
 
 /// Everything that changed between two states of an inventory. The ledger is written from this and

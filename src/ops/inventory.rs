@@ -3,6 +3,7 @@
 use super::subscriptions::{find, lock, refused};
 use super::{Context, Precondition, Result, found, orders};
 use crate::domain::id::{ProductId, SubscriptionId};
+use crate::domain::inventory::Entry;
 use crate::domain::listing::{Page, Window};
 use crate::domain::order::Order;
 use crate::domain::product::Product;
@@ -10,7 +11,7 @@ use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::Refusal;
 use crate::domain::subscription::Subscription;
 use crate::domain::text::Code;
-use crate::store::inventory::{self, Entry};
+use crate::store::inventory;
 use crate::store::{Conn, products};
 use chrono::{DateTime, Utc};
 

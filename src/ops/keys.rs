@@ -56,6 +56,14 @@ pub async fn find(db: &Db, secret: &str) -> Result<Option<Presented>> {
     db.read(async |tx| Ok(api_keys::find(tx, &hash(secret)).await?)).await
 }
 
+/// Whether there is any key.
+///
+/// # Errors
+/// The database fails.
+pub async fn any(cx: &Context) -> Result<bool> {
+    cx.db.read(async |tx| Ok(api_keys::any(tx).await?)).await
+}
+
 fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret).to_vec()
 }

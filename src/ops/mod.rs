@@ -3,6 +3,7 @@
 
 pub mod allocations;
 pub mod customers;
+pub mod demo;
 pub mod inventory;
 pub mod keys;
 pub mod orders;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
-use crate::domain::inventory::{Line, Measure, Movement, movements};
+use crate::domain::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::text::Code;
 
@@ -27,23 +27,6 @@ pub struct Cause<'a> {
     pub at: DateTime<Utc>,
     /// Makes the ids of the entries.
     pub new_id: &'a dyn Fn() -> Uuid,
-}
-
-/// An entry of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its id.
-    pub id: LedgerEntryId,
-    /// What changed.
-    pub movement: Movement,
-    /// The order that changed it.
-    pub order_id: Option<OrderId>,
-    /// The allocation that changed it.
-    pub allocation_id: Option<AllocationId>,
-    /// Who did it.
-    pub actor: String,
-    /// When.
-    pub occurred_at: DateTime<Utc>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]

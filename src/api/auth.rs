@@ -1,0 +1,92 @@
+//! Who asks: the key in `Authorization`, what it may do and what it sees. A handler that takes a
+//! [`Permit`] cannot be reached without the right.
+
+use std::future::{Ready, ready};
+use std::marker::PhantomData;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+
+use super::code::ErrorCode;
+use super::problem::Problem;
+use crate::app::AppState;
+use crate::domain::access::{Actor, Right, Scope, needs};
+use crate::ops::{Context, keys};
+
+/// A right as a type.
+pub trait Needed: 'static {
+    /// The right.
+    const RIGHT: Right;
+}
+
+macro_rules! rights {
+    ($($name:ident)+) => {$(
+        #[doc = concat!("[`Right::", stringify!($name), "`]")]
+        pub struct $name;
+
+        impl Needed for $name {
+            const RIGHT: Right = Right::$name;
+        }
+    )+};
+}
+
+rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts }
+
+/// Proof that the caller has a right, and what a use case needs to know of the caller.
+pub struct Permit<R> {
+    /// For the use case.
+    pub cx: Context,
+    right: PhantomData<R>,
+}
+
+impl<R: Needed> FromRequest for Permit<R> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match request.extensions().get::<Context>() {
+            None => Err(Problem::of(ErrorCode::Unauthenticated)),
+            Some(cx) if !cx.actor.may(R::RIGHT) => Err(Problem::new(ErrorCode::Forbidden, needs(R::RIGHT))),
+            Some(cx) => Ok(Self { cx: cx.clone(), right: PhantomData }),
+        })
+    }
+}
+
+/// Finds out who asks before anything else of the request is looked at.
+///
+/// # Errors
+/// The problem that the caller gets.
+pub async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    // What is not served is not found, with or without a key.
+    if request.match_pattern().is_some() {
+        let cx = context(request.request()).await?;
+        request.extensions_mut().insert(cx);
+    }
+    next.call(request).await
+}
+
+async fn context(request: &HttpRequest) -> Result<Context, Problem> {
+    let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
+    let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
+    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
+    if presented.reseller_disabled {
+        let detail = "The reseller of this key is disabled. Ask the partner to enable it.";
+        return Err(Problem::new(ErrorCode::ResellerDisabled, detail));
+    }
+    let key = presented.key;
+    let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
+    let actor = Actor { key: Some(key.id), role: key.role, scope };
+    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+}
+
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, secret) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()).filter(|secret| !secret.is_empty())
+}

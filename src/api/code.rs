@@ -1,0 +1,105 @@
+//! The error codes: each with its status, when it happens and what to do, in one table.
+
+use actix_web::http::StatusCode;
+
+macro_rules! codes {
+    ($($code:ident = $text:tt, $status:ident, $title:literal, $next:literal;)+) => {
+        /// What went wrong, stable for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+        pub enum ErrorCode {
+            $(#[doc = $title] #[serde(rename = $text)] $code,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// The code as it is sent.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$code => $text,)+ }
+            }
+
+            /// The status that it comes with.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$code => StatusCode::$status,)+ }
+            }
+
+            /// When it happens.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)+ }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub fn next_step(self) -> &'static str {
+                match self { $(Self::$code => $next,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedRequest = "malformed_request", BAD_REQUEST,
+        "The body is not JSON, or an id in the path is not a UUID", "Correct what the request is made of.";
+    CursorInvalid = "cursor_invalid", BAD_REQUEST,
+        "The cursor is not one that a list has answered", "Start again without a cursor.";
+    Unauthenticated = "unauthenticated", UNAUTHORIZED,
+        "There is no API key, or it is unknown", "Send `Authorization: Bearer <key>` with a valid key.";
+    Forbidden = "forbidden", FORBIDDEN,
+        "The key's role lacks the right", "Use a key with one of the roles that the detail names.";
+    ResellerDisabled = "reseller_disabled", FORBIDDEN,
+        "The reseller is disabled: its keys are refused and it takes no customers", "Ask the partner to enable it, or choose another.";
+    NotFound = "not_found", NOT_FOUND,
+        "There is no such thing, or it is not yours", "Check the id, and which key you use.";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED,
+        "The path exists, the method does not", "Use a method of the `Allow` header.";
+    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE,
+        "The `Accept` header excludes JSON", "Accept `application/json`.";
+    InvalidTransition = "invalid_transition", CONFLICT,
+        "The state does not allow the action", "Look at `actions` for what is allowed.";
+    SubscriptionSuspended = "subscription_suspended", CONFLICT,
+        "The subscription is suspended", "Enable it first.";
+    TermEnded = "term_ended", CONFLICT,
+        "The term is over", "Renew the subscription.";
+    NothingToRenew = "nothing_to_renew", CONFLICT,
+        "Every renewal quantity is 0", "Set the renewal inventory first.";
+    CustomerArchived = "customer_archived", CONFLICT,
+        "The customer is archived", "Restore it first.";
+    HasOpenSubscriptions = "has_open_subscriptions", CONFLICT,
+        "The customer has pending, active or suspended subscriptions", "Cancel them or let them end.";
+    ProductRetired = "product_retired", CONFLICT,
+        "The product can no longer be subscribed to", "Choose one of the available products.";
+    CertificateTypeInUse = "certificate_type_in_use", CONFLICT,
+        "Subscriptions hold certificates of a type that the product would lose", "Keep the type.";
+    InventoryExhausted = "inventory_exhausted", CONFLICT,
+        "There are fewer certificates than requested", "Release some, or raise the current inventory.";
+    CurrencyFixed = "currency_fixed", CONFLICT,
+        "The customer has orders in its currency", "Create another customer for another currency.";
+    DuplicateExternalId = "duplicate_external_id", CONFLICT,
+        "The external id is taken", "Find the other by its external id, or choose another.";
+    DuplicateCode = "duplicate_code", CONFLICT,
+        "The product code is taken", "Choose another code.";
+    DuplicateReference = "duplicate_reference", CONFLICT,
+        "An open allocation has the reference with another type or quantity", "Choose another reference, or release it.";
+    QuoteStale = "quote_stale", CONFLICT,
+        "Something changed since the quote", "Review `quote` and confirm its digest.";
+    VersionMismatch = "version_mismatch", PRECONDITION_FAILED,
+        "The resource is at another version than `If-Match` says", "Read it again and decide anew.";
+    PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE,
+        "The body is over 1 MiB", "Send less at once.";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
+        "The body is not declared as JSON", "Send `Content-Type: application/json`.";
+    ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY,
+        "The request is well-formed and not valid", "Correct everything in `errors`.";
+    CursorMismatch = "cursor_mismatch", UNPROCESSABLE_ENTITY,
+        "The cursor belongs to other filters or another sort", "Repeat the filters of the page before, or start again without a cursor.";
+    AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
+        "An amount exceeds what can be billed", "Order smaller quantities.";
+    Internal = "internal", INTERNAL_SERVER_ERROR,
+        "The service failed", "Try again; if it lasts, report the request id.";
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE,
+        "The service cannot answer now", "Try again after `Retry-After` seconds.";
+}

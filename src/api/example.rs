@@ -1,0 +1,32 @@
+//! Examples of answers, made from the schemas and the examples in them.
+
+use serde_json::{Map, Value, json};
+
+/// An example of a schema.
+pub fn of(schema: &Value, schemas: &Value) -> Value {
+    if let Some(name) = schema["$ref"].as_str() {
+        return of(&schemas[name.trim_start_matches("#/components/schemas/")], schemas);
+    }
+    if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema["enum"].get(0)) {
+        return example.clone();
+    }
+    if let Some(branches) = schema["oneOf"].as_array() {
+        return branches.iter().find(|branch| branch["type"] != "null").map_or(Value::Null, |other| of(other, schemas));
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    match (kind, schema["format"].as_str()) {
+        (Some("object"), _) => object(schema, schemas),
+        (Some("array"), _) => json!([of(&schema["items"], schemas)]),
+        (Some("boolean"), _) => json!(true),
+        (Some("integer"), _) => schema.get("minimum").filter(|least| **least != json!(0)).cloned().unwrap_or(json!(10)),
+        (_, Some("uuid")) => json!("01990000-0000-7000-8000-000000000000"),
+        (_, Some("date")) => json!("2027-01-01"),
+        (_, Some("date-time")) => json!("2026-01-01T09:30:00Z"),
+        _ => json!("text"),
+    }
+}
+
+fn object(schema: &Value, schemas: &Value) -> Value {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    Value::Object(properties.map(|(name, property)| (name.clone(), of(property, schemas))).collect::<Map<_, _>>())
+}

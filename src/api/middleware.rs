@@ -1,0 +1,116 @@
+//! Around every request: its id, its log line, its metrics, and the shape of every error.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpRequest, HttpResponse, web};
+use tracing::Instrument;
+
+use super::code::ErrorCode;
+use super::openapi::DOCUMENT;
+use super::problem::Problem;
+use crate::app::AppState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, a span and a measured answer.
+///
+/// # Errors
+/// Never on its own account.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", request_id = %id, method = %method, path = request.path());
+    let closes = request.headers().contains_key(header::UPGRADE);
+
+    let answer = next.call(request).instrument(span.clone()).await?;
+    let route = answer.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let mut answer = as_problem(answer.map_into_boxed_body(), &id);
+
+    let headers = answer.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if closes {
+        // actix would close the connection without saying so, and a client would send into nothing.
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+
+    let status = answer.status().as_u16();
+    let elapsed = started.elapsed();
+    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
+    span.in_scope(|| tracing::info!(status, elapsed_us = u64::try_from(elapsed.as_micros()).ok(), "answered"));
+    Ok(answer)
+}
+
+/// The id that the client sent, if it is sane, or a new one.
+fn request_id(request: &ServiceRequest) -> String {
+    let is_sane = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let sent = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_sane);
+    let made = || request.app_data::<web::Data<AppState>>().map(|state| state.clock.new_id().to_string());
+    sent.map(str::to_owned).or_else(made).unwrap_or_default()
+}
+
+/// Every error in the one shape, also those that actix answers by itself.
+fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let left = answer.response().extensions().get::<Problem>().cloned();
+    let problem = left.or_else(|| match answer.status() {
+        StatusCode::BAD_REQUEST => Some(Problem::of(ErrorCode::MalformedRequest)),
+        status if status.is_server_error() && answer.response().error().is_some() => {
+            Some(Problem::of(ErrorCode::Internal))
+        }
+        _ => None,
+    });
+    match problem {
+        None => answer,
+        Some(problem) => {
+            let (request, _) = answer.into_parts();
+            let answer = problem.answer(&request, id);
+            ServiceResponse::new(request, answer)
+        }
+    }
+}
+
+/// Refuses what cannot take JSON.
+///
+/// # Errors
+/// `not_acceptable`.
+pub async fn accept_json(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut ranges = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).peekable();
+    if ranges.peek().is_some() && !ranges.flat_map(|value| value.split(',')).any(takes_json) {
+        return Err(Problem::of(ErrorCode::NotAcceptable).into());
+    }
+    next.call(request).await
+}
+
+fn takes_json(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+    !refused && matches!(media.as_str(), "*/*" | "application/*" | "application/json")
+}
+
+/// What is answered for a path or method that is not served.
+pub async fn not_served(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(match DOCUMENT.allowed(request.path()) {
+        Some(allow) => Problem::method_not_allowed(allow),
+        None => Problem::new(ErrorCode::NotFound, "There is no such path; see /docs for those that there are."),
+    })
+}

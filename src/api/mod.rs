@@ -1,0 +1,16 @@
+//! HTTP: actix and utoipa. Handlers take what a request says apart, call one use case, and put the answer
+//! together. [`v1`] has a file for each resource; the shared parts of the contract are here.
+
+pub mod auth;
+pub mod code;
+mod example;
+pub mod json;
+pub mod middleware;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod query;
+pub mod resource;
+mod schema;
+pub mod service;
+pub mod v1;

@@ -1,0 +1,382 @@
+//! The OpenAPI document: what utoipa collects from the routes, and one pass that adds what follows from
+//! the shape of each operation, so that no handler has to repeat it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use actix_web::App;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+
+use super::code::ErrorCode;
+use super::example;
+use super::problem::{PROBLEM_JSON, Problem};
+use crate::domain::listing::{CompanySort, SubscriptionSort};
+use crate::domain::text::SearchText;
+
+/// The document, made once.
+pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
+
+/// The document of the API that is served.
+pub struct Document {
+    /// As JSON.
+    pub value: Value,
+    /// As it is sent and committed.
+    pub text: String,
+    /// Its operations.
+    pub operations: Vec<Operation>,
+}
+
+/// An operation of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Its id.
+    pub id: String,
+    /// Its method, upper case.
+    pub method: String,
+    /// Its path, with `{…}` for variable parts.
+    pub path: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Partner platform",
+        description = include_str!("description.md"),
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+        contact(name = "Partner platform", url = "https://example.com/support")
+    ),
+    components(schemas(Problem, CompanySort, SubscriptionSort, SearchText)),
+    tags(
+        (name = "Customers", description = "Whom subscriptions are sold to, directly or by a reseller."),
+        (name = "Resellers", description = "Who sells for the partner."),
+        (name = "Products", description = "What can be subscribed to, for how long, at what price."),
+        (name = "Subscriptions", description = "What customers hold."),
+        (name = "Inventory", description = "How many certificates a subscription has now and after its renewal."),
+        (name = "Allocations", description = "Certificates in use."),
+        (name = "Orders", description = "What was confirmed, and what it costs."),
+        (name = "Service", description = "The service itself; needs no key."),
+    ),
+    servers((url = "/", description = "The server that the document comes from"))
+)]
+struct Base;
+
+impl Document {
+    fn build() -> Self {
+        let app = App::new().into_utoipa_app().openapi(Base::openapi());
+        let app = app.service(utoipa_actix_web::scope("/v1").configure(super::v1::routes));
+        let app = app.configure(super::service::routes);
+        let (_, api) = app.split_for_parts();
+        let mut value = serde_json::to_value(&api).unwrap_or_default();
+        inline_leaves(&mut value);
+        complete(&mut value);
+        let operations = operations(&value);
+        let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        text.push('\n');
+        Self { value, text, operations }
+    }
+
+    /// The methods that a path has, as `Allow` wants them; `None` for a path that is not served.
+    #[must_use]
+    pub fn allowed(&self, path: &str) -> Option<String> {
+        let fits = |template: &str| {
+            let (have, want): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
+            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| want.starts_with('{') || have == want)
+        };
+        let methods: Vec<_> = self.operations.iter().filter(|op| fits(&op.path)).map(|op| op.method.as_str()).collect();
+        (!methods.is_empty()).then(|| methods.join(", "))
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let all = paths.flat_map(|(path, item)| item.as_object().into_iter().flatten().map(move |(m, op)| (path, m, op)));
+    all.map(|(path, method, operation)| Operation {
+        id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
+        method: method.to_uppercase(),
+        path: path.clone(),
+    })
+    .collect()
+}
+
+/// Writes schemas of plain texts and numbers where they are used: a component for each kind of text would
+/// be a class of its own in many clients.
+pub fn inline_leaves(value: &mut Value) {
+    let leaves: BTreeMap<String, Value> = leaves(value);
+    replace_leaves(value, &leaves);
+    if let Some(schemas) = value["components"]["schemas"].as_object_mut() {
+        schemas.retain(|name, _| !leaves.contains_key(name));
+    }
+}
+
+fn leaves(value: &Value) -> BTreeMap<String, Value> {
+    let schemas = value["components"]["schemas"].as_object().into_iter().flatten();
+    schemas
+        .filter(|(_, schema)| schema["enum"].is_null() && matches!(schema["type"].as_str(), Some("string" | "integer")))
+        .map(|(name, schema)| (name.clone(), schema.clone()))
+        .collect()
+}
+
+fn replace_leaves(value: &mut Value, leaves: &BTreeMap<String, Value>) {
+    match value {
+        Value::Object(object) => {
+            object.values_mut().for_each(|inner| replace_leaves(inner, leaves));
+            if let Some(leaf) = leaf(object, leaves) {
+                object.remove("$ref");
+                // What is said where the leaf is used goes before what is said of the leaf.
+                for (key, inner) in leaf {
+                    object.entry(key).or_insert(inner);
+                }
+            }
+            nullable_leaf(object);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|inner| replace_leaves(inner, leaves)),
+        _ => {}
+    }
+}
+
+fn leaf(object: &Map<String, Value>, leaves: &BTreeMap<String, Value>) -> Option<Map<String, Value>> {
+    let name = object.get("$ref")?.as_str()?.strip_prefix("#/components/schemas/")?;
+    leaves.get(name)?.as_object().cloned()
+}
+
+/// A choice between null and a leaf as a leaf that may be null.
+fn nullable_leaf(object: &mut Map<String, Value>) {
+    let Some(Value::Object(leaf)) = or_null(object) else { return };
+    if leaf.contains_key("$ref") {
+        return;
+    }
+    let leaf = leaf.clone();
+    object.remove("oneOf");
+    for (key, inner) in leaf {
+        let inner = if key == "type" { json!([inner, "null"]) } else { inner };
+        object.entry(key).or_insert(inner);
+    }
+}
+
+/// The other branch of a choice between null and something.
+pub fn or_null(schema: &Map<String, Value>) -> Option<&Value> {
+    let null = json!({ "type": "null" });
+    match schema.get("oneOf")?.as_array()?.as_slice() {
+        [first, other] if *first == null => Some(other),
+        [other, second] if *second == null => Some(other),
+        _ => None,
+    }
+}
+
+/// Replaces references to components by what they refer to; for schemas that stand alone.
+pub fn resolve(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let target = object.get("$ref").and_then(Value::as_str).and_then(|name| {
+                DOCUMENT.value.pointer(name.trim_start_matches('#')).and_then(Value::as_object).cloned()
+            });
+            if let Some(target) = target {
+                object.remove("$ref");
+                for (key, inner) in target {
+                    object.entry(key).or_insert(inner);
+                }
+            }
+            object.values_mut().for_each(resolve);
+        }
+        Value::Array(items) => items.iter_mut().for_each(resolve),
+        _ => {}
+    }
+}
+
+fn complete(document: &mut Value) {
+    document["components"]["securitySchemes"] = json!({
+        "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`." }
+    });
+    document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(error_code_description());
+    document["components"]["responses"] = responses();
+    bound_formats(document);
+    let schemas = document["components"]["schemas"].clone();
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            complete_operation(path, method, operation, &schemas);
+        }
+    }
+}
+
+fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: &Value) {
+    let id = operation["operationId"].as_str().map(camel_case).unwrap_or_default();
+    operation["operationId"] = Value::from(id);
+    let mut parameters = path_parameters(path);
+    parameters.extend(operation["parameters"].as_array().into_iter().flatten().cloned());
+    let has = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
+    let has_header = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
+    let is_v1 = path.starts_with("/v1/");
+
+    let mut codes = vec![ErrorCode::ValidationFailed];
+    if is_v1 {
+        codes.extend([ErrorCode::Unauthenticated, ErrorCode::Forbidden, ErrorCode::NotAcceptable]);
+        codes.extend([ErrorCode::Internal, ErrorCode::Unavailable]);
+        operation["security"] = json!([{ "api_key": [] }]);
+    } else {
+        operation["security"] = json!([]);
+    }
+    if has("path") {
+        codes.extend([ErrorCode::MalformedRequest, ErrorCode::NotFound]);
+    }
+    if has("query") {
+        codes.push(ErrorCode::CursorInvalid);
+    }
+    if method != "get" {
+        codes.extend([ErrorCode::MalformedRequest, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType]);
+    }
+    if has_header("If-Match") {
+        codes.push(ErrorCode::VersionMismatch);
+    }
+    let own: Vec<_> = operation["x-errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    codes.extend(ErrorCode::ALL.iter().filter(|code| own.contains(&code.as_str())));
+
+    let not_modified = has_header("If-None-Match");
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::from(parameters);
+    }
+    if let Some(body) = operation.get_mut("requestBody") {
+        if body["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/ActionRequest" {
+            body["required"] = Value::from(false);
+        }
+        body["description"] = Value::from("The request.");
+    }
+    if let Some(answers) = operation["responses"].as_object_mut() {
+        for (status, answer) in answers.iter_mut() {
+            complete_answer(status, answer, schemas);
+        }
+        if not_modified {
+            answers.insert("304".to_owned(), json!({ "description": "You have this version." }));
+        }
+        for code in codes {
+            let name = response_name(code);
+            answers.insert(code.status().as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
+        }
+    }
+}
+
+/// Adds the headers that come with an answer, and an example of it.
+fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
+    let Some(reference) = answer["content"]["application/json"]["schema"]["$ref"].as_str().map(str::to_owned) else {
+        return;
+    };
+    let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
+    let header = |description: &str| {
+        json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } })
+    };
+    if !schema["properties"]["version"].is_null() {
+        answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
+    }
+    if status == "201" {
+        answer["headers"]["Location"] = header("The path of what was created.");
+    }
+    if !schema["properties"]["next_cursor"].is_null() {
+        answer["headers"]["Link"] = header("The next page, as `rel=\"next\"`; left out on the last.");
+    }
+    if status.starts_with('2') {
+        answer["content"]["application/json"]["example"] = example::of(schema, schemas);
+    }
+}
+
+fn path_parameters(path: &str) -> Vec<Value> {
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| {
+            json!({
+                "name": name,
+                "in": "path",
+                "required": true,
+                "description": format!("The id of the {}.", name.trim_end_matches("_id")),
+                "schema": { "type": "string", "format": "uuid", "minLength": 36, "maxLength": 36 },
+            })
+        })
+        .collect()
+}
+
+/// Gives formats that have one length their bounds, also where they are nullable.
+fn bound_formats(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let bound = match object.get("format").and_then(Value::as_str) {
+                Some("uuid") => Some(36),
+                Some("date") => Some(10),
+                Some("date-time") => Some(40),
+                _ => None,
+            };
+            if let Some(bound) = bound {
+                object.entry("maxLength").or_insert_with(|| Value::from(bound));
+            }
+            object.values_mut().for_each(bound_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound_formats),
+        _ => {}
+    }
+}
+
+/// One reusable answer a status; its description lists the codes that come with it.
+fn responses() -> Value {
+    let mut codes: BTreeMap<&str, Vec<ErrorCode>> = BTreeMap::new();
+    for code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::MethodNotAllowed) {
+        codes.entry(response_name(*code)).or_default().push(*code);
+    }
+    let answers = codes.into_iter().map(|(name, codes)| {
+        let list: Vec<_> = codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
+        let first = codes[0];
+        let mut example = Problem::of(first);
+        example.instance = "/v1/customers".to_owned();
+        example.request_id = "01990000-0000-7000-8000-000000000000".to_owned();
+        let mut answer = json!({
+            "description": list.join(" "),
+            "content": { PROBLEM_JSON: {
+                "schema": { "$ref": "#/components/schemas/Problem" },
+                "example": serde_json::to_value(example).unwrap_or_default(),
+            } },
+        });
+        let header = match first {
+            ErrorCode::Unavailable => Some(("Retry-After", "Seconds to wait.", json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }))),
+            ErrorCode::Unauthenticated => Some(("WWW-Authenticate", "The scheme.", json!({ "type": "string", "maxLength": 200 }))),
+            _ => None,
+        };
+        if let Some((header, description, schema)) = header {
+            answer["headers"][header] = json!({ "description": description, "schema": schema });
+        }
+        (name.to_owned(), answer)
+    });
+    Value::Object(answers.collect())
+}
+
+fn response_name(code: ErrorCode) -> &'static str {
+    match code.status().as_u16() {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        406 => "NotAcceptable",
+        409 => "Conflict",
+        412 => "PreconditionFailed",
+        413 => "PayloadTooLarge",
+        415 => "UnsupportedMediaType",
+        422 => "UnprocessableContent",
+        503 => "ServiceUnavailable",
+        _ => "InternalServerError",
+    }
+}
+
+fn error_code_description() -> String {
+    let lines = ErrorCode::ALL.iter().map(|code| {
+        format!("- `{}` ({}): {}. {}", code.as_str(), code.status().as_u16(), code.title(), code.next_step())
+    });
+    let lines: Vec<_> = lines.collect();
+    format!("What went wrong, stable for programs. Expect more values.\n\n{}", lines.join("\n"))
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (head, tail) = word.split_at(word.len().min(1));
+        name + &head.to_uppercase() + tail
+    })
+}

@@ -1,0 +1,181 @@
+//! Pages of lists: what a client may ask for, opaque cursors, and the answer with its `Link`.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::code::ErrorCode;
+use super::problem::Problem;
+use super::query::Query;
+use crate::domain::listing::{Page, Position, Window};
+
+const DEFAULT_LIMIT: i64 = 50;
+
+/// A list's filters, and the part of the list that is wanted. `F` must have `limit` and `cursor`.
+pub struct Listing<F> {
+    /// The filters.
+    pub filter: F,
+    /// The part.
+    pub window: Window,
+    place: Place,
+}
+
+/// What `limit` and `cursor` of a query were.
+pub trait Paged {
+    /// The most rows.
+    fn limit(&self) -> Option<i64>;
+    /// Where the page before ended.
+    fn cursor(&self) -> Option<&str>;
+}
+
+/// Which list it is: the path and everything that was asked of it, but the page.
+struct Place {
+    path: String,
+    query: Map<String, Value>,
+    fingerprint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cursor {
+    list: String,
+    after: Position,
+}
+
+impl<F: Paged + DeserializeOwned> FromRequest for Listing<F> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let query = Query::<F>::from_request(request, payload).into_inner();
+        ready(query.and_then(|query| Self::new(request.path(), query)))
+    }
+}
+
+impl<F: Paged> Listing<F> {
+    fn new(path: &str, query: Query<F>) -> Result<Self, Problem> {
+        let Query { value: filter, json: mut query } = query;
+        query.remove("cursor");
+        let mut what = query.clone();
+        what.remove("limit");
+        let fingerprint = fingerprint(path, &what);
+        let after = match filter.cursor() {
+            None => None,
+            Some(cursor) => {
+                let cursor = decode(cursor).ok_or_else(|| Problem::of(ErrorCode::CursorInvalid))?;
+                if cursor.list != fingerprint {
+                    return Err(Problem::of(ErrorCode::CursorMismatch));
+                }
+                Some(cursor.after)
+            }
+        };
+        let window = Window { limit: filter.limit().unwrap_or(DEFAULT_LIMIT), after };
+        Ok(Self { filter, window, place: Place { path: path.to_owned(), query, fingerprint } })
+    }
+
+    /// The answer: what `list` makes of the rows and the next cursor.
+    pub fn answer<T, L: Serialize>(
+        &self,
+        page: Page<T>,
+        list: impl FnOnce(Vec<T>, Option<String>) -> L,
+    ) -> HttpResponse {
+        let Page { rows, next } = page;
+        let place = &self.place;
+        let cursor = next.map(|after| encode(&Cursor { list: place.fingerprint.clone(), after }));
+        let mut answer = HttpResponse::Ok();
+        if let Some(cursor) = &cursor {
+            answer.insert_header((header::LINK, format!("<{}>; rel=\"next\"", place.link(cursor))));
+        }
+        answer.json(list(rows, cursor))
+    }
+}
+
+impl Place {
+    fn link(&self, cursor: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.query {
+            match value {
+                Value::Array(items) => {
+                    query.extend_pairs(items.iter().map(|item| (name, text(item))));
+                }
+                value => {
+                    query.append_pair(name, &text(value));
+                }
+            }
+        }
+        format!("{}?{}", self.path, query.append_pair("cursor", cursor).finish())
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Stands for a list: a cursor of another list has another one.
+fn fingerprint(path: &str, query: &Map<String, Value>) -> String {
+    let hash = Sha256::digest(format!("{path}?{}", Value::Object(query.clone())));
+    URL_SAFE_NO_PAD.encode(&hash[..12])
+}
+
+fn encode(cursor: &Cursor) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+fn decode(cursor: &str) -> Option<Cursor> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+}
+
+/// Declares a list's query: its filters, with `limit` and `cursor`.
+macro_rules! listing {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+        #[into_params(parameter_in = Query)]
+        pub struct $name {
+            $(#[serde(default)] $(#[$field_doc])* pub $field: $kind,)*
+            /// The most rows of the page.
+            #[serde(default)]
+            #[param(minimum = 1, maximum = 200, default = 50, nullable = false)]
+            pub limit: Option<i64>,
+            /// `next_cursor` of the page before. The other parameters must be the same as there.
+            #[serde(default)]
+            #[param(min_length = 1, max_length = 4096, nullable = false)]
+            pub cursor: Option<String>,
+        }
+
+        impl crate::api::page::Paged for $name {
+            fn limit(&self) -> Option<i64> {
+                self.limit
+            }
+
+            fn cursor(&self) -> Option<&str> {
+                self.cursor.as_deref()
+            }
+        }
+    };
+}
+
+/// Declares a list's answer.
+macro_rules! list {
+    ($name:ident of $item:ident) => {
+        #[doc = concat!("One page of a list of `", stringify!($item), "`.")]
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        pub struct $name {
+            /// The rows of the page.
+            #[schema(max_items = 200)]
+            pub data: Vec<$item>,
+            /// The `cursor` of the next page; null when this is the last.
+            #[schema(required, max_length = 4096)]
+            pub next_cursor: Option<String>,
+        }
+    };
+}
+
+pub(crate) use {list, listing};

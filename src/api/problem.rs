@@ -1,0 +1,265 @@
+//! Every error as `application/problem+json` (RFC 9457). The one exhaustive `match` from what went wrong
+//! to its code stands here.
+#![allow(missing_docs, reason = "a field whose type is a component is described there")]
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::code::ErrorCode;
+use super::v1::quote::Quote;
+use crate::domain::access::{Obstacle, Offer};
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::{ops, store};
+
+/// The media type of errors.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// How long a client waits for a service that cannot answer now, in seconds.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// An error, as RFC 9457 has it. `code` is stable and says what went wrong, `detail` what to do next.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// Identifies the kind of problem: `urn:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(max_length = 100, example = "urn:problem:validation_failed")]
+    pub kind: String,
+    /// When this kind of problem happens.
+    #[schema(max_length = 200)]
+    pub title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 422)]
+    pub status: i32,
+    /// What is wrong in this case, and what to do next.
+    #[schema(max_length = 10_000)]
+    pub detail: String,
+    /// The path of the request.
+    #[schema(max_length = 10_000, example = "/v1/customers")]
+    pub instance: String,
+    pub code: ErrorCode,
+    /// Names the request in the service's logs.
+    #[schema(max_length = 128, example = "01990000-0000-7000-8000-000000000000")]
+    pub request_id: String,
+    /// Everything that is wrong with the request; left out when that says nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 10_000)]
+    pub errors: Vec<FieldError>,
+    /// What can be done instead; left out when that says nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 100)]
+    pub actions: Vec<ActionState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub quote: Option<Quote>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) allow: Option<String>,
+}
+
+/// One thing that is wrong with a request: `pointer` into the body, or the `parameter`'s name.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the value in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 1000, example = "/address/country")]
+    pub pointer: Option<String>,
+    /// The name of the query parameter or header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 200)]
+    pub parameter: Option<String>,
+    pub code: ViolationCode,
+    /// What is wrong, and what would be right.
+    #[schema(max_length = 10_000)]
+    pub detail: String,
+}
+
+/// An action, and whether the caller may take it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({ "action": "suspend", "allowed": true }))]
+pub struct ActionState {
+    /// The action's name. Expect more of them.
+    #[schema(max_length = 100, example = "suspend")]
+    pub action: String,
+    /// Whether the caller may take it now.
+    pub allowed: bool,
+    /// Why not; left out when it is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub code: Option<ErrorCode>,
+    /// Why not, and what to do; left out when it is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 10_000)]
+    pub detail: Option<String>,
+}
+
+impl From<&Offer> for ActionState {
+    fn from(offer: &Offer) -> Self {
+        let code = offer.obstacle.as_ref().map(|obstacle| match obstacle {
+            Obstacle::Forbidden(_) => ErrorCode::Forbidden,
+            Obstacle::Refused(refusal) => code_of(refusal),
+        });
+        let detail = offer.obstacle.as_ref().map(ToString::to_string);
+        Self { action: offer.action.to_owned(), allowed: code.is_none(), code, detail }
+    }
+}
+
+impl FieldError {
+    /// About a value of the body.
+    pub fn at(violation: Violation) -> Self {
+        let Violation { pointer, code, detail } = violation;
+        Self { pointer: Some(pointer), parameter: None, code, detail }
+    }
+
+    /// About a query parameter or header.
+    pub fn of_parameter(name: &str, code: ViolationCode, detail: impl Into<String>) -> Self {
+        Self { pointer: None, parameter: Some(name.to_owned()), code, detail: detail.into() }
+    }
+}
+
+impl Problem {
+    /// A problem of a kind; the detail says what is wrong in this case.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:problem:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: i32::from(code.status().as_u16()),
+            detail: detail.into(),
+            instance: String::new(),
+            code,
+            request_id: String::new(),
+            errors: Vec::new(),
+            actions: Vec::new(),
+            quote: None,
+            allow: None,
+        }
+    }
+
+    /// A problem that the next step of its kind explains well enough.
+    pub fn of(code: ErrorCode) -> Self {
+        Self::new(code, format!("{}. {}", code.title(), code.next_step()))
+    }
+
+    /// All that is wrong with a request.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = format!("The request has {} problem(s); correct everything in `errors`.", errors.len());
+        Self { errors, ..Self::new(ErrorCode::ValidationFailed, detail) }
+    }
+
+    /// A path that exists, with a method that does not.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("This path has {allow}.");
+        Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
+    }
+
+    /// The problem with errors that name query parameters where they had pointers.
+    pub fn about_parameters(mut self) -> Self {
+        for error in &mut self.errors {
+            error.parameter = error.pointer.take().map(|pointer| pointer.trim_start_matches('/').to_owned());
+        }
+        self
+    }
+
+    /// The answer to a request.
+    pub(super) fn answer(mut self, request: &HttpRequest, request_id: &str) -> HttpResponse {
+        self.instance = request.path().to_owned();
+        self.request_id = request_id.to_owned();
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.content_type(PROBLEM_JSON);
+        match self.code {
+            ErrorCode::Unauthenticated => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"partner-platform\""));
+            }
+            ErrorCode::Unavailable => {
+                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+            }
+            _ => {}
+        }
+        if let Some(allow) = &self.allow {
+            answer.insert_header((header::ALLOW, allow.as_str()));
+        }
+        answer.json(self)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Leaves the problem for the middleware, which knows the request.
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::new(self.status_code());
+        answer.extensions_mut().insert(self.clone());
+        answer
+    }
+}
+
+impl From<ops::Error> for Problem {
+    fn from(error: ops::Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            ops::Error::NotFound(_) => Self::new(ErrorCode::NotFound, detail),
+            ops::Error::VersionMismatch { .. } => Self::new(ErrorCode::VersionMismatch, detail),
+            ops::Error::QuoteStale(quote) => {
+                Self { quote: Some((&*quote).into()), ..Self::new(ErrorCode::QuoteStale, detail) }
+            }
+            ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),
+            ops::Error::Refused { refusal, offers } => {
+                let mut problem = Self::new(code_of(&refusal), detail);
+                problem.actions = offers.iter().map(ActionState::from).collect();
+                if let Refusal::Invalid(violations) = refusal {
+                    problem.errors = violations.into_iter().map(FieldError::at).collect();
+                }
+                problem
+            }
+            ops::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        use store::Unique;
+        match error {
+            store::Error::Taken(Unique::ResellerExternalId | Unique::CustomerExternalId) => {
+                Self::of(ErrorCode::DuplicateExternalId)
+            }
+            store::Error::Taken(Unique::ProductCode) => Self::of(ErrorCode::DuplicateCode),
+            store::Error::Taken(Unique::AllocationReference) => Self::of(ErrorCode::DuplicateReference),
+            store::Error::Unavailable(reason) => {
+                tracing::warn!(reason, "database unavailable");
+                Self::of(ErrorCode::Unavailable)
+            }
+            store::Error::Corrupt { .. } | store::Error::Database(_) => {
+                tracing::error!(%error, "database error");
+                Self::of(ErrorCode::Internal)
+            }
+        }
+    }
+}
+
+fn code_of(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::Invalid(_) => ErrorCode::ValidationFailed,
+        Refusal::InvalidTransition { .. } => ErrorCode::InvalidTransition,
+        Refusal::SubscriptionSuspended => ErrorCode::SubscriptionSuspended,
+        Refusal::TermEnded(_) => ErrorCode::TermEnded,
+        Refusal::NothingToRenew => ErrorCode::NothingToRenew,
+        Refusal::CustomerArchived => ErrorCode::CustomerArchived,
+        Refusal::HasOpenSubscriptions(_) => ErrorCode::HasOpenSubscriptions,
+        Refusal::ProductRetired(_) => ErrorCode::ProductRetired,
+        Refusal::CertificateTypeInUse(_) => ErrorCode::CertificateTypeInUse,
+        Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
+        Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,
+        Refusal::ResellerDisabled => ErrorCode::ResellerDisabled,
+        Refusal::AmountOutOfRange => ErrorCode::AmountOutOfRange,
+    }
+}

@@ -1,0 +1,144 @@
+//! Query parameters and ids in the path.
+
+use std::collections::HashMap;
+use std::future::{Ready, ready};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use jsonschema::Validator;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::code::ErrorCode;
+use super::openapi::{self, DOCUMENT};
+use super::problem::{FieldError, Problem};
+use super::schema;
+use crate::domain::refusal::ViolationCode;
+
+/// By the path of the operation as the document has it.
+static PARAMETERS: LazyLock<Mutex<HashMap<String, &'static Parameters>>> = LazyLock::new(Mutex::default);
+
+/// The parameters of an operation, as the document has them.
+struct Parameters {
+    validator: Validator,
+    /// The schema of each by name.
+    schemas: Map<String, Value>,
+}
+
+/// Query parameters that are valid by the document's parameters of the operation, a GET.
+pub struct Query<T> {
+    /// Them.
+    pub value: T,
+    /// The same as JSON.
+    pub json: Map<String, Value>,
+}
+
+impl<T: DeserializeOwned> FromRequest for Query<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let parameters = request.match_pattern().and_then(|path| parameters(&path));
+        let query = request.query_string();
+        ready(parameters.map_or_else(|| Err(Problem::of(ErrorCode::Internal)), |known| parse(known, query)))
+    }
+}
+
+/// No query parameters; any would be dropped silently otherwise.
+pub struct NoQuery;
+
+impl FromRequest for NoQuery {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let errors: Vec<_> = pairs(request.query_string()).iter().map(|(name, _)| unknown(name)).collect();
+        ready(if errors.is_empty() { Ok(Self) } else { Err(Problem::invalid(errors)) })
+    }
+}
+
+fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Query<T>, Problem> {
+    let mut errors = Vec::new();
+    let mut json = Map::new();
+    for (name, text) in pairs(query) {
+        let Some(schema) = parameters.schemas.get(&name) else {
+            errors.push(unknown(&name));
+            continue;
+        };
+        if schema["type"] == "array" {
+            // Both ways in which clients repeat a parameter: `a=1&a=2` and `a=1,2`.
+            let items = text.split(',').map(|item| typed(item, &schema["items"]));
+            if let Value::Array(all) = json.entry(name).or_insert_with(|| json!([])) {
+                all.extend(items);
+            }
+        } else if json.insert(name.clone(), typed(&text, schema)).is_some() {
+            errors.push(FieldError::of_parameter(&name, ViolationCode::Duplicate, "Give this parameter once."));
+        }
+    }
+    let json = Value::Object(json);
+    let violations = schema::check(&parameters.validator, &json, "");
+    errors.extend(Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors);
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let value = serde_json::from_value(json.clone()).map_err(|error| {
+        let error = FieldError::of_parameter("", ViolationCode::InvalidFormat, error.to_string());
+        Problem::invalid(vec![error])
+    })?;
+    let Value::Object(json) = json else { return Err(Problem::of(ErrorCode::Internal)) };
+    Ok(Query { value, json })
+}
+
+fn unknown(name: &str) -> FieldError {
+    FieldError::of_parameter(name, ViolationCode::UnknownField, "There is no such parameter; leave it out.")
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// The text as the JSON value that the schema wants, if it can be read as one.
+fn typed(text: &str, schema: &Value) -> Value {
+    match schema["type"].as_str() {
+        Some("integer") => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
+        Some("boolean") => text.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+        _ => Value::from(text),
+    }
+}
+
+fn parameters(path: &str) -> Option<&'static Parameters> {
+    let mut known = PARAMETERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(parameters) = known.get(path) {
+        return Some(parameters);
+    }
+    let documented = DOCUMENT.value["paths"][path]["get"]["parameters"].as_array().into_iter().flatten();
+    let mut schemas = Map::new();
+    for parameter in documented.filter(|parameter| parameter["in"] == "query") {
+        let mut schema = parameter["schema"].clone();
+        openapi::resolve(&mut schema);
+        schemas.insert(parameter["name"].as_str()?.to_owned(), schema);
+    }
+    let validator = schema::compile(json!({ "type": "object", "properties": schemas }))?;
+    // One an operation for the life of the process.
+    let parameters: &'static Parameters = Box::leak(Box::new(Parameters { validator, schemas }));
+    known.insert(path.to_owned(), parameters);
+    Some(parameters)
+}
+
+/// The id at the end of the path's variable part: a UUID in its usual form.
+pub struct Id<T>(pub T);
+
+impl<T: From<Uuid>> FromRequest for Id<T> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = request.match_info().iter().next().map_or("", |(_, text)| text);
+        let id = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
+        ready(id.map(|id| Self(id.into())).ok_or_else(|| {
+            Problem::new(ErrorCode::MalformedRequest, "The id in the path is not a UUID; take it from an answer.")
+        }))
+    }
+}

@@ -1,0 +1,114 @@
+//! Checks requests against the document itself, so that neither can say what the other does not: all
+//! problems of a request at once, each with its pointer.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{ValidationError, Validator};
+use serde_json::{Value, json};
+
+use super::openapi::{DOCUMENT, or_null};
+use crate::domain::refusal::{Violation, ViolationCode};
+
+static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> = LazyLock::new(Mutex::default);
+
+/// What is wrong with a value by the document's schema of a name.
+pub fn violations(schema: &str, value: &Value) -> Vec<Violation> {
+    match component(schema) {
+        Some(validator) => check(validator, value, schema),
+        None => vec![Violation::new("", ViolationCode::InvalidType, format!("The document has no schema {schema}."))],
+    }
+}
+
+fn component(name: &str) -> Option<&'static Validator> {
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(validator) = validators.get(name) {
+        return Some(validator);
+    }
+    let schema = json!({
+        "$ref": format!("#/components/schemas/{name}"),
+        "components": { "schemas": DOCUMENT.value["components"]["schemas"] },
+    });
+    // One a schema for the life of the process.
+    let validator: &'static Validator = Box::leak(Box::new(compile(schema)?));
+    validators.insert(name.to_owned(), validator);
+    Some(validator)
+}
+
+/// Compiles a schema of the document.
+pub fn compile(mut schema: Value) -> Option<Validator> {
+    for_checking(&mut schema);
+    jsonschema::options().should_validate_formats(true).build(&schema).ok()
+}
+
+/// Puts "nothing or X" as a choice on the type, so that what is wrong inside of X is told rather than
+/// that neither branch fits.
+fn for_checking(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(other) = or_null(object).cloned() {
+                object.remove("oneOf");
+                object.insert("if".to_owned(), json!({ "type": "null" }));
+                object.insert("else".to_owned(), other);
+            }
+            object.values_mut().for_each(for_checking);
+        }
+        Value::Array(items) => items.iter_mut().for_each(for_checking),
+        _ => {}
+    }
+}
+
+/// What is wrong with a value by a schema. `name` tells which fields exist but cannot be changed.
+pub fn check(validator: &Validator, value: &Value, name: &str) -> Vec<Violation> {
+    validator.iter_errors(value).flat_map(|error| explain(&error, name)).collect()
+}
+
+fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
+    use ViolationCode as Code;
+    let at = error.instance_path().to_string();
+    let one = |code, detail: String| vec![Violation::new(at.clone(), code, detail)];
+    match error.kind() {
+        Kind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|field| {
+                let pointer = format!("{at}/{}", field.replace('~', "~0").replace('/', "~1"));
+                if at.is_empty() && is_immutable(schema, field) {
+                    let detail = "This field cannot be changed here; leave it out.";
+                    Violation::new(pointer, Code::ImmutableField, detail)
+                } else {
+                    Violation::new(pointer, Code::UnknownField, "There is no such field; leave it out.")
+                }
+            })
+            .collect(),
+        Kind::Required { property } => {
+            let field = property.as_str().unwrap_or_default();
+            vec![Violation::new(format!("{at}/{field}"), Code::Required, "This field is required.")]
+        }
+        Kind::Type { .. } if error.instance().is_null() => {
+            one(Code::Required, "This cannot be null; give a value or leave the field out.".to_owned())
+        }
+        Kind::Type { .. } => one(Code::InvalidType, "This has another JSON type than the documentation says.".to_owned()),
+        Kind::Enum { options } => one(Code::NotAllowed, format!("Only {options} are allowed.")),
+        Kind::Pattern { pattern } if pattern.len() > 100 => {
+            one(Code::NotAllowed, "This is none of the codes that the documentation lists.".to_owned())
+        }
+        Kind::Pattern { pattern } => one(Code::InvalidFormat, format!("This must match {pattern}.")),
+        Kind::Format { format } => one(Code::InvalidFormat, format!("This is not a valid {format}.")),
+        Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are needed.")),
+        Kind::MaxLength { limit } => one(Code::TooLong, format!("At most {limit} characters are allowed.")),
+        Kind::MinItems { limit } => one(Code::TooShort, format!("At least {limit} item(s) are needed.")),
+        Kind::MaxItems { limit } => one(Code::TooLong, format!("At most {limit} items are allowed.")),
+        Kind::Minimum { limit } => one(Code::OutOfRange, format!("The least possible is {limit}.")),
+        Kind::Maximum { limit } => one(Code::OutOfRange, format!("The most possible is {limit}.")),
+        Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice.".to_owned()),
+        _ => one(Code::InvalidFormat, "This does not fit the documentation.".to_owned()),
+    }
+}
+
+/// Whether a field that a patch cannot have is one of the resource's.
+fn is_immutable(schema: &str, field: &str) -> bool {
+    schema.strip_suffix("Patch").is_some_and(|resource| {
+        !DOCUMENT.value["components"]["schemas"][resource]["properties"][field].is_null()
+    })
+}

@@ -1,0 +1,122 @@
+//! The service itself: health, metrics, and its documentation.
+
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, get, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::openapi::DOCUMENT;
+use super::query::NoQuery;
+use crate::app::AppState;
+use crate::db::Schema;
+use crate::domain::label::label;
+
+label! {
+    /// `ok`, or why the service is not ready: `draining`, it is being stopped; `database_unavailable`;
+    /// `schema_outdated`, migrations are missing; `schema_newer`, a newer release has migrated. Expect
+    /// more values.
+    HealthStatus {
+        /// All is well.
+        Ok = "ok",
+        /// It is being stopped.
+        Draining = "draining",
+        /// The database does not answer.
+        DatabaseUnavailable = "database_unavailable",
+        /// Migrations are missing.
+        SchemaOutdated = "schema_outdated",
+        /// A newer release has migrated.
+        SchemaNewer = "schema_newer",
+    }
+}
+
+/// How the service is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// How it is.
+    pub status: HealthStatus,
+}
+
+/// Everything outside of `/v1`.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config.service(healthz).service(readyz).service(metrics).service(openapi_json);
+}
+
+/// Swagger UI, from the binary itself: it needs no internet and asks no validator on it.
+pub fn docs() -> SwaggerUi {
+    let config = Config::from("/openapi.json").validator_url("none").persist_authorization(true);
+    SwaggerUi::new("/docs/{_:.*}").config(config)
+}
+
+/// Is the process alive?
+///
+/// Answers without asking the database. For liveness probes.
+#[utoipa::path(tag = "Service", responses((status = 200, description = "It is.", body = Health)))]
+#[get("/healthz")]
+pub async fn healthz(_: NoQuery) -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: HealthStatus::Ok })
+}
+
+/// Can requests be served?
+///
+/// Asks the database, and whether its schema is the one that this release was built for. For readiness
+/// probes and load balancers.
+#[utoipa::path(tag = "Service", responses(
+    (status = 200, description = "They can.", body = Health),
+    (status = 503, description = "They cannot; `status` says why.", body = Health),
+))]
+#[get("/readyz")]
+pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> HttpResponse {
+    let status = if state.shutdown.is_draining() {
+        HealthStatus::Draining
+    } else {
+        match state.db.schema().await {
+            Ok(Schema::Current) => HealthStatus::Ok,
+            Ok(Schema::Behind(_)) => HealthStatus::SchemaOutdated,
+            Ok(Schema::Newer(_)) => HealthStatus::SchemaNewer,
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                HealthStatus::DatabaseUnavailable
+            }
+        }
+    };
+    let mut answer = match status {
+        HealthStatus::Ok => HttpResponse::Ok(),
+        _ => HttpResponse::ServiceUnavailable(),
+    };
+    answer.json(Health { status })
+}
+
+/// Metrics
+///
+/// In Prometheus' text format: requests by route and status, their duration, and the connection pool.
+#[utoipa::path(tag = "Service", responses(
+    (status = 200, description = "The metrics.", body = String, content_type = "text/plain")
+))]
+#[get("/metrics")]
+pub async fn metrics(state: web::Data<AppState>, _: NoQuery) -> HttpResponse {
+    let text = state.metrics.render(state.db.pool_status());
+    HttpResponse::Ok().insert_header(("content-type", "text/plain; version=0.0.4; charset=utf-8")).body(text)
+}
+
+/// The OpenAPI document
+///
+/// The document that this is written in.
+#[utoipa::path(operation_id = "get_openapi_document", tag = "Service", responses(
+    (status = 200, description = "The document.", body = OpenApiDocument)
+))]
+#[get("/openapi.json")]
+pub async fn openapi_json(_: NoQuery) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(DOCUMENT.text.as_str())
+}
+
+/// An OpenAPI 3.1 document.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "this is documentation")]
+pub struct OpenApiDocument {
+    /// The version of the specification.
+    #[schema(max_length = 20, example = "3.1.0")]
+    openapi: String,
+}
+

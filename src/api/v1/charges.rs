@@ -1,0 +1,99 @@
+//! Charges.
+
+use actix_web::{HttpResponse, get};
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::money::Money;
+use super::quote::Calculation;
+use crate::api::auth::{Permit, Read};
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::Problem;
+use crate::domain::id::{ChargeId, CustomerId, OrderId, SubscriptionId};
+use crate::domain::listing::ChargeFilter;
+use crate::domain::order::{self, ChargeStatus};
+use crate::domain::text::Code;
+use crate::ops::orders;
+
+/// What is to be paid.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Charge {
+    /// Its id.
+    pub id: ChargeId,
+    /// The order that it comes from.
+    pub order_id: OrderId,
+    /// Who pays.
+    pub customer_id: CustomerId,
+    /// For which subscription.
+    pub subscription_id: SubscriptionId,
+    /// For which certificate type.
+    pub certificate_type: Code,
+    pub calculation: Calculation,
+    /// What is to be paid.
+    pub amount: Money,
+    /// When: the first day that is paid for.
+    pub due_date: NaiveDate,
+    pub status: ChargeStatus,
+    /// The invoice that took it; null until there is one.
+    #[schema(required)]
+    pub invoice_id: Option<Uuid>,
+}
+
+list!(ChargeList of Charge);
+
+listing! {
+    /// Which charges.
+    ChargeQuery {
+        /// Of this customer.
+        #[param(nullable = false)]
+        customer_id: Option<CustomerId>,
+        /// In one of these states.
+        #[param(max_items = 10)]
+        status: Vec<ChargeStatus>,
+        /// Due on this day or later.
+        #[param(nullable = false)]
+        due_after: Option<NaiveDate>,
+        /// Due before this day.
+        #[param(nullable = false)]
+        due_before: Option<NaiveDate>,
+    }
+}
+
+impl From<order::Charge> for Charge {
+    fn from(charge: order::Charge) -> Self {
+        Self {
+            id: charge.id,
+            order_id: charge.order_id,
+            customer_id: charge.customer_id,
+            subscription_id: charge.subscription_id,
+            certificate_type: charge.certificate_type,
+            calculation: Calculation::new(charge.calculation, charge.amount.currency),
+            amount: charge.amount.into(),
+            due_date: charge.due_date,
+            status: charge.status,
+            invoice_id: None,
+        }
+    }
+}
+
+/// List charges
+///
+/// Newest first.
+#[utoipa::path(tag = "Orders", params(ChargeQuery), responses(
+    (status = 200, description = "A page of charges.", body = ChargeList)
+))]
+#[get("/charges")]
+pub async fn list_charges(permit: Permit<Read>, listing: Listing<ChargeQuery>) -> Result<HttpResponse, Problem> {
+    let query = &listing.filter;
+    let filter = ChargeFilter {
+        customer_id: query.customer_id,
+        status: query.status.clone(),
+        due_after: query.due_after,
+        due_before: query.due_before,
+    };
+    let page = orders::list_charges(&permit.cx, &filter, &listing.window).await;
+    let page = page.map_err(|error| Problem::from(error).about_parameters())?.map(Charge::from);
+    Ok(listing.answer(page, |data, next_cursor| ChargeList { data, next_cursor }))
+}

@@ -1,0 +1,194 @@
+//! What requests and answers about customers and resellers have in common.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::clearable;
+use crate::domain::company;
+use crate::domain::text::{Country, Email, Extension, Line, Phone, PostalCode};
+
+/// A postal address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressCreate {
+    /// Street address.
+    pub line1: Line,
+    /// Street address, continued.
+    #[schema(nullable = false)]
+    pub line2: Option<Line>,
+    /// Street address, continued.
+    #[schema(nullable = false)]
+    pub line3: Option<Line>,
+    /// City.
+    pub city: Line,
+    /// Postal code.
+    #[schema(nullable = false)]
+    pub postal_code: Option<PostalCode>,
+    /// State or province.
+    #[schema(nullable = false)]
+    pub state: Option<Line>,
+    /// Country, ISO 3166-1 alpha-2, upper case.
+    pub country: Country,
+}
+
+/// Whom to talk to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactCreate {
+    /// Name.
+    #[schema(nullable = false)]
+    pub name: Option<Line>,
+    /// Email address.
+    #[schema(nullable = false)]
+    pub email: Option<Email>,
+    /// Telephone number.
+    #[schema(nullable = false)]
+    pub phone: Option<Phone>,
+    /// Telephone extension.
+    #[schema(nullable = false)]
+    pub extension: Option<Extension>,
+}
+
+/// Changes of an address: what is left out stays, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressPatch {
+    /// Street address.
+    #[schema(nullable = false)]
+    pub line1: Option<Line>,
+    /// Street address, continued.
+    #[serde(default, deserialize_with = "clearable")]
+    pub line2: Option<Option<Line>>,
+    /// Street address, continued.
+    #[serde(default, deserialize_with = "clearable")]
+    pub line3: Option<Option<Line>>,
+    /// City.
+    #[schema(nullable = false)]
+    pub city: Option<Line>,
+    /// Postal code.
+    #[serde(default, deserialize_with = "clearable")]
+    pub postal_code: Option<Option<PostalCode>>,
+    /// State or province.
+    #[serde(default, deserialize_with = "clearable")]
+    pub state: Option<Option<Line>>,
+    /// Country, ISO 3166-1 alpha-2, upper case.
+    #[schema(nullable = false)]
+    pub country: Option<Country>,
+}
+
+/// Changes of a contact: what is left out stays, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactPatch {
+    /// Name.
+    #[serde(default, deserialize_with = "clearable")]
+    pub name: Option<Option<Line>>,
+    /// Email address.
+    #[serde(default, deserialize_with = "clearable")]
+    pub email: Option<Option<Email>>,
+    /// Telephone number.
+    #[serde(default, deserialize_with = "clearable")]
+    pub phone: Option<Option<Phone>>,
+    /// Telephone extension.
+    #[serde(default, deserialize_with = "clearable")]
+    pub extension: Option<Option<Extension>>,
+}
+
+/// A postal address.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Address {
+    /// Street address.
+    pub line1: Line,
+    /// Street address, continued.
+    #[schema(required)]
+    pub line2: Option<Line>,
+    /// Street address, continued.
+    #[schema(required)]
+    pub line3: Option<Line>,
+    /// City.
+    pub city: Line,
+    /// Postal code.
+    #[schema(required)]
+    pub postal_code: Option<PostalCode>,
+    /// State or province.
+    #[schema(required)]
+    pub state: Option<Line>,
+    /// Country, ISO 3166-1 alpha-2, upper case.
+    pub country: Country,
+}
+
+/// Whom to talk to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Contact {
+    /// Name.
+    #[schema(required)]
+    pub name: Option<Line>,
+    /// Email address.
+    #[schema(required)]
+    pub email: Option<Email>,
+    /// Telephone number.
+    #[schema(required)]
+    pub phone: Option<Phone>,
+    /// Telephone extension.
+    #[schema(required)]
+    pub extension: Option<Extension>,
+}
+
+impl From<AddressCreate> for company::Address {
+    fn from(address: AddressCreate) -> Self {
+        let AddressCreate { line1, line2, line3, city, postal_code, state, country } = address;
+        Self { line1, line2, line3, city, postal_code, state, country }
+    }
+}
+
+impl From<ContactCreate> for company::Contact {
+    fn from(contact: ContactCreate) -> Self {
+        let ContactCreate { name, email, phone, extension } = contact;
+        Self { name, email, phone, extension }
+    }
+}
+
+impl From<&company::Address> for Address {
+    fn from(address: &company::Address) -> Self {
+        let company::Address { line1, line2, line3, city, postal_code, state, country } = address.clone();
+        Self { line1, line2, line3, city, postal_code, state, country }
+    }
+}
+
+impl From<&company::Contact> for Contact {
+    fn from(contact: &company::Contact) -> Self {
+        let company::Contact { name, email, phone, extension } = contact.clone();
+        Self { name, email, phone, extension }
+    }
+}
+
+impl AddressPatch {
+    /// The address with the changes.
+    #[must_use]
+    pub fn apply(self, to: company::Address) -> company::Address {
+        company::Address {
+            line1: self.line1.unwrap_or(to.line1),
+            line2: self.line2.unwrap_or(to.line2),
+            line3: self.line3.unwrap_or(to.line3),
+            city: self.city.unwrap_or(to.city),
+            postal_code: self.postal_code.unwrap_or(to.postal_code),
+            state: self.state.unwrap_or(to.state),
+            country: self.country.unwrap_or(to.country),
+        }
+    }
+}
+
+impl ContactPatch {
+    /// The contact with the changes; none when nothing is left of it.
+    #[must_use]
+    pub fn apply(self, to: Option<company::Contact>) -> Option<company::Contact> {
+        let to = to.unwrap_or_default();
+        let contact = company::Contact {
+            name: self.name.unwrap_or(to.name),
+            email: self.email.unwrap_or(to.email),
+            phone: self.phone.unwrap_or(to.phone),
+            extension: self.extension.unwrap_or(to.extension),
+        };
+        contact.unless_empty()
+    }
+}

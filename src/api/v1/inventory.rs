@@ -1,0 +1,318 @@
+//! Current and renewal inventory, and its ledger.
+
+use actix_web::{HttpResponse, get, post, put};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::orders::Order;
+use super::quote::Quote;
+use crate::api::auth::{Permit, Read, WriteSubscriptions};
+use crate::api::json::Json;
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::Problem;
+use crate::api::query::{Id, NoQuery};
+use crate::api::resource::{IfMatch, IfMatchHeader, created};
+use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
+use crate::domain::inventory::{Entry, Line, Measure};
+use crate::domain::text::Code;
+use crate::ops::inventory::{self, Change};
+use crate::ops::subscriptions;
+
+/// The certificates of one type in a subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InventoryLine {
+    /// The type.
+    pub certificate_type: Code,
+    pub current: CurrentInventory,
+    pub renewal: RenewalInventory,
+}
+
+/// What is usable now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrentInventory {
+    /// Certificates paid for.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub quantity: i32,
+    /// Of these, in use.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub used: i32,
+    /// `max(0, quantity − used)`.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub available: i32,
+    /// `max(0, used − quantity)`: possible after a renewal with less.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub overage: i32,
+}
+
+/// What the next term starts with.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RenewalInventory {
+    /// What was set; null follows the current quantity.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub quantity: Option<i32>,
+    /// What it comes to.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub effective_quantity: i32,
+}
+
+/// The whole inventory of a subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Inventory {
+    /// The subscription.
+    pub subscription_id: SubscriptionId,
+    /// A line for each certificate type, in order of their code.
+    #[schema(max_items = 1000)]
+    pub data: Vec<InventoryLine>,
+}
+
+/// More certificates now.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "add": 10 }] }))]
+pub struct CurrentInventoryAdd {
+    /// Each certificate type once; all succeed or none.
+    #[schema(min_items = 1, max_items = 50)]
+    pub lines: Vec<CurrentInventoryAddLine>,
+    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
+    /// not look at it.
+    #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
+    pub digest: Option<String>,
+}
+
+/// More certificates of one type.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CurrentInventoryAddLine {
+    /// The type.
+    pub certificate_type: Code,
+    /// How many more.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub add: i32,
+}
+
+/// Other quantities for the next term; types that are not named stay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "quantity": 25 }] }))]
+pub struct RenewalInventorySet {
+    /// Each certificate type once; all succeed or none.
+    #[schema(min_items = 1, max_items = 50)]
+    pub lines: Vec<RenewalInventorySetLine>,
+    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
+    /// not look at it.
+    #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
+    pub digest: Option<String>,
+}
+
+/// Another quantity of one type.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenewalInventorySetLine {
+    /// The type.
+    pub certificate_type: Code,
+    /// How many the next term starts with; null follows the current quantity.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub quantity: Option<i32>,
+}
+
+/// One change of one number of an inventory line. The sum of the deltas of a line is the line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LedgerEntry {
+    /// Its id.
+    pub id: LedgerEntryId,
+    /// The certificate type.
+    pub certificate_type: Code,
+    pub measure: Measure,
+    /// By how much; null when the renewal quantity begins or stops to follow the current one.
+    #[schema(required, minimum = -1_000_000, maximum = 1_000_000)]
+    pub delta: Option<i32>,
+    /// What it was; null where the renewal quantity followed the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub before: Option<i32>,
+    /// What it became; null where the renewal quantity follows the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub after: Option<i32>,
+    /// The order that changed it.
+    #[schema(required)]
+    pub order_id: Option<OrderId>,
+    /// The allocation that changed it.
+    #[schema(required)]
+    pub allocation_id: Option<AllocationId>,
+    /// Who did it: `api_key:<id>` or `system`.
+    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    pub actor: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+}
+
+list!(LedgerEntryList of LedgerEntry);
+
+listing! {
+    /// Which page.
+    LedgerQuery {}
+}
+
+impl From<&Line> for InventoryLine {
+    fn from(line: &Line) -> Self {
+        Self {
+            certificate_type: line.certificate_type.clone(),
+            current: CurrentInventory {
+                quantity: line.current,
+                used: line.used,
+                available: line.available(),
+                overage: line.overage(),
+            },
+            renewal: RenewalInventory { quantity: line.renewal, effective_quantity: line.effective_renewal() },
+        }
+    }
+}
+
+impl From<Entry> for LedgerEntry {
+    fn from(entry: Entry) -> Self {
+        let delta = entry.movement.delta();
+        Self {
+            id: entry.id,
+            certificate_type: entry.movement.certificate_type,
+            measure: entry.movement.measure,
+            delta,
+            before: entry.movement.before,
+            after: entry.movement.after,
+            order_id: entry.order_id,
+            allocation_id: entry.allocation_id,
+            actor: entry.actor,
+            occurred_at: entry.occurred_at,
+        }
+    }
+}
+
+impl CurrentInventoryAdd {
+    fn into_parts(self) -> (Change, Option<String>) {
+        let lines = self.lines.into_iter().map(|line| (line.certificate_type, line.add));
+        (Change::AddCurrent(lines.collect()), self.digest)
+    }
+}
+
+impl RenewalInventorySet {
+    fn into_parts(self) -> (Change, Option<String>) {
+        let lines = self.lines.into_iter().map(|line| (line.certificate_type, line.quantity));
+        (Change::SetRenewal(lines.collect()), self.digest)
+    }
+}
+
+/// Get a subscription's inventory
+///
+/// What it has now and what its next term starts with, for each certificate type.
+#[utoipa::path(tag = "Inventory", responses((status = 200, description = "The inventory.", body = Inventory)))]
+#[get("/subscriptions/{subscription_id}/inventory")]
+pub async fn get_inventory(permit: Permit<Read>, id: Id<SubscriptionId>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let subscription = subscriptions::get(&permit.cx, id.0).await?;
+    let data = subscription.lines.iter().map(InventoryLine::from).collect();
+    Ok(HttpResponse::Ok().json(Inventory { subscription_id: subscription.id, data }))
+}
+
+/// Preview more current inventory
+///
+/// Each line is charged for the rest of the term; the day of the change counts. Writes nothing.
+#[utoipa::path(
+    tag = "Inventory",
+    extensions(("x-errors" = json!([
+        "invalid_transition", "subscription_suspended", "term_ended", "amount_out_of_range"
+    ]))),
+    responses((status = 200, description = "The quote.", body = Quote))
+)]
+#[post("/subscriptions/{subscription_id}/inventory/current/preview")]
+pub async fn preview_current_inventory(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    body: Json<CurrentInventoryAdd>,
+) -> Result<HttpResponse, Problem> {
+    let (change, _) = body.0.into_parts();
+    let quote = inventory::preview(&permit.cx, id.0, &change).await?;
+    Ok(HttpResponse::Ok().json(Quote::from(&quote)))
+}
+
+/// Add current inventory
+///
+/// Usable at once, charged for the rest of the term. The current inventory is never lowered within a
+/// term. Roles: admin and sales.
+#[utoipa::path(
+    tag = "Inventory",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!([
+        "invalid_transition", "subscription_suspended", "term_ended", "quote_stale", "amount_out_of_range"
+    ]))),
+    responses((status = 201, description = "The order.", body = Order))
+)]
+#[post("/subscriptions/{subscription_id}/inventory/current")]
+pub async fn add_current_inventory(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<CurrentInventoryAdd>,
+) -> Result<HttpResponse, Problem> {
+    let (change, digest) = body.0.into_parts();
+    let (order, _) = inventory::confirm(&permit.cx, id.0, &expected.0, &change, digest.as_deref()).await?;
+    Ok(created(&format!("/v1/orders/{}", order.id), None, Order::from(&order)))
+}
+
+/// Preview renewal inventory
+///
+/// Nothing is charged now; `next_renewal_total` tells what the next term will cost. Writes nothing.
+#[utoipa::path(
+    tag = "Inventory",
+    extensions(("x-errors" = json!(["invalid_transition", "amount_out_of_range"]))),
+    responses((status = 200, description = "The quote.", body = Quote))
+)]
+#[post("/subscriptions/{subscription_id}/inventory/renewal/preview")]
+pub async fn preview_renewal_inventory(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    body: Json<RenewalInventorySet>,
+) -> Result<HttpResponse, Problem> {
+    let (change, _) = body.0.into_parts();
+    let quote = inventory::preview(&permit.cx, id.0, &change).await?;
+    Ok(HttpResponse::Ok().json(Quote::from(&quote)))
+}
+
+/// Set renewal inventory
+///
+/// What the next term starts with; types that are not named stay. Nothing is charged now. Roles: admin
+/// and sales.
+#[utoipa::path(
+    tag = "Inventory",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["invalid_transition", "quote_stale", "amount_out_of_range"]))),
+    responses((status = 200, description = "The order.", body = Order))
+)]
+#[put("/subscriptions/{subscription_id}/inventory/renewal")]
+pub async fn set_renewal_inventory(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<RenewalInventorySet>,
+) -> Result<HttpResponse, Problem> {
+    let (change, digest) = body.0.into_parts();
+    let (order, _) = inventory::confirm(&permit.cx, id.0, &expected.0, &change, digest.as_deref()).await?;
+    Ok(HttpResponse::Ok().json(Order::from(&order)))
+}
+
+/// List the inventory ledger
+///
+/// Everything that ever changed in the inventory, newest first.
+#[utoipa::path(tag = "Inventory", params(LedgerQuery), responses(
+    (status = 200, description = "A page of entries.", body = LedgerEntryList)
+))]
+#[get("/subscriptions/{subscription_id}/inventory/ledger")]
+pub async fn list_inventory_ledger(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    listing: Listing<LedgerQuery>,
+) -> Result<HttpResponse, Problem> {
+    let page = inventory::ledger(&permit.cx, id.0, &listing.window).await?.map(LedgerEntry::from);
+    Ok(listing.answer(page, |data, next_cursor| LedgerEntryList { data, next_cursor }))
+}

@@ -1,0 +1,89 @@
+//! The resources, one file each: what is asked, what is answered, and the handlers.
+//!
+//! A field whose type is a component has no comment: the component's description says what it is, and
+//! beside a reference a second one would land in the wrong place of the document.
+#![allow(missing_docs, reason = "see above")]
+
+pub mod allocations;
+pub mod charges;
+pub mod company;
+pub mod customers;
+pub mod inventory;
+pub mod money;
+pub mod orders;
+pub mod products;
+pub mod quote;
+pub mod renewals;
+pub mod resellers;
+pub mod subscriptions;
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::domain::text::Reason;
+
+/// Everything under `/v1`. What is not in this list is not served, and what is in it is in the document.
+pub fn routes(config: &mut ServiceConfig<'_>) {
+    config
+        .service(resellers::list_resellers)
+        .service(resellers::create_reseller)
+        .service(resellers::get_reseller)
+        .service(resellers::update_reseller)
+        .service(resellers::disable_reseller)
+        .service(resellers::enable_reseller)
+        .service(customers::list_customers)
+        .service(customers::create_customer)
+        .service(customers::get_customer)
+        .service(customers::update_customer)
+        .service(customers::archive_customer)
+        .service(customers::restore_customer)
+        .service(products::list_available_products)
+        .service(products::list_products)
+        .service(products::create_product)
+        .service(products::get_product)
+        .service(products::update_product)
+        .service(subscriptions::list_subscriptions)
+        .service(subscriptions::list_customer_subscriptions)
+        .service(subscriptions::preview_add_subscriptions)
+        .service(subscriptions::add_subscriptions)
+        .service(subscriptions::get_subscription)
+        .service(subscriptions::update_subscription)
+        .service(subscriptions::suspend_subscription)
+        .service(subscriptions::enable_subscription)
+        .service(subscriptions::cancel_subscription)
+        .service(subscriptions::list_subscription_terms)
+        .service(renewals::preview_renew_subscription)
+        .service(renewals::renew_subscription)
+        .service(inventory::get_inventory)
+        .service(inventory::preview_current_inventory)
+        .service(inventory::add_current_inventory)
+        .service(inventory::preview_renewal_inventory)
+        .service(inventory::set_renewal_inventory)
+        .service(inventory::list_inventory_ledger)
+        .service(allocations::list_allocations)
+        .service(allocations::allocate)
+        .service(allocations::release_allocation)
+        .service(orders::list_orders)
+        .service(orders::get_order)
+        .service(charges::list_charges);
+}
+
+/// Why an action is taken; the body may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "Invoice overdue" }))]
+pub struct ActionRequest {
+    /// In your words, for whoever asks later.
+    #[schema(nullable = false)]
+    pub reason: Option<Reason>,
+}
+
+/// Tells a field that was left out (`None`) from one that is null (`Some(None)`).
+pub fn clearable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,148 @@
+//! Orders.
+
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::money::Money;
+use super::quote::Calculation;
+use crate::api::auth::{Permit, Read};
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::Problem;
+use crate::api::query::{Id, NoQuery};
+use crate::domain::id::{CustomerId, OrderId, ProductId, SubscriptionId};
+use crate::domain::listing::OrderFilter;
+use crate::domain::order::{self, Bucket, OrderKind};
+use crate::domain::text::Code;
+use crate::ops::orders;
+
+/// The record of a confirmed change; never edited.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    pub kind: OrderKind,
+    /// For whom.
+    pub customer_id: CustomerId,
+    /// What exactly.
+    #[schema(max_items = 10_000)]
+    pub lines: Vec<OrderLine>,
+    /// The sum of the lines.
+    pub total: Money,
+    /// Who confirmed it: `api_key:<id>` or `system`.
+    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    pub confirmed_by: String,
+    /// When.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+/// One change of one quantity, with what it costs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderLine {
+    /// The subscription.
+    #[schema(required)]
+    pub subscription_id: Option<SubscriptionId>,
+    /// Which of the request's new subscriptions, from 0; null for one that existed.
+    #[schema(required, minimum = 0, maximum = 49, example = 0)]
+    pub subscription_index: Option<i32>,
+    /// The product.
+    pub product_id: ProductId,
+    /// The certificate type.
+    pub certificate_type: Code,
+    pub bucket: Bucket,
+    /// What it was; null when the renewal quantity followed the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
+    pub quantity_before: Option<i32>,
+    /// What it became; null when the renewal quantity follows the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
+    pub quantity_after: Option<i32>,
+    #[schema(required)]
+    pub calculation: Option<Calculation>,
+    /// What it costs; may be 0.
+    pub amount: Money,
+}
+
+list!(OrderList of Order);
+
+listing! {
+    /// Which orders.
+    OrderQuery {
+        /// Of this customer.
+        #[param(nullable = false)]
+        customer_id: Option<CustomerId>,
+        /// With a line about this subscription.
+        #[param(nullable = false)]
+        subscription_id: Option<SubscriptionId>,
+        /// One of these kinds.
+        #[param(max_items = 10)]
+        kind: Vec<OrderKind>,
+        /// Confirmed at this instant or later.
+        #[param(nullable = false)]
+        confirmed_after: Option<DateTime<Utc>>,
+        /// Confirmed before this instant.
+        #[param(nullable = false)]
+        confirmed_before: Option<DateTime<Utc>>,
+    }
+}
+
+impl From<&order::OrderLine> for OrderLine {
+    fn from(line: &order::OrderLine) -> Self {
+        Self {
+            subscription_id: line.subscription_id,
+            subscription_index: line.subscription_index,
+            product_id: line.product_id,
+            certificate_type: line.certificate_type.clone(),
+            bucket: line.bucket,
+            quantity_before: line.quantity_before,
+            quantity_after: line.quantity_after,
+            calculation: line.calculation.map(|calculation| Calculation::new(calculation, line.amount.currency)),
+            amount: line.amount.into(),
+        }
+    }
+}
+
+impl From<&order::Order> for Order {
+    fn from(order: &order::Order) -> Self {
+        Self {
+            id: order.id,
+            kind: order.kind,
+            customer_id: order.customer_id,
+            lines: order.lines.iter().map(OrderLine::from).collect(),
+            total: order.total.into(),
+            confirmed_by: order.confirmed_by.clone(),
+            confirmed_at: order.confirmed_at,
+        }
+    }
+}
+
+/// List orders
+///
+/// Newest first.
+#[utoipa::path(tag = "Orders", params(OrderQuery), responses(
+    (status = 200, description = "A page of orders.", body = OrderList)
+))]
+#[get("/orders")]
+pub async fn list_orders(permit: Permit<Read>, listing: Listing<OrderQuery>) -> Result<HttpResponse, Problem> {
+    let query = &listing.filter;
+    let filter = OrderFilter {
+        customer_id: query.customer_id,
+        subscription_id: query.subscription_id,
+        kind: query.kind.clone(),
+        confirmed_after: query.confirmed_after,
+        confirmed_before: query.confirmed_before,
+    };
+    let page = orders::list(&permit.cx, &filter, &listing.window).await;
+    let page = page.map_err(|error| Problem::from(error).about_parameters())?.map(|order| Order::from(&order));
+    Ok(listing.answer(page, |data, next_cursor| OrderList { data, next_cursor }))
+}
+
+/// Get an order
+///
+/// With all its lines and their arithmetic.
+#[utoipa::path(tag = "Orders", responses((status = 200, description = "The order.", body = Order)))]
+#[get("/orders/{order_id}")]
+pub async fn get_order(permit: Permit<Read>, id: Id<OrderId>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let order = orders::get(&permit.cx, id.0).await?;
+    Ok(HttpResponse::Ok().json(Order::from(&order)))
+}

@@ -1,0 +1,397 @@
+//! Products.
+
+use actix_web::{HttpResponse, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::clearable;
+use super::money::{Money, PriceAmount};
+use crate::api::auth::{Permit, Read, WriteProducts};
+use crate::api::json::Json;
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::Problem;
+use crate::api::query::{Id, NoQuery};
+use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
+use crate::domain::id::{CustomerId, ProductId, Version};
+use crate::domain::listing::ProductFilter;
+use crate::domain::money::Currency;
+use crate::domain::product::{self, Details, ProductStatus};
+use crate::domain::text::{Code, Description, Line, SearchText};
+use crate::ops::{customers, products};
+
+/// What can be subscribed to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Product {
+    /// Its id.
+    pub id: ProductId,
+    /// Its stable name.
+    pub code: Code,
+    /// Its name.
+    pub name: Line,
+    /// What it is.
+    #[schema(required)]
+    pub description: Option<Description>,
+    pub status: ProductStatus,
+    /// The types of certificates in it.
+    #[schema(max_items = 50)]
+    pub certificate_types: Vec<CertificateType>,
+    /// The terms offered, in months.
+    #[schema(max_items = 36)]
+    pub terms: Vec<i32>,
+    /// Every type and term priced in each currency used.
+    #[schema(max_items = 2000)]
+    pub prices: Vec<Price>,
+    /// Its version.
+    pub version: Version,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A product that a customer can be sold now, with prices in its currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AvailableProduct {
+    /// Its id.
+    pub id: ProductId,
+    /// Its stable name.
+    pub code: Code,
+    /// Its name.
+    pub name: Line,
+    /// What it is.
+    #[schema(required)]
+    pub description: Option<Description>,
+    /// The types of certificates in it.
+    #[schema(max_items = 50)]
+    pub certificate_types: Vec<CertificateType>,
+    /// The terms offered, in months.
+    #[schema(max_items = 36)]
+    pub terms: Vec<i32>,
+    /// Every type and term priced in the customer's currency.
+    #[schema(max_items = 2000)]
+    pub prices: Vec<Price>,
+    /// Its version.
+    pub version: Version,
+}
+
+/// A type of certificate.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CertificateType {
+    /// Its stable name.
+    pub code: Code,
+    /// Its name.
+    pub name: Line,
+    /// The most that a subscription can hold.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_quantity: i32,
+}
+
+/// What one certificate of a type costs for a whole term.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Price {
+    /// The type.
+    pub certificate_type: Code,
+    /// The term in months.
+    #[schema(minimum = 1, maximum = 36, example = 12)]
+    pub term_months: i32,
+    pub unit_price: Money,
+}
+
+/// A type of certificate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateTypeCreate {
+    /// Its stable name; unique in the product.
+    pub code: Code,
+    /// Its name.
+    pub name: Line,
+    /// The most that a subscription can hold.
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub max_quantity: i32,
+}
+
+/// What one certificate of a type costs for a whole term.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceCreate {
+    /// The type.
+    pub certificate_type: Code,
+    /// The term in months.
+    #[schema(minimum = 1, maximum = 36)]
+    pub term_months: i32,
+    pub unit_price: PriceAmount,
+}
+
+/// A new product.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "code": "tls-ov",
+    "name": "TLS OV",
+    "description": "Organisation-validated TLS certificates",
+    "certificate_types": [{ "code": "ov-single", "name": "OV single domain", "max_quantity": 1000 }],
+    "terms": [12],
+    "prices": [{
+        "certificate_type": "ov-single", "term_months": 12, "unit_price": { "amount": 9900, "currency": "EUR" }
+    }]
+}))]
+pub struct ProductCreate {
+    /// Its stable name; unique.
+    pub code: Code,
+    /// Its name.
+    pub name: Line,
+    /// What it is.
+    #[schema(nullable = false)]
+    pub description: Option<Description>,
+    /// The types of certificates in it.
+    #[schema(min_items = 1, max_items = 50)]
+    pub certificate_types: Vec<CertificateTypeCreate>,
+    /// The terms offered, in months; each once.
+    #[schema(min_items = 1, max_items = 36, schema_with = terms)]
+    pub terms: Vec<i32>,
+    /// Every type and term priced in each currency used.
+    #[schema(min_items = 1, max_items = 2000)]
+    pub prices: Vec<PriceCreate>,
+}
+
+/// Changes of a product: a merge patch (RFC 7396). Lists are replaced whole.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "name": "TLS OV, new", "status": "retired" }))]
+pub struct ProductPatch {
+    /// Its name.
+    #[schema(nullable = false)]
+    pub name: Option<Line>,
+    /// What it is.
+    #[serde(default, deserialize_with = "clearable")]
+    pub description: Option<Option<Description>>,
+    /// `retired` takes it off the offer; running subscriptions go on.
+    #[schema(nullable = false)]
+    pub status: Option<ProductStatus>,
+    /// All types of certificates in it. A type that subscriptions hold must stay.
+    #[schema(nullable = false, min_items = 1, max_items = 50)]
+    pub certificate_types: Option<Vec<CertificateTypeCreate>>,
+    /// All terms offered, in months; each once.
+    #[schema(schema_with = terms)]
+    pub terms: Option<Vec<i32>>,
+    /// All prices. Terms that run keep theirs.
+    #[schema(nullable = false, min_items = 1, max_items = 2000)]
+    pub prices: Option<Vec<PriceCreate>>,
+}
+
+fn terms() -> utoipa::openapi::schema::Array {
+    use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+    let months = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+        .minimum(Some(1))
+        .maximum(Some(36));
+    let mut terms = ArrayBuilder::new().items(months).min_items(Some(1)).max_items(Some(36)).build();
+    terms.unique_items = true;
+    terms.description = Some("The terms offered, in months; each once.".to_owned());
+    terms
+}
+
+list!(ProductList of Product);
+list!(AvailableProductList of AvailableProduct);
+
+listing! {
+    /// Which products.
+    ProductQuery {
+        /// The name contains this; letter case does not matter.
+        #[param(nullable = false)]
+        q: Option<SearchText>,
+        /// In one of these states.
+        #[param(max_items = 10)]
+        status: Vec<ProductStatus>,
+    }
+}
+
+listing! {
+    /// Which page.
+    AvailableProductQuery {}
+}
+
+impl From<&product::CertificateType> for CertificateType {
+    fn from(of: &product::CertificateType) -> Self {
+        Self { code: of.code.clone(), name: of.name.clone(), max_quantity: of.max_quantity }
+    }
+}
+
+impl From<CertificateTypeCreate> for product::CertificateType {
+    fn from(of: CertificateTypeCreate) -> Self {
+        Self { code: of.code, name: of.name, max_quantity: of.max_quantity }
+    }
+}
+
+impl From<&product::Price> for Price {
+    fn from(price: &product::Price) -> Self {
+        Self {
+            certificate_type: price.certificate_type.clone(),
+            term_months: price.term_months,
+            unit_price: Money { amount: price.unit_price, currency: price.currency },
+        }
+    }
+}
+
+impl From<PriceCreate> for product::Price {
+    fn from(price: PriceCreate) -> Self {
+        Self {
+            certificate_type: price.certificate_type,
+            term_months: price.term_months,
+            currency: price.unit_price.currency,
+            unit_price: price.unit_price.amount,
+        }
+    }
+}
+
+impl From<&product::Product> for Product {
+    fn from(product: &product::Product) -> Self {
+        let details = &product.details;
+        Self {
+            id: product.id,
+            code: product.code.clone(),
+            name: details.name.clone(),
+            description: details.description.clone(),
+            status: details.status,
+            certificate_types: details.certificate_types.iter().map(CertificateType::from).collect(),
+            terms: details.terms.clone(),
+            prices: details.prices.iter().map(Price::from).collect(),
+            version: product.version,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}
+
+impl AvailableProduct {
+    fn new(product: &product::Product, currency: Currency) -> Self {
+        let details = &product.details;
+        Self {
+            id: product.id,
+            code: product.code.clone(),
+            name: details.name.clone(),
+            description: details.description.clone(),
+            certificate_types: details.certificate_types.iter().map(CertificateType::from).collect(),
+            terms: details.terms.clone(),
+            prices: details.prices.iter().filter(|price| price.currency == currency).map(Price::from).collect(),
+            version: product.version,
+        }
+    }
+}
+
+fn all<T, U: From<T>>(list: Vec<T>) -> Vec<U> {
+    list.into_iter().map(U::from).collect()
+}
+
+impl ProductPatch {
+    fn apply(self, to: Details) -> Details {
+        Details {
+            name: self.name.unwrap_or(to.name),
+            description: self.description.unwrap_or(to.description),
+            status: self.status.unwrap_or(to.status),
+            certificate_types: self.certificate_types.map_or(to.certificate_types, all),
+            terms: self.terms.unwrap_or(to.terms),
+            prices: self.prices.map_or(to.prices, all),
+        }
+    }
+}
+
+/// List a customer's available products
+///
+/// What can be added for this customer now, with prices in its currency, in order of their code. None
+/// while the customer is archived.
+#[utoipa::path(tag = "Products", params(AvailableProductQuery), responses(
+    (status = 200, description = "A page of products.", body = AvailableProductList)
+))]
+#[get("/customers/{customer_id}/available-products")]
+pub async fn list_available_products(
+    permit: Permit<Read>,
+    id: Id<CustomerId>,
+    listing: Listing<AvailableProductQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (customer, page) = customers::available_products(&permit.cx, id.0, &listing.window).await?;
+    let page = page.map(|product| AvailableProduct::new(&product, customer.currency));
+    Ok(listing.answer(page, |data, next_cursor| AvailableProductList { data, next_cursor }))
+}
+
+/// List products
+///
+/// In order of their code.
+#[utoipa::path(tag = "Products", params(ProductQuery), responses(
+    (status = 200, description = "A page of products.", body = ProductList)
+))]
+#[get("/products")]
+pub async fn list_products(permit: Permit<Read>, listing: Listing<ProductQuery>) -> Result<HttpResponse, Problem> {
+    let query = &listing.filter;
+    let filter = ProductFilter { q: query.q.clone(), status: query.status.clone() };
+    let page = products::list(&permit.cx, &filter, &listing.window).await?;
+    let page = page.map(|product| Product::from(&product));
+    Ok(listing.answer(page, |data, next_cursor| ProductList { data, next_cursor }))
+}
+
+/// Create a product
+///
+/// It can be subscribed to at once. Roles: the partner's admin and sales.
+#[utoipa::path(tag = "Products", extensions(("x-errors" = json!(["duplicate_code"]))), responses(
+    (status = 201, description = "The product.", body = Product)
+))]
+#[post("/products")]
+pub async fn create_product(
+    permit: Permit<WriteProducts>,
+    _: NoQuery,
+    body: Json<ProductCreate>,
+) -> Result<HttpResponse, Problem> {
+    let new = body.0;
+    let details = Details {
+        name: new.name,
+        description: new.description,
+        status: ProductStatus::Active,
+        certificate_types: all(new.certificate_types),
+        terms: new.terms,
+        prices: all(new.prices),
+    };
+    let product = products::create(&permit.cx, new.code, details).await?;
+    let location = format!("/v1/products/{}", product.id);
+    Ok(created(&location, Some(product.version), Product::from(&product)))
+}
+
+/// Get a product
+///
+/// With all its prices.
+#[utoipa::path(tag = "Products", params(IfNoneMatchHeader), responses(
+    (status = 200, description = "The product.", body = Product)
+))]
+#[get("/products/{product_id}")]
+pub async fn get_product(
+    permit: Permit<Read>,
+    id: Id<ProductId>,
+    _: NoQuery,
+    have: IfNoneMatch,
+) -> Result<HttpResponse, Problem> {
+    let product = products::get(&permit.cx, id.0).await?;
+    Ok(have.answer(product.version, Product::from(&product)))
+}
+
+/// Edit a product
+///
+/// A merge patch; lists are replaced whole. Terms that run keep the prices they started with. Roles: the
+/// partner's admin and sales.
+#[utoipa::path(
+    tag = "Products",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["certificate_type_in_use"]))),
+    responses((status = 200, description = "The product as it is now.", body = Product))
+)]
+#[patch("/products/{product_id}")]
+pub async fn update_product(
+    permit: Permit<WriteProducts>,
+    id: Id<ProductId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<ProductPatch>,
+) -> Result<HttpResponse, Problem> {
+    let product = products::update(&permit.cx, id.0, &expected.0, |details| body.0.apply(details)).await?;
+    Ok(ok(product.version, Product::from(&product)))
+}

@@ -1,0 +1,277 @@
+//! Resellers.
+
+use actix_web::{HttpResponse, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::company::{Address, AddressCreate, AddressPatch, Contact, ContactCreate, ContactPatch};
+use super::{ActionRequest, clearable};
+use crate::api::auth::{Permit, Read, WriteResellers};
+use crate::api::json::{Json, NoBody, OptionalJson};
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::{ActionState, Problem};
+use crate::api::query::{Id, NoQuery};
+use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
+use crate::domain::access::Actor;
+use crate::domain::company::{self, Company};
+use crate::domain::id::{ResellerId, Version};
+use crate::domain::listing::{CompanySort, ResellerFilter};
+use crate::domain::reseller::{self, Command, ResellerStatus, State};
+use crate::domain::text::{CompanyName, ExternalId, Reason, SearchText};
+use crate::ops::resellers;
+
+/// Someone who sells for the partner.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Reseller {
+    /// Its id.
+    pub id: ResellerId,
+    /// Name of the company.
+    pub company_name: CompanyName,
+    pub address: Address,
+    #[schema(required)]
+    pub contact: Option<Contact>,
+    /// Your own reference; unique among resellers.
+    #[schema(required)]
+    pub external_id: Option<ExternalId>,
+    pub status: ResellerStatus,
+    #[schema(required)]
+    pub disabled: Option<Stop>,
+    /// What may be done next, and why not the rest.
+    #[schema(max_items = 100)]
+    pub actions: Vec<ActionState>,
+    /// Its version.
+    pub version: Version,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Since when something is stopped, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stop {
+    /// Since when.
+    pub at: DateTime<Utc>,
+    /// Why, in the words of who did it.
+    #[schema(required)]
+    pub reason: Option<Reason>,
+}
+
+/// A new reseller.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "company_name": "Harbour Resale",
+    "address": { "line1": "1 Quay", "city": "Antwerp", "postal_code": "2000", "country": "BE" },
+    "contact": { "name": "Ada Peeters", "email": "ada@harbour.example" },
+    "external_id": "reseller-7"
+}))]
+pub struct ResellerCreate {
+    /// Name of the company.
+    pub company_name: CompanyName,
+    pub address: AddressCreate,
+    #[schema(nullable = false)]
+    pub contact: Option<ContactCreate>,
+    /// Your own reference; unique among resellers.
+    #[schema(nullable = false)]
+    pub external_id: Option<ExternalId>,
+}
+
+/// Changes of a reseller: a merge patch (RFC 7396). What is left out stays, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "address": { "line1": "2 Quay", "line2": null }, "contact": null }))]
+pub struct ResellerPatch {
+    /// Name of the company.
+    #[schema(nullable = false)]
+    pub company_name: Option<CompanyName>,
+    #[schema(nullable = false)]
+    pub address: Option<AddressPatch>,
+    #[serde(default, deserialize_with = "clearable")]
+    pub contact: Option<Option<ContactPatch>>,
+    /// Your own reference; unique among resellers.
+    #[serde(default, deserialize_with = "clearable")]
+    pub external_id: Option<Option<ExternalId>>,
+}
+
+list!(ResellerList of Reseller);
+
+listing! {
+    /// Which resellers, in what order.
+    ResellerQuery {
+        /// The name contains this; letter case does not matter.
+        #[param(nullable = false)]
+        q: Option<SearchText>,
+        /// In one of these states.
+        #[param(max_items = 10)]
+        status: Vec<ResellerStatus>,
+        /// Your own reference.
+        #[param(nullable = false)]
+        external_id: Option<ExternalId>,
+        /// In this order; `company_name` when left out.
+        #[param(nullable = false)]
+        sort: Option<CompanySort>,
+    }
+}
+
+impl Reseller {
+    fn new(reseller: &reseller::Reseller, actor: &Actor) -> Self {
+        let reseller::Reseller { company, state, .. } = reseller;
+        Self {
+            id: reseller.id,
+            company_name: company.name.clone(),
+            address: (&company.address).into(),
+            contact: company.contact.as_ref().map(Contact::from),
+            external_id: company.external_id.clone(),
+            status: reseller.status(),
+            disabled: match state {
+                State::Enabled => None,
+                State::Disabled { at, reason } => Some(Stop { at: *at, reason: reason.clone() }),
+            },
+            actions: actor.offers(reseller.possibilities()).iter().map(ActionState::from).collect(),
+            version: reseller.version,
+            created_at: reseller.created_at,
+            updated_at: reseller.updated_at,
+        }
+    }
+}
+
+impl From<ResellerCreate> for Company {
+    fn from(new: ResellerCreate) -> Self {
+        Self {
+            name: new.company_name,
+            address: new.address.into(),
+            contact: new.contact.map(company::Contact::from).and_then(company::Contact::unless_empty),
+            external_id: new.external_id,
+        }
+    }
+}
+
+impl ResellerPatch {
+    fn apply(self, to: Company) -> Company {
+        Company {
+            name: self.company_name.unwrap_or(to.name),
+            address: match self.address {
+                None => to.address,
+                Some(patch) => patch.apply(to.address),
+            },
+            contact: match self.contact {
+                None => to.contact,
+                Some(None) => None,
+                Some(Some(patch)) => patch.apply(to.contact),
+            },
+            external_id: self.external_id.unwrap_or(to.external_id),
+        }
+    }
+}
+
+/// List resellers
+///
+/// All resellers for the partner's keys; a reseller's keys see their own.
+#[utoipa::path(tag = "Resellers", params(ResellerQuery), responses(
+    (status = 200, description = "A page of resellers.", body = ResellerList)
+))]
+#[get("/resellers")]
+pub async fn list_resellers(permit: Permit<Read>, listing: Listing<ResellerQuery>) -> Result<HttpResponse, Problem> {
+    let query = &listing.filter;
+    let filter =
+        ResellerFilter { q: query.q.clone(), status: query.status.clone(), external_id: query.external_id.clone() };
+    let sort = query.sort.unwrap_or(CompanySort::NameAscending);
+    let page = resellers::list(&permit.cx, &filter, sort, &listing.window).await?;
+    let page = page.map(|reseller| Reseller::new(&reseller, &permit.cx.actor));
+    Ok(listing.answer(page, |data, next_cursor| ResellerList { data, next_cursor }))
+}
+
+/// Create a reseller
+///
+/// It works at once. Roles: the partner's admin and sales.
+#[utoipa::path(tag = "Resellers", extensions(("x-errors" = json!(["duplicate_external_id"]))), responses(
+    (status = 201, description = "The reseller.", body = Reseller)
+))]
+#[post("/resellers")]
+pub async fn create_reseller(
+    permit: Permit<WriteResellers>,
+    _: NoQuery,
+    body: Json<ResellerCreate>,
+) -> Result<HttpResponse, Problem> {
+    let reseller = resellers::create(&permit.cx, body.0.into()).await?;
+    let location = format!("/v1/resellers/{}", reseller.id);
+    Ok(created(&location, Some(reseller.version), Reseller::new(&reseller, &permit.cx.actor)))
+}
+
+/// Get a reseller
+///
+/// With what may be done next.
+#[utoipa::path(tag = "Resellers", params(IfNoneMatchHeader), responses(
+    (status = 200, description = "The reseller.", body = Reseller)
+))]
+#[get("/resellers/{reseller_id}")]
+pub async fn get_reseller(
+    permit: Permit<Read>,
+    id: Id<ResellerId>,
+    _: NoQuery,
+    have: IfNoneMatch,
+) -> Result<HttpResponse, Problem> {
+    let reseller = resellers::get(&permit.cx, id.0).await?;
+    Ok(have.answer(reseller.version, Reseller::new(&reseller, &permit.cx.actor)))
+}
+
+/// Edit a reseller
+///
+/// A merge patch. Roles: the partner's admin and sales.
+#[utoipa::path(
+    tag = "Resellers",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["duplicate_external_id"]))),
+    responses((status = 200, description = "The reseller as it is now.", body = Reseller))
+)]
+#[patch("/resellers/{reseller_id}")]
+pub async fn update_reseller(
+    permit: Permit<WriteResellers>,
+    id: Id<ResellerId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<ResellerPatch>,
+) -> Result<HttpResponse, Problem> {
+    let reseller = resellers::update(&permit.cx, id.0, &expected.0, |company| body.0.apply(company)).await?;
+    Ok(ok(reseller.version, Reseller::new(&reseller, &permit.cx.actor)))
+}
+
+/// Disable a reseller
+///
+/// Its own keys are refused and it takes no customers; its customers' services, renewals and charges go
+/// on, and nothing is written to them. Roles: the partner's admin and sales.
+#[utoipa::path(tag = "Resellers", params(IfMatchHeader), request_body = ActionRequest, responses(
+    (status = 200, description = "The reseller as it is now.", body = Reseller)
+))]
+#[post("/resellers/{reseller_id}/disable")]
+pub async fn disable_reseller(
+    permit: Permit<WriteResellers>,
+    id: Id<ResellerId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: OptionalJson<ActionRequest>,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Disable { reason: body.0.reason };
+    let reseller = resellers::transition(&permit.cx, id.0, &expected.0, command).await?;
+    Ok(ok(reseller.version, Reseller::new(&reseller, &permit.cx.actor)))
+}
+
+/// Enable a reseller
+///
+/// Restores everything that disabling took. Roles: the partner's admin and sales.
+#[utoipa::path(tag = "Resellers", params(IfMatchHeader), responses(
+    (status = 200, description = "The reseller as it is now.", body = Reseller)
+))]
+#[post("/resellers/{reseller_id}/enable")]
+pub async fn enable_reseller(
+    permit: Permit<WriteResellers>,
+    id: Id<ResellerId>,
+    _: NoQuery,
+    expected: IfMatch,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    let reseller = resellers::transition(&permit.cx, id.0, &expected.0, Command::Enable).await?;
+    Ok(ok(reseller.version, Reseller::new(&reseller, &permit.cx.actor)))
+}

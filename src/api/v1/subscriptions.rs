@@ -1,0 +1,521 @@
+//! Subscriptions.
+
+use actix_web::{HttpResponse, get, patch, post};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::inventory::InventoryLine;
+use super::orders::Order;
+use super::quote::Quote;
+use super::resellers::Stop;
+use super::{ActionRequest, clearable};
+use crate::api::auth::{Permit, Read, SuspendSubscriptions, WriteSubscriptions};
+use crate::api::json::{Json, NoBody, OptionalJson};
+use crate::api::page::{Listing, list, listing};
+use crate::api::problem::{ActionState, Problem};
+use crate::api::query::{Id, NoQuery};
+use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
+use crate::domain::basket::{Item, ItemLine};
+use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
+use crate::domain::listing::{SubscriptionFilter, SubscriptionSort};
+use crate::domain::subscription::{self, Command, Details, SubscriptionStatus};
+use crate::domain::text::{Code, ExternalId};
+use crate::ops::{Context, subscriptions};
+
+/// What a customer holds of a product.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Subscription {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Who holds it.
+    pub customer_id: CustomerId,
+    /// What is subscribed to.
+    pub product_id: ProductId,
+    /// The product's stable name.
+    pub product_code: Code,
+    /// Your own reference.
+    #[schema(required)]
+    pub external_id: Option<ExternalId>,
+    pub status: SubscriptionStatus,
+    /// Suspended, and the term has ended meanwhile.
+    pub lapsed: bool,
+    /// Whether it renews by itself when its term ends.
+    pub auto_renew: bool,
+    pub term: CurrentTerm,
+    #[schema(required)]
+    pub suspended: Option<Stop>,
+    #[schema(required)]
+    pub cancelled: Option<Stop>,
+    /// A line for each certificate type, in order of their code.
+    #[schema(max_items = 1000)]
+    pub inventory: Vec<InventoryLine>,
+    /// What may be done next, and why not the rest.
+    #[schema(max_items = 100)]
+    pub actions: Vec<ActionState>,
+    /// Its version; allocations do not move it.
+    pub version: Version,
+    /// When it was confirmed.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed, allocations apart.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The term that a subscription is in, or starts with.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrentTerm {
+    /// From 1.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub number: i32,
+    /// Its length in calendar months.
+    #[schema(minimum = 1, maximum = 36, example = 12)]
+    pub months: i32,
+    /// The first day.
+    pub start_date: NaiveDate,
+    /// The day after the last.
+    pub end_date: NaiveDate,
+}
+
+/// A term of a subscription, with the prices that it started with.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Term {
+    /// From 1.
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub number: i32,
+    /// Its length in calendar months.
+    #[schema(minimum = 1, maximum = 36, example = 12)]
+    pub months: i32,
+    /// The first day.
+    pub start_date: NaiveDate,
+    /// The day after the last.
+    pub end_date: NaiveDate,
+    /// What one certificate of each type costs for the whole term.
+    #[schema(max_items = 1000)]
+    pub prices: Vec<TermPrice>,
+}
+
+/// What one certificate of a type costs for a whole term.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TermPrice {
+    /// The type.
+    pub certificate_type: Code,
+    pub unit_price: super::money::Money,
+}
+
+/// Changes of a subscription: a merge patch (RFC 7396). What is left out stays, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "auto_renew": false, "external_id": "po-2026-17" }))]
+pub struct SubscriptionPatch {
+    /// Whether it renews by itself when its term ends.
+    #[schema(nullable = false)]
+    pub auto_renew: Option<bool>,
+    /// Your own reference.
+    #[serde(default, deserialize_with = "clearable")]
+    pub external_id: Option<Option<ExternalId>>,
+}
+
+/// Subscriptions to add: all or none.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "auto_renew": true,
+    "subscriptions": [{
+        "product_id": "01990000-0000-7000-8000-000000000000",
+        "term_months": 12,
+        "inventory": [{ "certificate_type": "ov-single", "quantity": 10, "renewal_quantity": 8 }]
+    }]
+}))]
+pub struct SubscriptionsAdd {
+    /// Whether they renew by themselves; each can say otherwise. False when left out.
+    #[serde(default)]
+    pub auto_renew: bool,
+    /// What to add.
+    #[schema(min_items = 1, max_items = 50)]
+    pub subscriptions: Vec<SubscriptionAdd>,
+    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
+    /// not look at it.
+    #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
+    pub digest: Option<String>,
+}
+
+/// A subscription to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionAdd {
+    /// One of the customer's available products.
+    pub product_id: ProductId,
+    /// One of the terms that the product is offered for.
+    #[schema(minimum = 1, maximum = 36)]
+    pub term_months: i32,
+    /// The first day; today when left out. At most 365 days ahead, and the term must end after today:
+    /// what is past of it is not charged.
+    #[schema(nullable = false)]
+    pub start_date: Option<NaiveDate>,
+    /// Whether it renews by itself; the request's `auto_renew` when left out.
+    #[schema(nullable = false)]
+    pub auto_renew: Option<bool>,
+    /// Your own reference.
+    #[schema(nullable = false)]
+    pub external_id: Option<ExternalId>,
+    /// What it starts with: each certificate type once, at least one certificate in all.
+    #[schema(min_items = 1, max_items = 50)]
+    pub inventory: Vec<InventoryAdd>,
+}
+
+/// Certificates of one type to start with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryAdd {
+    /// The type.
+    pub certificate_type: Code,
+    /// Usable from the first day.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub quantity: i32,
+    /// For the next term; follows `quantity` when left out.
+    #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
+    pub renewal_quantity: Option<i32>,
+}
+
+/// What was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubscriptionsAdded {
+    pub order: Order,
+    /// The subscriptions, in the order of the request.
+    #[schema(max_items = 50)]
+    pub subscriptions: Vec<Subscription>,
+}
+
+list!(SubscriptionList of Subscription);
+list!(TermList of Term);
+
+listing! {
+    /// Which subscriptions, in what order.
+    SubscriptionQuery {
+        /// Of this customer.
+        #[param(nullable = false)]
+        customer_id: Option<CustomerId>,
+        /// Of the customers of this reseller.
+        #[param(nullable = false)]
+        partner_id: Option<ResellerId>,
+        /// To this product.
+        #[param(nullable = false)]
+        product_id: Option<ProductId>,
+        /// In one of these states.
+        #[param(max_items = 10)]
+        status: Vec<SubscriptionStatus>,
+        /// Whether they renew by themselves.
+        #[param(nullable = false)]
+        auto_renew: Option<bool>,
+        /// The term ends before this day.
+        #[param(nullable = false)]
+        ends_before: Option<NaiveDate>,
+        /// The term ends on this day or later.
+        #[param(nullable = false)]
+        ends_after: Option<NaiveDate>,
+        /// In this order; `end_date` when left out.
+        #[param(nullable = false)]
+        sort: Option<SubscriptionSort>,
+    }
+}
+
+listing! {
+    /// Which page.
+    TermQuery {}
+}
+
+impl Subscription {
+    pub(super) fn new(subscription: &subscription::Subscription, cx: &Context) -> Self {
+        let suspension = subscription.suspension();
+        let cancellation = subscription.cancellation();
+        let offers = cx.actor.offers(subscription.possibilities(cx.today()));
+        Self {
+            id: subscription.id,
+            customer_id: subscription.customer_id,
+            product_id: subscription.product_id,
+            product_code: subscription.product_code.clone(),
+            external_id: subscription.external_id.clone(),
+            status: subscription.status(),
+            lapsed: suspension.is_some_and(|suspension| suspension.lapsed),
+            auto_renew: subscription.auto_renew,
+            term: CurrentTerm {
+                number: subscription.term.number,
+                months: subscription.schedule.months,
+                start_date: subscription.term.start_date,
+                end_date: subscription.term.end_date,
+            },
+            suspended: suspension.map(|it| Stop { at: it.at, reason: it.reason.clone() }),
+            cancelled: cancellation.map(|it| Stop { at: it.at, reason: it.reason.clone() }),
+            inventory: subscription.lines.iter().map(InventoryLine::from).collect(),
+            actions: offers.iter().map(ActionState::from).collect(),
+            version: subscription.version,
+            created_at: subscription.created_at,
+            updated_at: subscription.updated_at,
+        }
+    }
+}
+
+impl Term {
+    fn new(term: subscription::Term, of: &subscription::Subscription) -> Self {
+        let price = |(certificate_type, amount)| TermPrice {
+            certificate_type,
+            unit_price: super::money::Money { amount, currency: of.currency },
+        };
+        Self {
+            number: term.number,
+            months: of.schedule.months,
+            start_date: term.start_date,
+            end_date: term.end_date,
+            prices: term.unit_prices.into_iter().map(price).collect(),
+        }
+    }
+}
+
+impl SubscriptionsAdd {
+    fn into_parts(self) -> (Vec<Item>, Option<String>) {
+        let items = self.subscriptions.into_iter().map(|add| Item {
+            product_id: add.product_id,
+            term_months: add.term_months,
+            start_date: add.start_date,
+            auto_renew: add.auto_renew.unwrap_or(self.auto_renew),
+            external_id: add.external_id,
+            inventory: add.inventory.into_iter().map(ItemLine::from).collect(),
+        });
+        (items.collect(), self.digest)
+    }
+}
+
+impl From<InventoryAdd> for ItemLine {
+    fn from(add: InventoryAdd) -> Self {
+        let InventoryAdd { certificate_type, quantity, renewal_quantity } = add;
+        Self { certificate_type, quantity, renewal_quantity }
+    }
+}
+
+impl From<&SubscriptionQuery> for SubscriptionFilter {
+    fn from(query: &SubscriptionQuery) -> Self {
+        Self {
+            customer_id: query.customer_id,
+            partner_id: query.partner_id,
+            product_id: query.product_id,
+            status: query.status.clone(),
+            auto_renew: query.auto_renew,
+            ends_after: query.ends_after,
+            ends_before: query.ends_before,
+        }
+    }
+}
+
+/// List subscriptions
+///
+/// Those that end soonest first, unless sorted otherwise.
+#[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
+    (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
+))]
+#[get("/subscriptions")]
+pub async fn list_subscriptions(
+    permit: Permit<Read>,
+    listing: Listing<SubscriptionQuery>,
+) -> Result<HttpResponse, Problem> {
+    let filter = SubscriptionFilter::from(&listing.filter);
+    let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
+    let page = subscriptions::list(&permit.cx, &filter, sort, &listing.window).await;
+    let page = page.map_err(|error| Problem::from(error).about_parameters())?;
+    let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
+    Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
+}
+
+/// List a customer's subscriptions
+///
+/// Those that end soonest first, unless sorted otherwise.
+#[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
+    (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
+))]
+#[get("/customers/{customer_id}/subscriptions")]
+pub async fn list_customer_subscriptions(
+    permit: Permit<Read>,
+    id: Id<CustomerId>,
+    listing: Listing<SubscriptionQuery>,
+) -> Result<HttpResponse, Problem> {
+    let filter = SubscriptionFilter::from(&listing.filter);
+    let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
+    let page = subscriptions::list_of_customer(&permit.cx, id.0, &filter, sort, &listing.window).await;
+    let page = page.map_err(|error| Problem::from(error).about_parameters())?;
+    let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
+    Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
+}
+
+/// Preview new subscriptions
+///
+/// Every line with its arithmetic, the total, and what the next renewal will cost. Writes nothing.
+#[utoipa::path(
+    tag = "Subscriptions",
+    extensions(("x-errors" = json!(["customer_archived", "product_retired", "amount_out_of_range"]))),
+    responses((status = 200, description = "The quote.", body = Quote))
+)]
+#[post("/customers/{customer_id}/subscriptions/preview")]
+pub async fn preview_add_subscriptions(
+    permit: Permit<Read>,
+    id: Id<CustomerId>,
+    _: NoQuery,
+    body: Json<SubscriptionsAdd>,
+) -> Result<HttpResponse, Problem> {
+    let (items, _) = body.0.into_parts();
+    let quote = subscriptions::preview_add(&permit.cx, id.0, &items).await?;
+    Ok(HttpResponse::Ok().json(Quote::from(&quote)))
+}
+
+/// Add subscriptions
+///
+/// All or none. `If-Match` is about the customer. Roles: admin and sales.
+#[utoipa::path(
+    tag = "Subscriptions",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!([
+        "customer_archived", "product_retired", "quote_stale", "amount_out_of_range"
+    ]))),
+    responses((status = 201, description = "The order and the subscriptions.", body = SubscriptionsAdded))
+)]
+#[post("/customers/{customer_id}/subscriptions")]
+pub async fn add_subscriptions(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<CustomerId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<SubscriptionsAdd>,
+) -> Result<HttpResponse, Problem> {
+    let (items, digest) = body.0.into_parts();
+    let (order, added) = subscriptions::add(&permit.cx, id.0, &expected.0, &items, digest.as_deref()).await?;
+    let location = format!("/v1/orders/{}", order.id);
+    let subscriptions = added.iter().map(|subscription| Subscription::new(subscription, &permit.cx)).collect();
+    Ok(created(&location, None, SubscriptionsAdded { order: Order::from(&order), subscriptions }))
+}
+
+/// Get a subscription
+///
+/// With its term, its inventory, and what may be done next.
+#[utoipa::path(tag = "Subscriptions", params(IfNoneMatchHeader), responses(
+    (status = 200, description = "The subscription.", body = Subscription)
+))]
+#[get("/subscriptions/{subscription_id}")]
+pub async fn get_subscription(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    have: IfNoneMatch,
+) -> Result<HttpResponse, Problem> {
+    let subscription = subscriptions::get(&permit.cx, id.0).await?;
+    Ok(have.answer(subscription.version, Subscription::new(&subscription, &permit.cx)))
+}
+
+/// Edit a subscription
+///
+/// A merge patch. Automatic renewal can be switched while it is pending, active or suspended. Roles: admin
+/// and sales.
+#[utoipa::path(
+    tag = "Subscriptions",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["invalid_transition"]))),
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+)]
+#[patch("/subscriptions/{subscription_id}")]
+pub async fn update_subscription(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<SubscriptionPatch>,
+) -> Result<HttpResponse, Problem> {
+    let SubscriptionPatch { auto_renew, external_id } = body.0;
+    let edit = |details: Details| Details {
+        auto_renew: auto_renew.unwrap_or(details.auto_renew),
+        external_id: external_id.unwrap_or(details.external_id),
+    };
+    let subscription = subscriptions::update(&permit.cx, id.0, &expected.0, edit).await?;
+    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+}
+
+/// Suspend a subscription
+///
+/// Switches it off; nothing is lost. Allocations and current inventory are refused meanwhile, and the
+/// term goes on. Roles: admin, sales and technician.
+#[utoipa::path(
+    tag = "Subscriptions",
+    params(IfMatchHeader),
+    request_body = ActionRequest,
+    extensions(("x-errors" = json!(["invalid_transition"]))),
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+)]
+#[post("/subscriptions/{subscription_id}/suspend")]
+pub async fn suspend_subscription(
+    permit: Permit<SuspendSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: OptionalJson<ActionRequest>,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Suspend { reason: body.0.reason };
+    let subscription = subscriptions::transition(&permit.cx, id.0, &expected.0, command).await?;
+    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+}
+
+/// Enable a subscription
+///
+/// Switches it on again, as it was. Roles: admin, sales and technician.
+#[utoipa::path(
+    tag = "Subscriptions",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["invalid_transition", "term_ended"]))),
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+)]
+#[post("/subscriptions/{subscription_id}/enable")]
+pub async fn enable_subscription(
+    permit: Permit<SuspendSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    _: NoBody,
+) -> Result<HttpResponse, Problem> {
+    let subscription = subscriptions::transition(&permit.cx, id.0, &expected.0, Command::Enable).await?;
+    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+}
+
+/// Cancel a subscription
+///
+/// Ends one that has not started: it then holds nothing, and its charges are voided. Final. Roles: admin
+/// and sales.
+#[utoipa::path(
+    tag = "Subscriptions",
+    params(IfMatchHeader),
+    request_body = ActionRequest,
+    extensions(("x-errors" = json!(["invalid_transition"]))),
+    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+)]
+#[post("/subscriptions/{subscription_id}/cancel")]
+pub async fn cancel_subscription(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: OptionalJson<ActionRequest>,
+) -> Result<HttpResponse, Problem> {
+    let subscription = subscriptions::cancel(&permit.cx, id.0, &expected.0, body.0.reason).await?;
+    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+}
+
+/// List a subscription's terms
+///
+/// Newest first, each with the prices that it started with.
+#[utoipa::path(tag = "Subscriptions", params(TermQuery), responses(
+    (status = 200, description = "A page of terms.", body = TermList)
+))]
+#[get("/subscriptions/{subscription_id}/terms")]
+pub async fn list_subscription_terms(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    listing: Listing<TermQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (subscription, page) = subscriptions::terms(&permit.cx, id.0, &listing.window).await?;
+    let page = page.map(|term| Term::new(term, &subscription));
+    Ok(listing.answer(page, |data, next_cursor| TermList { data, next_cursor }))
+}

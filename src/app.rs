@@ -1,0 +1,78 @@
+//! What the server is made of, for `main` and for the tests alike.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use utoipa_actix_web::AppExt;
+
+use crate::api::{auth, json, middleware, service, v1};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::domain::money::Currency;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Metrics;
+
+/// What every request can use.
+pub struct AppState {
+    /// The database.
+    pub db: Db,
+    /// What time it is.
+    pub clock: Clock,
+    /// What customers pay in when nothing else is said.
+    pub default_currency: Currency,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// Whether the service is being stopped.
+    pub shutdown: Shutdown,
+}
+
+/// How the server treats connections.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// For a client to send a request's head.
+    pub request_timeout: Duration,
+    /// For requests to be finished when the service is being stopped.
+    pub shutdown_timeout: Duration,
+}
+
+/// Longer than the clients' and load balancers' own, so that it is they who close an idle connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// A server on a listener; it runs when it is awaited.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Result<Server> {
+    let state = web::Data::new(state);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(web::PayloadConfig::new(json::MAX_BODY))
+            .wrap(from_fn(middleware::observe))
+            .into_utoipa_app()
+            .service(
+                utoipa_actix_web::scope("/v1")
+                    .wrap(from_fn(auth::authenticate))
+                    .wrap(from_fn(middleware::accept_json))
+                    .configure(v1::routes),
+            )
+            .configure(service::routes)
+            .into_app()
+            .service(web::redirect("/docs", "/docs/"))
+            .service(service::docs())
+            .default_service(web::to(middleware::not_served))
+    });
+    let server = server
+        .workers(http.workers)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(http.request_timeout)
+        .shutdown_timeout(http.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}

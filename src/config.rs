@@ -1,0 +1,142 @@
+//! The command line and the settings: read once, validated here; `--help` is the reference.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::Http;
+use crate::db;
+use crate::domain::access::Role;
+use crate::domain::money::Currency;
+use crate::domain::text::KeyName;
+use crate::telemetry::LogFormat;
+
+/// The partner platform's API. Without a command, it serves.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Everything else.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Manage API keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Fill the database with a sample catalogue, resellers, customers and subscriptions
+    SeedDemo,
+}
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key and print it; it is not shown again
+    Create {
+        /// What it may do: admin, technician, sales or billing
+        #[arg(long)]
+        role: Role,
+        /// The id of the reseller whose key it is; the partner's when left out
+        #[arg(long)]
+        reseller: Option<uuid::Uuid>,
+        /// What it is for
+        #[arg(long, default_value = "command line")]
+        name: KeyName,
+    },
+}
+
+/// The settings, by flag or by environment.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Settings {
+    /// Address and port to listen on
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080", global = true)]
+    pub listen: SocketAddr,
+    /// PostgreSQL to use, 15 to 18; without it the service runs one of its own
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+    /// Where the service's own PostgreSQL keeps its data [default: the user's data folder]
+    #[arg(long, env = "DATA_DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Where the programs of the service's own PostgreSQL are [default: they are looked for]
+    #[arg(long, env = "PG_BIN_DIR", global = true)]
+    pub pg_bin_dir: Option<PathBuf>,
+    /// Bring the schema up to date at start; otherwise `serve` stops when it is not
+    #[arg(long, env = "MIGRATE_AT_START", default_value_t = true, action = clap::ArgAction::Set, global = true)]
+    pub migrate_at_start: bool,
+    /// Currency of customers that are created without one, ISO 4217
+    #[arg(long, env = "DEFAULT_CURRENCY", default_value = "USD", global = true)]
+    pub default_currency: Currency,
+    /// Threads that serve requests [default: one a processor]
+    #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
+    pub workers: Option<u16>,
+    /// The most database connections
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), global = true)]
+    pub database_max_connections: u16,
+    /// Milliseconds to open a database connection
+    #[arg(long, env = "DATABASE_CONNECT_TIMEOUT_MS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub database_connect_timeout_ms: u32,
+    /// Milliseconds to wait for a free database connection
+    #[arg(long, env = "DATABASE_ACQUIRE_TIMEOUT_MS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub database_acquire_timeout_ms: u32,
+    /// Milliseconds for one statement
+    #[arg(long, env = "DATABASE_STATEMENT_TIMEOUT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub database_statement_timeout_ms: u32,
+    /// Milliseconds to wait for a lock
+    #[arg(long, env = "DATABASE_LOCK_TIMEOUT_MS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub database_lock_timeout_ms: u32,
+    /// Milliseconds for a client to send the head of a request
+    #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub request_timeout_ms: u32,
+    /// Seconds to go on serving after a signal, while `/readyz` already says no
+    #[arg(long, env = "DRAIN_DELAY_SECONDS", default_value_t = 0, global = true)]
+    pub drain_delay_seconds: u32,
+    /// Seconds for requests to be finished when stopping
+    #[arg(long, env = "SHUTDOWN_TIMEOUT_SECONDS", default_value_t = 30, global = true)]
+    pub shutdown_timeout_seconds: u32,
+    /// How log lines look
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_enum, global = true)]
+    pub log_format: LogFormat,
+    /// What is logged, as `info` or `info,partner_platform=debug`
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true)]
+    pub log_level: String,
+}
+
+impl Settings {
+    /// What the database may take.
+    #[must_use]
+    pub fn database(&self) -> db::Settings {
+        let millis = |value: u32| Duration::from_millis(value.into());
+        db::Settings {
+            max_connections: self.database_max_connections.into(),
+            connect_timeout: millis(self.database_connect_timeout_ms),
+            acquire_timeout: millis(self.database_acquire_timeout_ms),
+            statement_timeout: millis(self.database_statement_timeout_ms),
+            lock_timeout: millis(self.database_lock_timeout_ms),
+        }
+    }
+
+    /// How the server treats connections.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Http {
+            workers: self.workers.map_or(processors, usize::from),
+            request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
+        }
+    }
+}

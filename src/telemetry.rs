@@ -1,0 +1,72 @@
+//! Logs for people or machines, and metrics for Prometheus.
+
+use std::sync::OnceLock;
+
+use clap::ValueEnum;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::db::PoolStatus;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// The level is not a valid filter, or logging was started before.
+pub fn init_logs(format: LogFormat, level: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    }
+}
+
+/// What is measured.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+/// Bounds of the latency histogram, in seconds.
+const LATENCIES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+impl Metrics {
+    /// Starts measuring; there is one set of metrics in a process.
+    ///
+    /// # Errors
+    /// Another recorder is at work.
+    pub fn start() -> Result<Self, BuildError> {
+        if let Some(handle) = RECORDER.get() {
+            return Ok(Self(handle.clone()));
+        }
+        let handle = PrometheusBuilder::new().set_buckets(LATENCIES)?.install_recorder()?;
+        metrics::describe_counter!("http_requests_total", "Requests by method, route and status.");
+        metrics::describe_histogram!("http_request_duration_seconds", "Duration of requests by method and route.");
+        metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
+        metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
+        Ok(Self(RECORDER.get_or_init(|| handle).clone()))
+    }
+
+    /// All metrics as text.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a pool has few connections")]
+    pub fn render(&self, pool: PoolStatus) -> String {
+        metrics::gauge!("db_pool_connections", "state" => "idle").set(pool.idle as f64);
+        metrics::gauge!("db_pool_connections", "state" => "busy").set(pool.open.saturating_sub(pool.idle) as f64);
+        metrics::gauge!("db_pool_waiting").set(pool.waiting as f64);
+        self.0.render()
+    }
+
+    /// Folds what was measured into the histograms; wants calling every few seconds, or memory grows.
+    pub fn fold(&self) {
+        self.0.run_upkeep();
+    }
+}
