@@ -4,12 +4,14 @@ pub mod connect;
 
 use std::time::Duration;
 
-use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
+use diesel::sql_types::Text;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
-    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
@@ -60,6 +62,9 @@ pub enum Error {
     /// The server is not there.
     #[error("no connection to the database: {0}")]
     Connection(#[from] diesel::ConnectionError),
+    /// The server does not answer, or not in time.
+    #[error("{0}")]
+    Unavailable(String),
     /// A migration failed; those before it stand.
     #[error("migration: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
@@ -192,8 +197,15 @@ impl Db {
     /// # Errors
     /// The server cannot be asked.
     pub async fn schema(&self) -> Result<Schema, Error> {
-        let mut harness = AsyncMigrationHarness::new(self.target.connect().await?);
-        tokio::task::block_in_place(|| compare(&mut harness))
+        let mut conn = self.acquire().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let applied = tokio::time::timeout(self.transaction_timeout, applied(&mut conn));
+        match applied.await {
+            Ok(applied) => compare(&applied?),
+            Err(_) => {
+                let _ = Object::take(conn);
+                Err(Error::Unavailable("the server does not answer".to_owned()))
+            }
+        }
     }
 
     /// Brings the schema up to date and names the migrations that were run. Instances that do so at the
@@ -205,12 +217,12 @@ impl Db {
         let mut conn = self.target.connect().await?;
         let lock = format!("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})");
         conn.batch_execute(&lock).await?;
+        if let Schema::Newer(unknown) = compare(&applied(&mut conn).await?)? {
+            return Err(Error::Migration(newer(&unknown).into()));
+        }
         // The lock goes with the connection.
         let mut harness = AsyncMigrationHarness::new(conn);
         tokio::task::block_in_place(|| {
-            if let Schema::Newer(unknown) = compare(&mut harness)? {
-                return Err(Error::Migration(newer(&unknown).into()));
-            }
             let run = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Migration)?;
             Ok(run.iter().map(ToString::to_string).collect())
         })
@@ -226,15 +238,31 @@ pub fn newer(unknown: &[String]) -> String {
     )
 }
 
-fn compare(harness: &mut AsyncMigrationHarness<AsyncPgConnection>) -> Result<Schema, Error> {
-    let applied = harness.applied_migrations().map_err(Error::Migration)?;
+/// The versions of the migrations that were run, oldest first.
+async fn applied(conn: &mut AsyncPgConnection) -> Result<Vec<String>, Error> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    let table = "SELECT coalesce(to_regclass('__diesel_schema_migrations')::text, '') AS version";
+    let table: Row = diesel::sql_query(table).get_result(conn).await?;
+    if table.version.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version");
+    let rows: Vec<Row> = query.load(conn).await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
+}
+
+fn compare(applied: &[String]) -> Result<Schema, Error> {
     let known = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(Error::Migration)?;
-    let known: Vec<MigrationVersion<'_>> = known.iter().map(|migration| migration.name().version()).collect();
-    let missing_in = |all: &[MigrationVersion<'_>], some: &[MigrationVersion<'_>]| -> Vec<String> {
-        some.iter().filter(|version| !all.contains(version)).map(ToString::to_string).collect()
+    let known: Vec<_> = known.iter().map(|migration| migration.name().version().to_string()).collect();
+    let missing_in = |all: &[String], some: &[String]| -> Vec<String> {
+        some.iter().filter(|version| !all.contains(version)).cloned().collect()
     };
-    let unknown = missing_in(&known, &applied);
-    let missing = missing_in(&applied, &known);
+    let unknown = missing_in(&known, applied);
+    let missing = missing_in(applied, &known);
     Ok(match (unknown.is_empty(), missing.is_empty()) {
         (false, _) => Schema::Newer(unknown),
         (true, false) => Schema::Behind(missing),

@@ -4,11 +4,11 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::code::ErrorCode;
 use super::problem::Problem;
@@ -58,17 +58,21 @@ impl<R: Needed> FromRequest for Permit<R> {
 /// Finds out who asks before anything else of the request is looked at.
 ///
 /// # Errors
-/// The problem that the caller gets.
+/// Never on its own account: a problem is an answer.
 pub async fn authenticate(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     // What is not served is not found, with or without a key.
     if request.match_pattern().is_some() {
-        let cx = context(request.request()).await?;
-        request.extensions_mut().insert(cx);
+        match context(request.request()).await {
+            Ok(cx) => {
+                request.extensions_mut().insert(cx);
+            }
+            Err(problem) => return Ok(request.into_response(problem.error_response())),
+        }
     }
-    next.call(request).await
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 async fn context(request: &HttpRequest) -> Result<Context, Problem> {

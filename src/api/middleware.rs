@@ -7,7 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use tracing::Instrument;
 
 use super::code::ErrorCode;
@@ -88,16 +88,17 @@ fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<Box
 /// Refuses what cannot take JSON.
 ///
 /// # Errors
-/// `not_acceptable`.
+/// Never on its own account: a problem is an answer.
 pub async fn accept_json(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let mut ranges = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).peekable();
-    if ranges.peek().is_some() && !ranges.flat_map(|value| value.split(',')).any(takes_json) {
-        return Err(Problem::of(ErrorCode::NotAcceptable).into());
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let ranges: Vec<_> = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+    if !ranges.is_empty() && !ranges.iter().flat_map(|value| value.split(',')).any(takes_json) {
+        let problem = Problem::of(ErrorCode::NotAcceptable);
+        return Ok(request.into_response(problem.error_response()));
     }
-    next.call(request).await
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 fn takes_json(range: &str) -> bool {

@@ -156,7 +156,8 @@ impl Problem {
     /// The problem with errors that name query parameters where they had pointers.
     pub fn about_parameters(mut self) -> Self {
         for error in &mut self.errors {
-            error.parameter = error.pointer.take().map(|pointer| pointer.trim_start_matches('/').to_owned());
+            let name = |pointer: String| pointer.split('/').nth(1).unwrap_or_default().to_owned();
+            error.parameter = error.pointer.take().map(name);
         }
         self
     }

@@ -74,7 +74,7 @@ pub enum Refusal {
     #[error("The request has {} problem(s); `errors` names each. Correct them and send it again.", .0.len())]
     Invalid(Vec<Violation>),
     /// The action is not possible in the resource's state.
-    #[error("A {state} {resource} does not allow `{action}`; {}.", allowed_now(.allowed))]
+    #[error("The {resource} is {state}, which does not allow `{action}`; {}.", allowed_now(.allowed))]
     InvalidTransition {
         /// What was acted upon.
         resource: &'static str,

@@ -301,11 +301,16 @@ impl Subscription {
         }
     }
 
-    /// Whether an action is possible on a day. This table is the specification of the machine.
+    /// Whether an action is possible on a day.
     ///
     /// # Errors
     /// Says why it is not.
     pub fn guard(&self, action: Action, today: NaiveDate) -> Result<Verdict, Refusal> {
+        self.rule(action, today).unwrap_or_else(|| Err(self.invalid(action, today)))
+    }
+
+    /// This table is the specification of the machine; `None` for a pair that never goes together.
+    fn rule(&self, action: Action, today: NaiveDate) -> Option<Result<Verdict, Refusal>> {
         use Action as A;
         use State as S;
         use Verdict::{AlreadySo, Proceed};
@@ -315,7 +320,7 @@ impl Subscription {
         let lapse_over = today >= self.term.end_date + Days::new(LAPSE_DAYS.unsigned_abs());
         let ended = || Refusal::TermEnded(self.term.end_date);
 
-        match (action, &self.state) {
+        Some(match (action, &self.state) {
             (A::Suspend, S::Active) => Ok(Proceed),
             (A::Suspend, S::Suspended(_)) => Ok(AlreadySo),
 
@@ -347,8 +352,8 @@ impl Subscription {
             (A::Expire, S::Suspended(Suspension { lapsed: true, .. })) if lapse_over => Ok(Proceed),
             (A::Expire, S::Expired) => Ok(AlreadySo),
 
-            _ => Err(self.invalid(action, today)),
-        }
+            _ => return None,
+        })
     }
 
     /// Carries a command out at an instant.
@@ -454,7 +459,7 @@ impl Subscription {
     }
 
     fn invalid(&self, action: Action, today: NaiveDate) -> Refusal {
-        let proceeds = |action: &&Action| self.guard(**action, today) == Ok(Verdict::Proceed);
+        let proceeds = |action: &&Action| self.rule(**action, today) == Some(Ok(Verdict::Proceed));
         Refusal::InvalidTransition {
             resource: "subscription",
             state: self.status().as_str(),

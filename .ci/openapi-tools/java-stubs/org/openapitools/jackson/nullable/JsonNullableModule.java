@@ -1,0 +1,4 @@
+package org.openapitools.jackson.nullable;
+
+/** Stand-in that is enough to compile against. */
+public class JsonNullableModule extends com.fasterxml.jackson.databind.module.SimpleModule {}

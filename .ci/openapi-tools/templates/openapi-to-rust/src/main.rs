@@ -1,0 +1,4 @@
+#[allow(warnings)]
+mod api;
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[allow(warnings)]
+mod client;
+
+fn main() {}
