@@ -102,6 +102,7 @@ pub struct Warning {
 /// Confirms what a quote showed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
 pub struct Confirmation {
     /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now.
     #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]

@@ -1,0 +1,322 @@
+//! What holds for every operation. The document is the checklist: an operation that has no recipe here
+//! fails, and so cannot be forgotten.
+
+use partner_platform::api::openapi::{DOCUMENT, Operation};
+use partner_platform::domain::access::{Right, Role};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::world::{World, basket, company, id, product};
+use crate::support::{Answer, Client};
+
+const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
+
+/// How an operation succeeds in the world: the ids of its path, a body, and the right that it needs.
+struct Recipe {
+    id: Value,
+    body: Option<Value>,
+    right: Right,
+}
+
+fn recipe(operation: &str, world: &World) -> Recipe {
+    use Right::*;
+    let World { reseller_id, customer_id, product_id, active_id, pending_id, suspended_id, lapsed_id, .. } = world;
+    let add = json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] });
+    let set = json!({ "lines": [{ "certificate_type": "dv", "quantity": 25 }] });
+    let allocation = json!({ "certificate_type": "dv", "reference": "recipe" });
+    let reason = json!({ "reason": "Because" });
+    let (id, body, right) = match operation {
+        "listResellers" | "listCustomers" | "listProducts" | "listSubscriptions" | "listOrders" | "listCharges" => {
+            (Value::Null, None, Read)
+        }
+        "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
+        "getReseller" => (reseller_id.clone(), None, Read),
+        "updateReseller" => (reseller_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteResellers),
+        "disableReseller" => (world.other_reseller_id.clone(), Some(reason), WriteResellers),
+        "enableReseller" => (reseller_id.clone(), None, WriteResellers),
+        "createCustomer" => (Value::Null, Some(company("New Customer")), WriteCustomers),
+        "getCustomer" | "listAvailableProducts" | "listCustomerSubscriptions" => (customer_id.clone(), None, Read),
+        "updateCustomer" => (customer_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteCustomers),
+        "archiveCustomer" => (world.idle_customer_id.clone(), None, WriteCustomers),
+        "restoreCustomer" => (customer_id.clone(), None, WriteCustomers),
+        "createProduct" => (Value::Null, Some(product("new")), WriteProducts),
+        "getProduct" => (product_id.clone(), None, Read),
+        "updateProduct" => (product_id.clone(), Some(json!({ "name": "Renamed" })), WriteProducts),
+        "previewAddSubscriptions" => (customer_id.clone(), Some(basket(product_id, 3)), Read),
+        "addSubscriptions" => (customer_id.clone(), Some(basket(product_id, 3)), WriteSubscriptions),
+        "getSubscription" | "listSubscriptionTerms" | "getInventory" | "listInventoryLedger" | "listAllocations" => {
+            (active_id.clone(), None, Read)
+        }
+        "updateSubscription" => (active_id.clone(), Some(json!({ "auto_renew": false })), WriteSubscriptions),
+        "suspendSubscription" => (active_id.clone(), Some(reason), SuspendSubscriptions),
+        "enableSubscription" => (suspended_id.clone(), None, SuspendSubscriptions),
+        "cancelSubscription" => (pending_id.clone(), Some(reason), WriteSubscriptions),
+        "previewRenewSubscription" => (lapsed_id.clone(), None, Read),
+        "renewSubscription" => (lapsed_id.clone(), None, WriteSubscriptions),
+        "previewCurrentInventory" => (active_id.clone(), Some(add), Read),
+        "addCurrentInventory" => (active_id.clone(), Some(add), WriteSubscriptions),
+        "previewRenewalInventory" => (active_id.clone(), Some(set), Read),
+        "setRenewalInventory" => (active_id.clone(), Some(set), WriteSubscriptions),
+        "allocate" => (active_id.clone(), Some(allocation), Allocate),
+        "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
+        "getOrder" => (world.order_id.clone(), None, Read),
+        unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
+    };
+    Recipe { id, body, right }
+}
+
+/// The operations that need a key.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    DOCUMENT.operations.iter().filter(|operation| operation.path.starts_with("/v1/"))
+}
+
+fn documented(operation: &Operation) -> &'static Value {
+    &DOCUMENT.value["paths"][&operation.path][operation.method.to_lowercase()]
+}
+
+fn has_parameter(operation: &Operation, name: &str) -> bool {
+    documented(operation)["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["name"] == name)
+}
+
+fn path(operation: &Operation, id: &str) -> String {
+    let parts = operation.path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+async fn call(client: &Client, operation: &Operation, id: &str, body: Option<&Value>) -> Answer {
+    let method: Method = operation.method.parse().unwrap();
+    client.send(method, &path(operation, id), body.map(|body| body.to_string().into_bytes())).await
+}
+
+fn own_path(recipe: &Recipe) -> &str {
+    recipe.id.as_str().unwrap_or_default()
+}
+
+/// Without what differs from request to request.
+fn essence(answer: Answer) -> (u16, Value) {
+    let mut body = answer.body;
+    for field in ["request_id", "instance"] {
+        body[field] = Value::Null;
+    }
+    (answer.status, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_succeeds_as_documented() {
+    let world = World::new().await;
+    // What changes nothing goes first: the rest takes the subscriptions out of the states they are in.
+    let (previews, others): (Vec<_>, Vec<_>) = operations().partition(|operation| operation.id.starts_with("preview"));
+    for operation in previews.into_iter().chain(others) {
+        let recipe = recipe(&operation.id, &world);
+        let answer = call(&world.admin, operation, own_path(&recipe), recipe.body.as_ref()).await;
+        assert!((200..300).contains(&answer.status), "{}: {} {}", operation.id, answer.status, answer.body);
+        if answer.body.get("version").is_some() {
+            assert_eq!(answer.header("etag"), format!("\"{}\"", answer.body["version"]), "{}", operation.id);
+        }
+        if answer.status == 201 {
+            assert!(answer.header("location").starts_with("/v1/"), "{}", operation.id);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_needs_a_valid_key() {
+    let world = World::new().await;
+    let before = world.server.database.fingerprint().await;
+    let forged = Client::new(&world.server.url, Some("ppk_forged"));
+    for operation in operations() {
+        let recipe = recipe(&operation.id, &world);
+        for client in [&world.server.stranger(), &forged, &world.server.stranger().with("authorization", "Basic eDp5")] {
+            let answer = call(client, operation, own_path(&recipe), recipe.body.as_ref()).await;
+            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{}", operation.id);
+            answer.problem(401, "unauthenticated");
+        }
+    }
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_can_do_what_the_rights_table_says_and_no_more() {
+    let world = World::new().await;
+    for role in Role::ALL {
+        for (reseller, client) in [
+            (false, world.server.client(*role, None).await),
+            (true, world.server.client(*role, Some(&world.reseller_id)).await),
+        ] {
+            for operation in operations().filter(|operation| operation.id != "disableReseller") {
+                let recipe = recipe(&operation.id, &world);
+                let answer = call(&client, operation, own_path(&recipe), recipe.body.as_ref()).await;
+                let may = recipe.right.roles().contains(role) && !(reseller && recipe.right.is_partner_only());
+                let context = format!("{} as {role}, of a reseller: {reseller}: {}", operation.id, answer.body);
+                if may {
+                    assert_ne!(answer.status, 403, "{context}");
+                } else {
+                    let detail = answer.problem(403, "forbidden")["detail"].clone();
+                    assert!(detail.as_str().unwrap().contains(recipe.right.as_str()), "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_another_tenants_is_as_if_it_were_not_there() {
+    let world = World::new().await;
+    let before = world.server.database.fingerprint().await;
+    for operation in operations().filter(|operation| operation.path.contains('{')) {
+        let recipe = recipe(&operation.id, &world);
+        if operation.path.contains("{product_id}") || recipe.right.is_partner_only() {
+            continue; // Products are everyone's, and who may not do a thing at all learns nothing.
+        }
+        let theirs = if operation.id == "getReseller" { &world.reseller_id } else { &recipe.id };
+        let not_yours = call(&world.other, operation, id(theirs), recipe.body.as_ref()).await;
+        let not_there = call(&world.other, operation, UNKNOWN, recipe.body.as_ref()).await;
+        assert_eq!(essence(not_yours.clone()), essence(not_there), "{}", operation.id);
+        not_yours.problem(404, "not_found");
+    }
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_show_nothing_of_another_tenant() {
+    let world = World::new().await;
+    for (path, rows) in [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("resellers", 1)] {
+        let list = world.other.get(&format!("/v1/{path}")).await.ok();
+        assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
+    }
+    for query in ["customers?partner_id", "subscriptions?partner_id"] {
+        let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
+        assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
+    }
+    for query in ["subscriptions?customer_id", "orders?customer_id", "charges?customer_id"] {
+        let found = world.other.get(&format!("/v1/{query}={}", id(&world.customer_id))).await.violations();
+        assert_eq!(found, [("customer_id".to_owned(), "unknown_reference".to_owned())]);
+    }
+    let orders = format!("/v1/orders?subscription_id={}", id(&world.active_id));
+    world.other.get(&orders).await.problem(422, "validation_failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_refuses_bad_input_and_changes_nothing() {
+    let world = World::new().await;
+    let before = world.server.database.fingerprint().await;
+    for operation in operations() {
+        let recipe = recipe(&operation.id, &world);
+        let (own, method) = (own_path(&recipe), operation.method.parse::<Method>().unwrap());
+        let own_path = path(operation, own);
+        let body = recipe.body.as_ref().map(|body| body.to_string().into_bytes());
+        let client = &world.admin;
+
+        let answer = client.send(method.clone(), &format!("{own_path}?surprise=1"), body.clone()).await;
+        assert_eq!(answer.violations(), [("surprise".to_owned(), "unknown_field".to_owned())], "{}", operation.id);
+        let html = client.with("accept", "text/html").send(method.clone(), &own_path, body.clone()).await;
+        html.problem(406, "not_acceptable");
+        if operation.path.contains('{') {
+            let odd = client.send(method.clone(), &path(operation, "not-a-uuid"), body.clone()).await;
+            odd.problem(400, "malformed_request");
+            call(client, operation, UNKNOWN, recipe.body.as_ref()).await.problem(404, "not_found");
+        }
+        if operation.method == "GET" {
+            continue;
+        }
+        let send = |body: &str| client.send(method.clone(), &own_path, Some(body.as_bytes().to_vec()));
+        for broken in ["{", "{\"a\":1,\"a\":2}", "nul", "\u{feff}{}", &"[".repeat(10_000), "{\"a\":1e400}"] {
+            send(broken).await.problem(400, "malformed_request");
+        }
+        send(&"x".repeat(2 << 20)).await.problem(413, "payload_too_large");
+        let text = client.with("content-type", "text/plain");
+        text.send(method.clone(), &own_path, Some(b"{}".to_vec())).await.problem(415, "unsupported_media_type");
+        send("[]").await.problem(422, "validation_failed");
+        let found = send("{\"surprise\":1}").await.violations();
+        assert!(found.contains(&("/surprise".to_owned(), "unknown_field".to_owned())), "{}: {found:?}", operation.id);
+    }
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_if_match_changes_nothing() {
+    let world = World::new().await;
+    let before = world.server.database.fingerprint().await;
+    for operation in operations().filter(|operation| has_parameter(operation, "If-Match")) {
+        let recipe = recipe(&operation.id, &world);
+        for tag in ["\"999\"", "W/\"1\"", "1", "\"x\", \"998\""] {
+            let client = world.admin.with("if-match", tag);
+            let answer = call(&client, operation, own_path(&recipe), recipe.body.as_ref()).await;
+            let problem = answer.problem(412, "version_mismatch");
+            assert!(problem["detail"].as_str().unwrap().contains("version"), "{}", operation.id);
+        }
+        let long = world.admin.with("if-match", &"\"1\",".repeat(300));
+        let found = call(&long, operation, own_path(&recipe), recipe.body.as_ref()).await.violations();
+        assert_eq!(found, [("if-match".to_owned(), "too_long".to_owned())]);
+    }
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_the_client_has_is_not_sent_again() {
+    let world = World::new().await;
+    for operation in operations().filter(|operation| has_parameter(operation, "If-None-Match")) {
+        let recipe = recipe(&operation.id, &world);
+        let tag = call(&world.admin, operation, own_path(&recipe), None).await.header("etag").to_owned();
+        for have in [tag.clone(), format!("W/{tag}"), format!("\"999\", {tag}"), "*".to_owned()] {
+            let answer = call(&world.admin.with("if-none-match", &have), operation, own_path(&recipe), None).await;
+            assert_eq!((answer.status, answer.header("etag")), (304, tag.as_str()), "{}", operation.id);
+        }
+        let answer = call(&world.admin.with("if-none-match", "\"999\""), operation, own_path(&recipe), None).await;
+        assert_eq!(answer.status, 200, "{}", operation.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_a_path_does_not_have_is_405_with_allow() {
+    let world = World::new().await;
+    for operation in operations() {
+        let answer = world.admin.send(Method::DELETE, &path(operation, UNKNOWN), None).await;
+        assert!(answer.header("allow").split(", ").any(|method| method == operation.method), "{}", operation.id);
+        answer.problem(405, "method_not_allowed");
+    }
+    world.admin.get("/v1/nothing").await.problem(404, "not_found");
+    world.server.stranger().get("/nothing").await.problem(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_resellers_keys_are_refused_until_it_is_enabled() {
+    let world = World::new().await;
+    let reseller = format!("/v1/resellers/{}", id(&world.other_reseller_id));
+    world.admin.act(&format!("{reseller}/disable")).await.ok();
+    for operation in operations() {
+        let recipe = recipe(&operation.id, &world);
+        call(&world.other, operation, own_path(&recipe), recipe.body.as_ref()).await.problem(403, "reseller_disabled");
+    }
+    world.admin.act(&format!("{reseller}/enable")).await.ok();
+    world.other.get("/v1/customers").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_examples_of_the_document_work() {
+    let world = World::new().await;
+    for operation in operations() {
+        let Some(schema) = documented(operation)["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
+        else {
+            continue;
+        };
+        let name = schema.rsplit('/').next().unwrap();
+        let example = &DOCUMENT.value["components"]["schemas"][name]["example"];
+        assert!(!example.is_null(), "{name} has an example");
+        // The example's product and certificate type are not in this world.
+        let text = example.to_string().replace(UNKNOWN, id(&world.product_id)).replace("ov-single", "dv");
+        let recipe = recipe(&operation.id, &world);
+        let example: Value = serde_json::from_str(&text).unwrap();
+        let answer = call(&world.admin, operation, own_path(&recipe), Some(&example)).await;
+        assert!((200..300).contains(&answer.status), "{}: {} {}", operation.id, answer.status, answer.body);
+        assert_eq!(keys(&answer.body), keys(answer_example(operation, answer.status)), "{}", operation.id);
+    }
+}
+
+fn answer_example(operation: &Operation, status: u16) -> &'static Value {
+    &documented(operation)["responses"][status.to_string()]["content"]["application/json"]["example"]
+}
+
+fn keys(value: &Value) -> Vec<&String> {
+    value.as_object().unwrap().keys().collect()
+}

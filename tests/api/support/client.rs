@@ -1,0 +1,179 @@
+//! A client that checks each answer against the document: an undocumented status, or a body that the
+//! schema does not allow, fails the test that happens to see it.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
+use partner_platform::api::openapi::DOCUMENT;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    key: Option<String>,
+    headers: HeaderMap,
+}
+
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Client {
+    pub fn new(base: &str, key: Option<&str>) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            base: base.to_owned(),
+            key: key.map(str::to_owned),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// The same client with one more header on every request.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        let name: HeaderName = name.parse().unwrap();
+        other.headers.insert(name, HeaderValue::from_str(value).unwrap());
+        other
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body.to_string().into())).await
+    }
+
+    /// An action: a POST without a body.
+    pub async fn act(&self, path: &str) -> Answer {
+        self.send(Method::POST, path, None).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body.to_string().into())).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body.to_string().into())).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        // Replaces what is set above: a test may want another content type.
+        let answer = request.headers(self.headers.clone()).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
+        let text = answer.text().await.unwrap();
+        let answer = Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+        check(method.as_str(), path, &answer);
+        answer
+    }
+}
+
+impl Answer {
+    /// The body of a success.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body
+    }
+
+    /// The body of a creation.
+    #[track_caller]
+    pub fn created(self) -> Value {
+        assert_eq!(self.status, 201, "{}", self.body);
+        assert!(self.headers.contains_key("location"), "a creation says where");
+        self.body
+    }
+
+    /// The problem, which must be this one.
+    #[track_caller]
+    pub fn problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        self.body
+    }
+
+    /// The places and codes of a 422, in no particular order.
+    #[track_caller]
+    pub fn violations(self) -> Vec<(String, String)> {
+        let problem = self.problem(422, "validation_failed");
+        let errors = problem["errors"].as_array().unwrap().iter();
+        let mut found: Vec<_> = errors
+            .map(|error| {
+                let place = error.get("pointer").or_else(|| error.get("parameter")).unwrap();
+                (place.as_str().unwrap().to_owned(), error["code"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("there is no {name}")).to_str().unwrap()
+    }
+}
+
+/// What holds for every answer, whatever a test is about.
+fn check(method: &str, path: &str, answer: &Answer) {
+    let context = format!("{method} {path} → {} {}", answer.status, answer.body);
+    assert!(answer.headers.contains_key("x-request-id"), "every answer has a request id: {context}");
+    let kind = answer.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+    if answer.status >= 400 && !path.starts_with("/readyz") {
+        assert_eq!(kind, "application/problem+json", "every error is a problem: {context}");
+        let problem = &answer.body;
+        assert_eq!(problem["status"], json!(answer.status), "{context}");
+        assert_eq!(problem["request_id"], json!(answer.header("x-request-id")), "{context}");
+        assert!(problem["detail"].as_str().unwrap().len() > 10, "a problem says what to do: {context}");
+        assert_valid("#/components/schemas/Problem", problem, &context);
+    }
+    let route = path.split('?').next().unwrap();
+    let Some((template, operation)) = operation(method, route) else { return };
+    // The one status that no operation documents: it is about the path.
+    if answer.status == 405 {
+        return;
+    }
+    let documented = &operation["responses"][answer.status.to_string()];
+    assert!(!documented.is_null(), "the status is documented for {template}: {context}");
+    if let Some(schema) = documented["content"]["application/json"]["schema"]["$ref"].as_str() {
+        assert_valid(schema, &answer.body, &context);
+    }
+}
+
+fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)> {
+    let parts: Vec<_> = path.split('/').collect();
+    let fits = |template: &str| {
+        let template: Vec<_> = template.split('/').collect();
+        template.len() == parts.len() && template.iter().zip(&parts).all(|(want, have)| want.starts_with('{') || want == have)
+    };
+    let paths = DOCUMENT.value["paths"].as_object().unwrap();
+    let (template, item) = paths.iter().find(|(template, _)| fits(template))?;
+    Some((template, item.get(method.to_lowercase())?))
+}
+
+fn assert_valid(schema: &str, value: &Value, context: &str) {
+    static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static jsonschema::Validator>>> = LazyLock::new(Mutex::default);
+    let validator = {
+        let mut validators = VALIDATORS.lock().unwrap();
+        *validators.entry(schema.to_owned()).or_insert_with(|| {
+            let schema = json!({ "$ref": schema, "components": DOCUMENT.value["components"] });
+            let options = jsonschema::options().should_validate_formats(true);
+            Box::leak(Box::new(options.build(&schema).unwrap()))
+        })
+    };
+    let errors: Vec<_> =
+        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "the answer is as {schema} says: {errors:?} in {context}");
+}

@@ -1,0 +1,154 @@
+//! One PostgreSQL for all tests of the process, and a database for each: a copy of a migrated template.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use partner_platform::db::{self, Db};
+use partner_platform::embedded::{Durability, Embedded, Options};
+use tokio_postgres::NoTls;
+
+static SERVER: OnceLock<PostgreSql> = OnceLock::new();
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+struct PostgreSql {
+    url: String,
+    template: String,
+}
+
+/// A database of a test's own; it is dropped with it.
+pub struct Database {
+    pub name: String,
+    pub url: String,
+}
+
+impl Database {
+    pub async fn create() -> Self {
+        let server = tokio::task::block_in_place(|| SERVER.get_or_init(PostgreSql::start));
+        let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let template = &server.template;
+        server.execute(&format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")).await;
+        Self { url: with_database(&server.url, &name), name }
+    }
+
+    /// Runs statements as a hand in the database would.
+    pub async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await;
+    }
+
+    /// The first column of the first row, as text.
+    pub async fn text(&self, sql: &str) -> String {
+        let (client, connection) = tokio_postgres::connect(&plain(&self.url), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let rows = client.simple_query(sql).await.unwrap();
+        let row = rows.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        row.and_then(|row| row.get(0)).unwrap_or_default().to_owned()
+    }
+
+    /// Everything that the service keeps, as one text: equal texts, nothing changed.
+    pub async fn fingerprint(&self) -> String {
+        const TABLES: &[&str] = &[
+            "resellers", "customers", "products", "subscriptions", "subscription_terms", "inventory_lines",
+            "inventory_ledger", "orders", "order_lines", "charges", "allocations", "api_keys",
+        ];
+        let hashes = TABLES.map_sql(|table| {
+            format!("(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '-') FROM {table} t)")
+        });
+        self.text(&format!("SELECT concat_ws(',', {hashes})")).await
+    }
+}
+
+trait MapSql {
+    fn map_sql(&self, sql: impl Fn(&str) -> String) -> String;
+}
+
+impl MapSql for &[&str] {
+    fn map_sql(&self, sql: impl Fn(&str) -> String) -> String {
+        self.iter().map(|table| sql(table)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let name = self.name.clone();
+        // In the background: a test does not wait for its database to be gone.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let server = SERVER.get().unwrap();
+            runtime.block_on(server.execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+        });
+    }
+}
+
+impl PostgreSql {
+    /// The server that `TEST_DATABASE_URL` names, or one of our own that ends with this process.
+    fn start() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "tests have no settings but this one")]
+        let given = std::env::var("TEST_DATABASE_URL").ok();
+        let (send, receive) = mpsc::channel();
+        // A thread that lives as long as the process: the server goes with what started it.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let own = match given {
+                    Some(url) => Err(url),
+                    None => Ok(start_own().await),
+                };
+                let url = own.as_ref().map_or_else(Clone::clone, |own| own.database_url().to_owned());
+                let template = format!("template_{}", std::process::id());
+                execute(&url, &format!("CREATE DATABASE {template}")).await;
+                let db = Db::new(&with_database(&url, &template), &settings()).unwrap();
+                db.migrate().await.unwrap();
+                drop(db);
+                send.send(Self { url, template }).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        receive.recv().expect("the tests' PostgreSQL starts; its log says why not")
+    }
+
+    async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await;
+    }
+}
+
+async fn start_own() -> Embedded {
+    let memory = PathBuf::from("/dev/shm");
+    let base = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    let data_dir = base.join(format!("partner-platform-tests-{}", std::process::id()));
+    let options = Options { data_dir, bin_dir: None, durability: Durability::Throwaway };
+    Embedded::start(&options).await.expect("PostgreSQL is installed; `./dev test` installs it")
+}
+
+/// Short time-outs, so that tests of a database that is gone are short.
+pub fn settings() -> db::Settings {
+    use std::time::Duration;
+    db::Settings {
+        max_connections: 8,
+        connect_timeout: Duration::from_secs(2),
+        acquire_timeout: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(20),
+        lock_timeout: Duration::from_secs(20),
+    }
+}
+
+fn with_database(url: &str, name: &str) -> String {
+    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let (server, _) = address.rsplit_once('/').unwrap();
+    format!("{server}/{name}?{parameters}")
+}
+
+/// Without what only the service understands.
+fn plain(url: &str) -> String {
+    url.replace("sslmode=disable", "")
+}
+
+async fn execute(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(&plain(url), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap();
+}

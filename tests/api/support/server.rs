@@ -1,0 +1,98 @@
+//! A server on a database of its own, with a clock that stands until it is set.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
+use partner_platform::app::{self, AppState, Http};
+use partner_platform::clock::Clock;
+use partner_platform::db::{self, Db};
+use partner_platform::domain::access::{Actor, Role, Scope};
+use partner_platform::domain::id::ResellerId;
+use partner_platform::ops::{Context, keys};
+use partner_platform::shutdown::Shutdown;
+use partner_platform::telemetry::Metrics;
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::{Client, Database};
+
+pub struct Server {
+    pub database: Database,
+    pub db: Db,
+    pub clock: Clock,
+    pub url: String,
+    pub shutdown: Shutdown,
+    handle: actix_web::dev::ServerHandle,
+}
+
+impl Server {
+    /// A server with an empty database, on 1 January 2027.
+    pub async fn start() -> Self {
+        Self::with(super::database::settings()).await
+    }
+
+    /// The same with other limits on the database.
+    pub async fn with(settings: db::Settings) -> Self {
+        let database = Database::create().await;
+        let url = database.url.clone();
+        Self::on(database, &url, settings).await
+    }
+
+    /// A server that reaches its database by another way.
+    pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
+        let db = Db::new(url, &settings).unwrap();
+        let clock = Clock::manual(noon(2027, 1, 1));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = Shutdown::default();
+        let state = AppState {
+            db: db.clone(),
+            clock: clock.clone(),
+            default_currency: "USD".parse().unwrap(),
+            metrics: Metrics::start().unwrap(),
+            shutdown: shutdown.clone(),
+        };
+        let http =
+            Http { workers: 2, request_timeout: Duration::from_secs(5), shutdown_timeout: Duration::from_secs(10) };
+        let server = app::build(listener, state, &http).unwrap();
+        let handle = server.handle();
+        tokio::spawn(server);
+        Self { database, db, clock, url, shutdown, handle }
+    }
+
+    /// A client with a new key: the partner's, or a reseller's.
+    pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
+        let actor = Actor { key: None, role: Role::Admin, scope: Scope::Partner };
+        let cx = Context::new(self.db.clone(), self.clock.clone(), actor);
+        let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
+        let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
+        Client::new(&self.url, Some(key.expose_secret()))
+    }
+
+    /// The partner's administrator.
+    pub async fn admin(&self) -> Client {
+        self.client(Role::Admin, None).await
+    }
+
+    /// A client without a key.
+    pub fn stranger(&self) -> Client {
+        Client::new(&self.url, None)
+    }
+
+    /// Stops the server as a signal does.
+    pub async fn stop(&self) {
+        self.shutdown.drain(&self.handle, Duration::ZERO).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.handle.stop(false));
+    }
+}
+
+/// Noon of a day, UTC.
+pub fn noon(year: i32, month: u32, day: u32) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(year, month, day, 12, 0, 0).unwrap()
+}

@@ -1,0 +1,149 @@
+//! A small world: two resellers, a customer of the first with subscriptions, and everyone's keys.
+
+use partner_platform::domain::access::Role;
+use serde_json::{Value, json};
+
+use super::server::noon;
+use super::{Client, Server};
+
+pub struct World {
+    pub server: Server,
+    /// The partner's administrator.
+    pub admin: Client,
+    /// The administrator of the reseller that manages the customer.
+    pub own: Client,
+    /// The administrator of another reseller.
+    pub other: Client,
+    pub reseller_id: Value,
+    pub other_reseller_id: Value,
+    pub customer_id: Value,
+    /// A customer that has nothing.
+    pub idle_customer_id: Value,
+    pub product_id: Value,
+    /// In its term, with 50 certificates of `dv` and 10 of `ov`.
+    pub active_id: Value,
+    /// Starts in a month.
+    pub pending_id: Value,
+    /// Switched off in its term.
+    pub suspended_id: Value,
+    /// Switched off, and its term is over.
+    pub lapsed_id: Value,
+    pub order_id: Value,
+    pub allocation_id: Value,
+}
+
+pub fn company(name: &str) -> Value {
+    json!({ "company_name": name, "address": { "line1": "1 Quay", "city": "Antwerp", "country": "BE" } })
+}
+
+/// Two types, terms of 1 and 12 months, in USD and EUR.
+pub fn product(code: &str) -> Value {
+    let mut prices = Vec::new();
+    for (certificate_type, yearly) in [("dv", 9900), ("ov", 25_000)] {
+        for currency in ["USD", "EUR"] {
+            for (term_months, amount) in [(12, yearly), (1, yearly / 10)] {
+                let unit_price = json!({ "amount": amount, "currency": currency });
+                prices.push(json!({
+                    "certificate_type": certificate_type, "term_months": term_months, "unit_price": unit_price
+                }));
+            }
+        }
+    }
+    json!({
+        "code": code,
+        "name": format!("Product {code}"),
+        "certificate_types": [
+            { "code": "dv", "name": "Domain validated", "max_quantity": 1000 },
+            { "code": "ov", "name": "Organisation validated", "max_quantity": 100 },
+        ],
+        "terms": [12, 1],
+        "prices": prices,
+    })
+}
+
+/// A request for one subscription with so many `dv`.
+pub fn basket(product_id: &Value, quantity: i32) -> Value {
+    json!({
+        "auto_renew": true,
+        "subscriptions": [{
+            "product_id": product_id,
+            "term_months": 12,
+            "inventory": [{ "certificate_type": "dv", "quantity": quantity }],
+        }],
+    })
+}
+
+/// The id in a JSON value, for a path.
+pub fn id(value: &Value) -> &str {
+    value.as_str().expect("an id")
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::on(Server::start().await).await
+    }
+
+    pub async fn on(server: Server) -> Self {
+        // The subscription that will have lapsed starts a month and more ago.
+        server.clock.set(noon(2026, 11, 20));
+        let admin = server.admin().await;
+        let reseller_id = admin.post("/v1/resellers", company("Harbour Resale")).await.created()["id"].clone();
+        let other_reseller_id = admin.post("/v1/resellers", company("Other Resale")).await.created()["id"].clone();
+        let own = server.client(Role::Admin, Some(&reseller_id)).await;
+        let other = server.client(Role::Admin, Some(&other_reseller_id)).await;
+        let product_id = admin.post("/v1/products", product("tls")).await.created()["id"].clone();
+        let customer_id = own.post("/v1/customers", company("Northwind")).await.created()["id"].clone();
+        let idle_customer_id = own.post("/v1/customers", company("Idle")).await.created()["id"].clone();
+        let subscriptions = format!("/v1/customers/{}/subscriptions", id(&customer_id));
+
+        let mut short = basket(&product_id, 5);
+        short["subscriptions"][0]["term_months"] = json!(1);
+        let lapsed_id = admin.post(&subscriptions, short).await.created()["subscriptions"][0]["id"].clone();
+        admin.act(&format!("/v1/subscriptions/{}/suspend", id(&lapsed_id))).await.ok();
+
+        server.clock.set(noon(2027, 1, 1));
+        let mut both = basket(&product_id, 50);
+        both["subscriptions"][0]["inventory"] = json!([
+            { "certificate_type": "dv", "quantity": 50 }, { "certificate_type": "ov", "quantity": 10 }
+        ]);
+        let added = admin.post(&subscriptions, both).await.created();
+        let (active_id, order_id) = (added["subscriptions"][0]["id"].clone(), added["order"]["id"].clone());
+        let mut later = basket(&product_id, 5);
+        later["subscriptions"][0]["start_date"] = json!("2027-02-01");
+        let pending_id = admin.post(&subscriptions, later).await.created()["subscriptions"][0]["id"].clone();
+        let suspended_id =
+            admin.post(&subscriptions, basket(&product_id, 5)).await.created()["subscriptions"][0]["id"].clone();
+        admin.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
+        let allocation = json!({ "certificate_type": "dv", "reference": "first" });
+        let allocations = format!("/v1/subscriptions/{}/allocations", id(&active_id));
+        let allocation_id = admin.post(&allocations, allocation).await.created()["id"].clone();
+
+        Self {
+            server,
+            admin,
+            own,
+            other,
+            reseller_id,
+            other_reseller_id,
+            customer_id,
+            idle_customer_id,
+            product_id,
+            active_id,
+            pending_id,
+            suspended_id,
+            lapsed_id,
+            order_id,
+            allocation_id,
+        }
+    }
+
+    /// The path of a customer, with something behind it.
+    pub fn customer(&self, rest: &str) -> String {
+        format!("/v1/customers/{}{rest}", id(&self.customer_id))
+    }
+
+    /// The path of the active subscription, with something behind it.
+    pub fn active(&self, rest: &str) -> String {
+        format!("/v1/subscriptions/{}{rest}", id(&self.active_id))
+    }
+}

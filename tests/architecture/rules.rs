@@ -1,0 +1,295 @@
+//! The rules, as far as a look at the source can tell.
+
+use std::fmt;
+
+use crate::source::{Source, balanced, has_word, names_module};
+
+/// The most lines of a file.
+const LENGTH: usize = 500;
+
+/// The small files of the domain that may derive the traits of diesel and utoipa, so that an id, a text or
+/// a label is written once and not once per ring. `label!` and its like expand in other files too.
+const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", "domain/text.rs"];
+
+/// Who says what a caller sees; access.rs is where the type is.
+const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "ops/demo.rs"];
+
+/// The files of `store` with data that belongs to a tenant.
+const TENANTS: [&str; 6] = ["allocations", "customers", "inventory", "orders", "resellers", "subscriptions"];
+
+/// Lists of one subscription, which was found in scope before.
+const LISTS_OF_ONE: &[(&str, &str)] = &[("store/allocations.rs", "list")];
+
+/// A place where a rule is broken.
+#[derive(Debug)]
+pub struct Breach {
+    pub rule: &'static str,
+    pub line: usize,
+    path: String,
+    code: String,
+    says: &'static str,
+    remedy: &'static str,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, line, path, code, says, remedy } = self;
+        write!(f, "src/{path}:{line}: {code}\n  rule {rule}: {says}\n  to do: {remedy}")
+    }
+}
+
+/// A rule that a line can break.
+struct Rule {
+    number: &'static str,
+    says: &'static str,
+    remedy: &'static str,
+    is_broken: fn(&Source, &str) -> bool,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        number: "1",
+        says: "`domain` names nothing of the other rings, no server and no runtime",
+        remedy: "hand in what the domain needs, or move this to `ops`",
+        is_broken: |source, line| {
+            let rings = ["store", "ops", "api", "jobs", "db", "app"];
+            source.ring() == "domain"
+                && (has_any_word(line, &["actix_web", "tokio"]) || rings.iter().any(|ring| names_module(line, ring)))
+        },
+    },
+    Rule {
+        number: "1",
+        says: "`domain` has no async code and no clock",
+        remedy: "make it a plain function and hand the instant in",
+        is_broken: |source, line| {
+            source.ring() == "domain" && (has_any_word(line, &["async", "await"]) || line.contains("::now("))
+        },
+    },
+    Rule {
+        number: "2",
+        says: "diesel stands only in `store`, `db` and the leaf files of `domain`",
+        remedy: "move the query to `store`, or build the type by `TryFrom<Row>` there",
+        is_broken: |source, line| {
+            let crates = ["diesel", "diesel_async", "diesel_migrations", "diesel_derive_newtype"];
+            has_any_word(line, &crates) && !["store", "db"].contains(&source.ring()) && !source.is_one_of(LEAVES)
+        },
+    },
+    Rule {
+        number: "2",
+        says: "actix and utoipa stand only in `api`, app.rs and main.rs; utoipa in the leaf files of `domain` too",
+        remedy: "move this to `api`, or build the answer there by `From<&domain::X>`",
+        is_broken: |source, line| {
+            let utoipa = ["utoipa", "utoipa_actix_web", "utoipa_swagger_ui"];
+            let outside = !["api", "app", "main"].contains(&source.ring());
+            outside && (has_word(line, "actix_web") || (has_any_word(line, &utoipa) && !source.is_one_of(LEAVES)))
+        },
+    },
+    Rule {
+        number: "3",
+        says: "main → app → { api, jobs } → ops → { store, domain }, never the other way and never past `ops`",
+        remedy: "go through a use case in `ops`; what both sides need belongs further in",
+        is_broken: |source, line| {
+            let outside: &[&str] = match source.ring() {
+                "store" => &["ops", "api", "jobs", "app", "db"],
+                "ops" => &["api", "jobs", "app"],
+                // The one table of errors maps those of the store too; it calls none of its functions.
+                "api" if source.path == "api/problem.rs" && !calls_into(line, "store") => &["jobs"],
+                "api" => &["store", "jobs"],
+                "jobs" => &["store", "api", "app"],
+                _ => &[],
+            };
+            outside.iter().any(|ring| names_module(line, ring))
+        },
+    },
+    Rule {
+        number: "3",
+        says: "only `ops` starts a transaction",
+        remedy: "write a use case in `ops` and call that; in `store`, take the connection that is handed in",
+        is_broken: |source, line| {
+            let opens = [".transaction(", ".read(async"].iter().any(|call| line.contains(call));
+            let by_hand = ["begin_transaction", "commit_transaction", "rollback_transaction", "build_transaction"];
+            let by_hand = by_hand.iter().any(|call| line.contains(call));
+            source.ring() != "db" && (by_hand || (opens && source.ring() != "ops"))
+        },
+    },
+    Rule {
+        number: "4",
+        says: "a state changes in the machine alone",
+        remedy: "add a command to the machine in `domain` and `save` what it answers",
+        is_broken: |_, line| ["set_status", "set_state"].iter().any(|name| line.contains(&format!("fn {name}"))),
+    },
+    Rule {
+        number: "5",
+        says: "a `Scope` is made by authentication, the command line and the jobs",
+        remedy: "take the scope of the actor; ask it with `reseller()` or `sees()`",
+        is_broken: |source, line| {
+            let made = line.contains("Scope::Partner") || line.contains("Scope::Reseller");
+            made && source.ring() != "jobs" && !source.is_one_of(SCOPE_MAKERS)
+        },
+    },
+    Rule {
+        number: "6",
+        says: "an amount is computed by `domain::quote` alone",
+        remedy: "ask for a quote",
+        is_broken: |source, line| {
+            // In `api` a type of the same name shows what was computed.
+            let made = line.contains("Calculation::new(") && source.ring() != "api";
+            (made || line.contains(".amount()")) && !source.is_one_of(&["domain/quote.rs", "domain/proration.rs"])
+        },
+    },
+    Rule {
+        number: "7",
+        says: "time and ids come from clock.rs",
+        remedy: "use the `Clock` or the instant that is handed in",
+        is_broken: |source, line| {
+            let made = ["Utc::now", "Local::now", "SystemTime::now", "Uuid::now_v", "Uuid::new_v", "Timestamp::now"];
+            source.path != "clock.rs" && made.iter().any(|call| line.contains(call))
+        },
+    },
+    Rule {
+        number: "7",
+        says: "settings are read in config.rs",
+        remedy: "add a setting there and hand it in",
+        is_broken: |source, line| line.contains("env::var") && source.path != "config.rs",
+    },
+    Rule {
+        number: "7",
+        says: "money is integers, so there are no floats where it goes by",
+        remedy: "count minor units in an i64",
+        is_broken: |source, line| {
+            ["domain", "store", "ops", "jobs"].contains(&source.ring()) && has_any_word(line, &["f32", "f64"])
+        },
+    },
+    Rule {
+        number: "9",
+        says: "every error is mapped by name in api/problem.rs",
+        remedy: "name the variants, so that a new one does not compile until it has a code",
+        is_broken: |source, line| {
+            let rest = line.trim_start().strip_prefix("_ =>").map(str::trim);
+            source.path == "api/problem.rs" && rest.is_some_and(|maps_to| maps_to != "{}")
+        },
+    },
+    Rule {
+        number: "10",
+        says: "nothing panics",
+        remedy: "return an error, or use a type in which it cannot happen",
+        is_broken: |_, line| {
+            let calls = [".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
+            let macros = ["panic!", "todo!", "unimplemented!", "unreachable!"];
+            calls.iter().chain(&macros).any(|panic| line.contains(panic))
+        },
+    },
+    Rule {
+        number: "10",
+        says: "nothing is unsafe",
+        remedy: "use a safe crate",
+        is_broken: |_, line| has_word(line, "unsafe"),
+    },
+];
+
+/// Whether a line names a function of a module, rather than a type.
+fn calls_into(line: &str, module: &str) -> bool {
+    line.split(&format!("{module}::")).skip(1).any(|rest| rest.starts_with(char::is_lowercase))
+}
+
+fn has_any_word(line: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| has_word(line, word))
+}
+
+fn breach(source: &Source, line: usize, rule: &Rule) -> Breach {
+    Breach {
+        rule: rule.number,
+        line: line + 1,
+        path: source.path.clone(),
+        code: source.lines.get(line).map_or("", |code| code.trim()).to_owned(),
+        says: rule.says,
+        remedy: rule.remedy,
+    }
+}
+
+/// The rules that a single line can break.
+pub fn of_lines(source: &Source) -> Vec<Breach> {
+    let lines = source.lines.iter().enumerate();
+    lines
+        .flat_map(|(at, line)| {
+            RULES.iter().filter(|rule| (rule.is_broken)(source, line)).map(move |rule| breach(source, at, rule))
+        })
+        .collect()
+}
+
+/// Where `start` stands in the code: the line, and the code from there on.
+fn places(source: &Source, start: &'static str) -> impl Iterator<Item = (usize, String)> {
+    let code = source.lines.join("\n");
+    let starts: Vec<_> = code.match_indices(start).map(|(at, _)| at).collect();
+    starts.into_iter().map(move |at| (code[..at].matches('\n').count(), code[at + start.len()..].to_owned()))
+}
+
+/// Rule 4 for SQL: the only status that is set by itself is that of charges, which have no machine.
+pub fn of_status_columns(source: &Source) -> Vec<Breach> {
+    const RULE: Rule = Rule {
+        number: "4",
+        says: "a status column is written by `save`, with the whole aggregate",
+        remedy: "let the machine decide and save what it answers",
+        is_broken: |_, set| {
+            let others = set.replace("charges::status.eq(", "");
+            others.contains("status.eq(") || others.contains("state.eq(")
+        },
+    };
+    places(source, ".set")
+        .filter(|(_, rest)| source.ring() == "store" && rest.starts_with('('))
+        .filter(|(_, rest)| (RULE.is_broken)(source, &rest[..balanced(rest)]))
+        .map(|(line, _)| breach(source, line, &RULE))
+        .collect()
+}
+
+/// Rule 5 for finders: the tenant filter is in the finder.
+pub fn of_finders(source: &Source) -> Vec<Breach> {
+    const RULE: Rule = Rule {
+        number: "5",
+        says: "what finds tenant data takes a `Scope`",
+        remedy: "take `scope: Scope` and filter by it, so that what is out of scope is not found",
+        is_broken: |source, function| {
+            let name = function.split('(').next().unwrap_or_default();
+            let finds = ["find", "lock", "hold", "exists"].contains(&name) || name.starts_with("list");
+            let parameters = function.split('{').next().unwrap_or_default();
+            finds && !has_word(parameters, "Scope") && !LISTS_OF_ONE.contains(&(source.path.as_str(), name))
+        },
+    };
+    let of_tenants = TENANTS.iter().any(|name| source.path == format!("store/{name}.rs"));
+    places(source, "pub async fn ")
+        .filter(|(_, function)| of_tenants && (RULE.is_broken)(source, function))
+        .map(|(line, _)| breach(source, line, &RULE))
+        .collect()
+}
+
+/// Rule 9: one error enum per ring.
+pub fn of_errors(sources: &[Source]) -> Vec<Breach> {
+    const RULE: Rule = Rule {
+        number: "9",
+        says: "a ring has one error enum",
+        remedy: "make it a variant of the ring's error",
+        is_broken: |_, rest| {
+            rest.split(|c: char| !c.is_alphanumeric()).next().is_some_and(|name| name.ends_with("Error"))
+        },
+    };
+    let rings = ["domain", "store", "ops", "jobs", "api"];
+    let of_ring = |ring: &str| {
+        let found = sources.iter().filter(|source| source.ring() == ring).flat_map(|source| {
+            let enums = places(source, "pub enum ").filter(move |(_, rest)| (RULE.is_broken)(source, rest));
+            enums.map(move |(line, _)| breach(source, line, &RULE))
+        });
+        found.skip(1).collect::<Vec<_>>()
+    };
+    rings.into_iter().flat_map(of_ring).collect()
+}
+
+/// Rule 10: no file is long.
+pub fn of_length(source: &Source) -> Vec<Breach> {
+    const RULE: Rule = Rule {
+        number: "10",
+        says: "no file has more than 500 lines",
+        remedy: "move a part that can be named to a file of its own",
+        is_broken: |source, _| source.length > LENGTH,
+    };
+    if (RULE.is_broken)(source, "") { vec![breach(source, LENGTH, &RULE)] } else { Vec::new() }
+}

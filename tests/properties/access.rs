@@ -1,0 +1,77 @@
+//! Rights: the table of roles, and what a caller is offered.
+
+use partner_platform::domain::access::{Actor, Obstacle, Right, Role, Scope};
+use partner_platform::domain::id::{ApiKeyId, ResellerId};
+use partner_platform::domain::refusal::Refusal;
+use partner_platform::domain::subscription::State;
+
+use crate::samples::{IN_TERM, day, id, in_state, reseller};
+
+fn actor(role: Role, scope: Scope) -> Actor {
+    Actor { key: Some(id::<ApiKeyId>(7)), role, scope }
+}
+
+fn own_reseller() -> Scope {
+    Scope::Reseller(id::<ResellerId>(2))
+}
+
+#[test]
+fn which_role_has_which_right_with_the_partner_and_with_a_reseller() {
+    let mut table = format!("{:<24}", "");
+    table.extend(Role::ALL.iter().map(|role| format!("{:<20}", role.as_str())));
+    for right in Right::ALL {
+        table = format!("{}\n{:<24}", table.trim_end(), right.as_str());
+        for role in Role::ALL {
+            let cell = match [Scope::Partner, own_reseller()].map(|scope| actor(*role, scope).may(*right)) {
+                [true, true] => "partner, reseller",
+                [true, false] => "partner",
+                [false, true] => "reseller",
+                [false, false] => "-",
+            };
+            table.push_str(&format!("{cell:<20}"));
+        }
+    }
+    insta::assert_snapshot!(table.trim_end());
+}
+
+#[test]
+fn a_reseller_sees_itself_only_and_the_partner_everyone() {
+    let [own, other] = [id::<ResellerId>(2), id::<ResellerId>(9)];
+    assert_eq!([own_reseller().sees(own), own_reseller().sees(other)], [true, false]);
+    assert_eq!([Scope::Partner.sees(own), Scope::Partner.sees(other)], [true, true]);
+    assert_eq!([own_reseller().reseller(), Scope::Partner.reseller()], [Some(own), None]);
+}
+
+#[test]
+fn without_the_right_an_action_is_forbidden_even_where_the_state_refuses_it() {
+    let offers = actor(Role::Billing, Scope::Partner).offers(in_state(State::Active).possibilities(day(IN_TERM)));
+    assert!(offers.iter().all(|offer| matches!(offer.obstacle, Some(Obstacle::Forbidden(_)))));
+}
+
+#[test]
+fn with_the_right_the_state_decides() {
+    let offers = actor(Role::Admin, own_reseller()).offers(in_state(State::Active).possibilities(day(IN_TERM)));
+    let obstacle = |action| offers.iter().find(|offer| offer.action == action).unwrap().obstacle.clone();
+    assert_eq!(obstacle("suspend"), None);
+    assert!(matches!(obstacle("cancel"), Some(Obstacle::Refused(Refusal::InvalidTransition { action: "cancel", .. }))));
+}
+
+#[test]
+fn a_reseller_is_not_offered_to_disable_itself() {
+    let offers = actor(Role::Admin, own_reseller()).offers(reseller().possibilities());
+    assert!(offers.iter().all(|offer| offer.obstacle == Some(Obstacle::Forbidden(Right::WriteResellers))));
+}
+
+#[test]
+fn a_missing_right_says_whose_keys_have_it() {
+    let detail = Obstacle::Forbidden(Right::WriteProducts).to_string();
+    insta::assert_snapshot!(detail, @"This needs the right `write_products`, which the partner's own keys with the role admin, sales have; use one of these.");
+    let detail = Obstacle::Forbidden(Right::Allocate).to_string();
+    insta::assert_snapshot!(detail, @"This needs the right `allocate`, which keys with the role admin, technician have; use one of these.");
+}
+
+#[test]
+fn an_actor_is_named_by_its_key_and_the_service_as_system() {
+    assert_eq!(actor(Role::Admin, Scope::Partner).label(), "api_key:00000000-0000-0000-0000-000000000007");
+    assert_eq!(Actor { key: None, role: Role::Admin, scope: Scope::Partner }.label(), "system");
+}

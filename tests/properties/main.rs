@@ -1,0 +1,21 @@
+//! Properties of the domain: what holds for every input, and the rules one by one as examples.
+
+// A failed helper is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod basket;
+mod customer;
+mod digest;
+mod inventory;
+mod machine;
+mod money;
+mod order;
+mod product;
+mod proration;
+mod quote;
+mod reseller;
+mod samples;
+mod subscription;
+mod terms;
+mod text;
