@@ -1,6 +1,7 @@
 //! The pool, transactions, timeouts and migrations: the only file that knows the pool.
 
 pub mod connect;
+mod tls;
 
 use std::time::Duration;
 
@@ -215,7 +216,8 @@ impl Db {
     /// The server cannot be asked, a migration fails, or the schema is newer than this program.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
         let mut conn = self.target.connect().await?;
-        let lock = format!("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})");
+        let lock =
+            format!("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})");
         conn.batch_execute(&lock).await?;
         if let Schema::Newer(unknown) = compare(&applied(&mut conn).await?)? {
             return Err(Error::Migration(newer(&unknown).into()));

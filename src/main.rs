@@ -131,7 +131,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
-            Ok(()) => shutdown.drain(&handle, drain_delay).await,
+            Ok(()) => shutdown.drain(drain_delay, || handle.stop(true)).await,
             Err(error) => tracing::error!(%error, "signals cannot be listened to"),
         }
     });

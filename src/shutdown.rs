@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether the service is being stopped.
@@ -18,13 +17,13 @@ impl Shutdown {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Stops a server: it stops being ready, goes on for a while so that load balancers see it, and then
-    /// finishes the requests that it has.
-    pub async fn drain(&self, server: &ServerHandle, delay: Duration) {
+    /// Stops a server: it is not ready any more, goes on for a while so that load balancers see it, and
+    /// then `stop` finishes the requests that it has.
+    pub async fn drain<F: Future<Output = ()>>(&self, delay: Duration, stop: impl FnOnce() -> F) {
         self.0.store(true, Ordering::Relaxed);
         tracing::info!(delay_seconds = delay.as_secs(), "stopping");
         tokio::time::sleep(delay).await;
-        server.stop(true).await;
+        stop().await;
     }
 }
 

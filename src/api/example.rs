@@ -7,7 +7,8 @@ pub fn of(schema: &Value, schemas: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return of(&schemas[name.trim_start_matches("#/components/schemas/")], schemas);
     }
-    if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema["enum"].get(0)) {
+    if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema["enum"].get(0))
+    {
         return example.clone();
     }
     if let Some(branches) = schema["oneOf"].as_array() {

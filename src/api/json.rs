@@ -35,9 +35,9 @@ impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let body = read(request, payload);
         Box::pin(async move {
-            let body = body.await?.ok_or_else(|| {
-                Problem::new(ErrorCode::MalformedRequest, "The body is empty; send a JSON object.")
-            })?;
+            let body = body
+                .await?
+                .ok_or_else(|| Problem::new(ErrorCode::MalformedRequest, "The body is empty; send a JSON object."))?;
             valid(body).map(Self)
         })
     }
@@ -88,10 +88,7 @@ fn valid<T: DeserializeOwned + ToSchema>(body: Value) -> Result<T, Problem> {
 }
 
 /// The body as JSON; `None` when there is none.
-fn read(
-    request: &HttpRequest,
-    payload: &mut Payload,
-) -> impl Future<Output = Result<Option<Value>, Problem>> + use<> {
+fn read(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Option<Value>, Problem>> + use<> {
     let is_json = is_json(request);
     let bytes = web::Bytes::from_request(request, payload);
     async move {
@@ -105,9 +102,9 @@ fn read(
         if !is_json {
             return Err(Problem::of(ErrorCode::UnsupportedMediaType));
         }
-        parse(&bytes).map(Some).map_err(|error| {
-            Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}."))
-        })
+        parse(&bytes)
+            .map(Some)
+            .map_err(|error| Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}.")))
     }
 }
 

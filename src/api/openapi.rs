@@ -252,7 +252,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         }
         for code in codes {
             let name = response_name(code);
-            answers.insert(code.status().as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
+            answers
+                .insert(code.status().as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
         }
     }
 }
@@ -263,9 +264,8 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
         return;
     };
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
-    let header = |description: &str| {
-        json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } })
-    };
+    let header =
+        |description: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } });
     if !schema["properties"]["version"].is_null() {
         answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
     }
@@ -335,8 +335,14 @@ fn responses() -> Value {
             } },
         });
         let header = match first {
-            ErrorCode::Unavailable => Some(("Retry-After", "Seconds to wait.", json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }))),
-            ErrorCode::Unauthenticated => Some(("WWW-Authenticate", "The scheme.", json!({ "type": "string", "maxLength": 200 }))),
+            ErrorCode::Unavailable => Some((
+                "Retry-After",
+                "Seconds to wait.",
+                json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }),
+            )),
+            ErrorCode::Unauthenticated => {
+                Some(("WWW-Authenticate", "The scheme.", json!({ "type": "string", "maxLength": 200 })))
+            }
             _ => None,
         };
         if let Some((header, description, schema)) = header {

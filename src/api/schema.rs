@@ -88,7 +88,9 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         Kind::Type { .. } if error.instance().is_null() => {
             one(Code::Required, "This cannot be null; give a value or leave the field out.".to_owned())
         }
-        Kind::Type { .. } => one(Code::InvalidType, "This has another JSON type than the documentation says.".to_owned()),
+        Kind::Type { .. } => {
+            one(Code::InvalidType, "This has another JSON type than the documentation says.".to_owned())
+        }
         Kind::Enum { options } => one(Code::NotAllowed, format!("Only {options} are allowed.")),
         Kind::Pattern { pattern } if pattern.len() > 100 => {
             one(Code::NotAllowed, "This is none of the codes that the documentation lists.".to_owned())
@@ -108,7 +110,7 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
 
 /// Whether a field that a patch cannot have is one of the resource's.
 fn is_immutable(schema: &str, field: &str) -> bool {
-    schema.strip_suffix("Patch").is_some_and(|resource| {
-        !DOCUMENT.value["components"]["schemas"][resource]["properties"][field].is_null()
-    })
+    schema
+        .strip_suffix("Patch")
+        .is_some_and(|resource| !DOCUMENT.value["components"]["schemas"][resource]["properties"][field].is_null())
 }

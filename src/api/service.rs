@@ -7,27 +7,19 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::code::ErrorCode;
 use super::openapi::DOCUMENT;
+use super::problem::Problem;
 use super::query::NoQuery;
 use crate::app::AppState;
 use crate::db::Schema;
 use crate::domain::label::label;
 
 label! {
-    /// `ok`, or why the service is not ready: `draining`, it is being stopped; `database_unavailable`;
-    /// `schema_outdated`, migrations are missing; `schema_newer`, a newer release has migrated. Expect
-    /// more values.
+    /// `ok`. Expect more values.
     HealthStatus {
         /// All is well.
         Ok = "ok",
-        /// It is being stopped.
-        Draining = "draining",
-        /// The database does not answer.
-        DatabaseUnavailable = "database_unavailable",
-        /// Migrations are missing.
-        SchemaOutdated = "schema_outdated",
-        /// A newer release has migrated.
-        SchemaNewer = "schema_newer",
     }
 }
 
@@ -60,32 +52,26 @@ pub async fn healthz(_: NoQuery) -> HttpResponse {
 
 /// Can requests be served?
 ///
-/// Asks the database, and whether its schema is the one that this release was built for. For readiness
-/// probes and load balancers.
-#[utoipa::path(tag = "Service", responses(
-    (status = 200, description = "They can.", body = Health),
-    (status = 503, description = "They cannot; `status` says why.", body = Health),
+/// Asks the database, and whether its schema is the one that this release was built for; 503 says what is
+/// missing. For readiness probes and load balancers.
+#[utoipa::path(tag = "Service", extensions(("x-errors" = json!(["unavailable"]))), responses(
+    (status = 200, description = "They can.", body = Health)
 ))]
 #[get("/readyz")]
-pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> HttpResponse {
-    let status = if state.shutdown.is_draining() {
-        HealthStatus::Draining
-    } else {
-        match state.db.schema().await {
-            Ok(Schema::Current) => HealthStatus::Ok,
-            Ok(Schema::Behind(_)) => HealthStatus::SchemaOutdated,
-            Ok(Schema::Newer(_)) => HealthStatus::SchemaNewer,
-            Err(error) => {
-                tracing::warn!(%error, "not ready");
-                HealthStatus::DatabaseUnavailable
-            }
+pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let not_ready = |why: &str| Err(Problem::new(ErrorCode::Unavailable, why));
+    if state.shutdown.is_draining() {
+        return not_ready("The service is being stopped; ask another instance.");
+    }
+    match state.db.schema().await {
+        Ok(Schema::Current) => Ok(HttpResponse::Ok().json(Health { status: HealthStatus::Ok })),
+        Ok(Schema::Behind(_)) => not_ready("The database lacks migrations; run `migrate`."),
+        Ok(Schema::Newer(_)) => not_ready("The database was migrated by a newer release; run that."),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            not_ready("The database does not answer; it is asked again with the next request.")
         }
-    };
-    let mut answer = match status {
-        HealthStatus::Ok => HttpResponse::Ok(),
-        _ => HttpResponse::ServiceUnavailable(),
-    };
-    answer.json(Health { status })
+    }
 }
 
 /// Metrics
@@ -119,4 +105,3 @@ pub struct OpenApiDocument {
     #[schema(max_length = 20, example = "3.1.0")]
     openapi: String,
 }
-

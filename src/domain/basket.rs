@@ -177,8 +177,8 @@ pub(super) fn check_type(
         return Some(Violation::new(at_type, ViolationCode::CertificateTypeNotInProduct, detail));
     };
     let max = certificate_type.max_quantity;
-    quantity.filter(|quantity| *quantity > max).map(|quantity| {
-        let detail = format!("A subscription holds at most {max} of {code}; this would make {quantity}.");
+    quantity.filter(|quantity| !(0..=max).contains(quantity)).map(|quantity| {
+        let detail = format!("A subscription holds 0 to {max} of {code}; this would make {quantity}.");
         Violation::new(at_quantity, ViolationCode::OutOfRange, detail)
     })
 }

@@ -48,8 +48,19 @@ id! {
 }
 
 /// How often a resource has changed, from 1. It is the resource's `ETag`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[derive(ToSchema, diesel_derive_newtype::DieselNewType)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    diesel_derive_newtype::DieselNewType,
+)]
 #[serde(transparent)]
 #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
 pub struct Version(pub i64);

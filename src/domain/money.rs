@@ -29,8 +29,20 @@ fn is_legal_tender(currency: &iso_currency::Currency) -> bool {
 }
 
 /// A currency: ISO 4217.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[derive(diesel::expression::AsExpression, diesel::deserialize::FromSqlRow)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    diesel::expression::AsExpression,
+    diesel::deserialize::FromSqlRow,
+)]
 #[diesel(sql_type = Text)]
 #[serde(try_from = "String", into = "&'static str")]
 pub struct Currency(iso_currency::Currency);
@@ -125,7 +137,7 @@ pub struct AmountOutOfRange;
 /// # Errors
 /// [`AmountOutOfRange`] beyond ±[`MAX_AMOUNT`].
 pub fn in_range(amount: i128) -> Result<i64, AmountOutOfRange> {
-    i64::try_from(amount).ok().filter(|amount| amount.abs() <= MAX_AMOUNT).ok_or(AmountOutOfRange)
+    i64::try_from(amount).ok().filter(|amount| (-MAX_AMOUNT..=MAX_AMOUNT).contains(amount)).ok_or(AmountOutOfRange)
 }
 
 /// Adds amounts up.

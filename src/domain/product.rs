@@ -162,7 +162,11 @@ impl Details {
         for (index, price) in self.prices.iter().enumerate() {
             if !codes.contains(&price.certificate_type) {
                 let at = format!("/prices/{index}/certificate_type");
-                found.push(Violation::new(at, CertificateTypeNotInProduct, "The product has no such certificate type."));
+                found.push(Violation::new(
+                    at,
+                    CertificateTypeNotInProduct,
+                    "The product has no such certificate type.",
+                ));
             }
             if !terms.contains(&price.term_months) {
                 let at = format!("/prices/{index}/term_months");

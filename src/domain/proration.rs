@@ -34,8 +34,7 @@ impl Calculation {
     /// # Errors
     /// [`AmountOutOfRange`] when the amount is too large to be billed.
     pub fn amount(&self) -> Result<i64, AmountOutOfRange> {
-        let numerator =
-            i128::from(self.unit_price) * i128::from(self.quantity) * i128::from(self.remaining_days);
+        let numerator = i128::from(self.unit_price) * i128::from(self.quantity) * i128::from(self.remaining_days);
         let term_days = i128::from(self.term_days.max(1));
         let rounded = (2 * numerator.abs() + term_days) / (2 * term_days);
         money::in_range(rounded * numerator.signum())

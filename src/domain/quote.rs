@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::basket::Opened;
+use super::basket::{Opened, check_type};
 use super::customer::Customer;
 use super::id::OrderId;
 use super::inventory::{self, Line};
@@ -13,10 +13,10 @@ use super::label::label;
 use super::machine::Outcome;
 use super::money::{self, Currency, Money};
 use super::order::{Bucket, OrderKind, OrderLine};
-use super::product::Product;
+use super::product::{Product, UnitPrices};
 use super::proration::Calculation;
 use super::refusal::{Refusal, Violation, ViolationCode, none_of};
-use super::subscription::{Command, Subscription};
+use super::subscription::{Action, Command, Subscription};
 use super::text::{Code, Reason};
 
 label! {
@@ -109,15 +109,22 @@ pub fn add_current_inventory(
     additions: &[(Code, i32)],
     at: DateTime<Utc>,
 ) -> Result<Plan, Refusal> {
-    let next = changed(subscription, Command::AddCurrentInventory(additions.to_vec()), at)?;
-    check_lines(product, additions.iter().map(|(code, _)| code), "add", |code| {
-        inventory::find(&next.lines, code).map(|line| line.current)
-    })?;
+    subscription.guard(Action::AddCurrentInventory, at.date_naive())?;
+    let today_prices = product.unit_prices(subscription.schedule.months, subscription.currency).unwrap_or_default();
+    let term_prices = &subscription.term.unit_prices;
+    let asked: Vec<_> = additions
+        .iter()
+        .map(|(code, add)| {
+            let held = inventory::find(&subscription.lines, code).map_or(0, |line| line.current);
+            let price = term_prices.get(code).or_else(|| today_prices.get(code)).copied();
+            Asked { code, field: "add", by: Some(*add), after: Some(held.saturating_add(*add)), price }
+        })
+        .collect();
+    check_lines(subscription, product, &asked)?;
 
-    let mut next = next;
-    let today_prices = product.unit_prices(next.schedule.months, next.currency).unwrap_or_default();
-    for (code, price) in today_prices {
-        next.term.unit_prices.entry(code).or_insert(price);
+    let mut next = changed(subscription, Command::AddCurrentInventory(additions.to_vec()), at)?;
+    for Asked { code, price, .. } in asked {
+        next.term.unit_prices.entry(code.clone()).or_insert(price.unwrap_or_default());
     }
     let mut draft = Draft::of(OrderKind::CurrentInventory, subscription, product, at.date_naive());
     let place = Place { index: None, subscription: &next };
@@ -139,11 +146,21 @@ pub fn set_renewal_inventory(
     quantities: &[(Code, Option<i32>)],
     at: DateTime<Utc>,
 ) -> Result<Plan, Refusal> {
-    let next = changed(subscription, Command::SetRenewalInventory(quantities.to_vec()), at)?;
-    check_lines(product, quantities.iter().map(|(code, _)| code), "quantity", |code| {
-        inventory::find(&next.lines, code).and_then(|line| line.renewal)
-    })?;
+    subscription.guard(Action::SetRenewalInventory, at.date_naive())?;
+    let prices = renewal_prices(subscription, product);
+    let asked: Vec<_> = quantities
+        .iter()
+        .map(|(code, quantity)| Asked {
+            code,
+            field: "quantity",
+            by: None,
+            after: *quantity,
+            price: prices.get(code).copied(),
+        })
+        .collect();
+    check_lines(subscription, product, &asked)?;
 
+    let next = changed(subscription, Command::SetRenewalInventory(quantities.to_vec()), at)?;
     let mut draft = Draft::of(OrderKind::RenewalInventory, subscription, product, at.date_naive());
     let place = Place { index: None, subscription };
     for (index, (code, quantity)) in quantities.iter().enumerate() {
@@ -198,31 +215,48 @@ fn changed(subscription: &Subscription, command: Command, at: DateTime<Utc>) -> 
     })
 }
 
-/// Finds what is wrong with the lines of a request: types twice or not in the product, and quantities
-/// above the product's maximum.
-fn check_lines<'a>(
-    product: &Product,
-    codes: impl Iterator<Item = &'a Code>,
-    field: &str,
-    quantity_after: impl Fn(&Code) -> Option<i32>,
-) -> Result<(), Refusal> {
+/// A line of a request about quantities.
+struct Asked<'a> {
+    code: &'a Code,
+    /// The field with the number.
+    field: &'a str,
+    /// By how much the quantity is to be raised, if that is what is asked.
+    by: Option<i32>,
+    /// What the quantity would be.
+    after: Option<i32>,
+    /// What one certificate costs, where it has a price.
+    price: Option<i64>,
+}
+
+/// Finds what is wrong with the lines of a request: types twice, not in the product or without a price,
+/// and quantities out of range.
+fn check_lines(subscription: &Subscription, product: &Product, lines: &[Asked<'_>]) -> Result<(), Refusal> {
     let mut violations = Vec::new();
-    let mut seen = Vec::new();
-    for (index, code) in codes.enumerate() {
+    for (index, line) in lines.iter().enumerate() {
         let at = |field: &str| format!("/lines/{index}/{field}");
-        if seen.contains(&code) {
+        if lines[..index].iter().any(|earlier| earlier.code == line.code) {
             let detail = "This certificate type is listed twice; put it in one line.";
             violations.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
         }
-        seen.push(code);
-        violations.extend(super::basket::check_type(product, code, quantity_after(code), &at("certificate_type"), &at(field)));
+        if line.by.is_some_and(|by| by < 1) {
+            let detail = "The current inventory is raised, never lowered; add at least 1.";
+            violations.push(Violation::new(at(line.field), ViolationCode::OutOfRange, detail));
+        }
+        let wrong = check_type(product, line.code, line.after, &at("certificate_type"), &at(line.field));
+        if wrong.is_none() && line.price.is_none() {
+            let (months, currency) = (subscription.schedule.months, subscription.currency);
+            let detail =
+                format!("{} has no price for {months} months in {currency}; the product needs one.", line.code);
+            violations.push(Violation::new(at("certificate_type"), ViolationCode::NotAllowed, detail));
+        }
+        violations.extend(wrong);
     }
     none_of(violations)
 }
 
 /// What a renewal costs per certificate: today's prices, or the running term's where the product no
 /// longer has any in the currency.
-fn renewal_prices(subscription: &Subscription, product: &Product) -> super::product::UnitPrices {
+fn renewal_prices(subscription: &Subscription, product: &Product) -> UnitPrices {
     let today = product.unit_prices(subscription.schedule.months, subscription.currency).unwrap_or_default();
     let mut prices = subscription.term.unit_prices.clone();
     prices.extend(today);

@@ -107,7 +107,9 @@ pub enum Refusal {
     #[error("Subscriptions hold certificates of {}; keep these types in the list.", listed(.0))]
     CertificateTypeInUse(Vec<Code>),
     /// More certificates than there are.
-    #[error("{requested} certificate(s) of {certificate_type} were requested and {available} are available; release some or raise the current inventory.")]
+    #[error(
+        "{requested} certificate(s) of {certificate_type} were requested and {available} are available; release some or raise the current inventory."
+    )]
     InventoryExhausted {
         /// The type.
         certificate_type: Code,
@@ -117,7 +119,9 @@ pub enum Refusal {
         available: i32,
     },
     /// The currency cannot change after the first order.
-    #[error("The customer has orders, so its currency can no longer change; create another customer for another currency.")]
+    #[error(
+        "The customer has orders, so its currency can no longer change; create another customer for another currency."
+    )]
     CurrencyFixed,
     /// A disabled reseller gets no customers.
     #[error("The reseller is disabled and takes no customers; enable it first or choose another.")]

@@ -318,6 +318,7 @@ impl Subscription {
         let started = today >= self.term.start_date;
         let term_over = today >= self.term.end_date;
         let lapse_over = today >= self.term.end_date + Days::new(LAPSE_DAYS.unsigned_abs());
+        let lapsing = term_over && !lapse_over;
         let ended = || Refusal::TermEnded(self.term.end_date);
 
         Some(match (action, &self.state) {
@@ -328,11 +329,11 @@ impl Subscription {
             (A::Enable, S::Suspended(_)) => Ok(Proceed),
             (A::Enable, S::Active) => Ok(AlreadySo),
 
-            (A::Cancel, S::Pending) => Ok(Proceed),
+            (A::Cancel, S::Pending) if !started => Ok(Proceed),
             (A::Cancel, S::Cancelled(_)) => Ok(AlreadySo),
 
-            (A::Renew, S::Suspended(_)) if term_over && self.renews_nothing() => Err(Refusal::NothingToRenew),
-            (A::Renew, S::Suspended(_)) if term_over => Ok(Proceed),
+            (A::Renew, S::Suspended(_)) if lapsing && self.renews_nothing() => Err(Refusal::NothingToRenew),
+            (A::Renew, S::Suspended(_)) if lapsing => Ok(Proceed),
 
             (A::SetAutoRenew | A::SetRenewalInventory, S::Pending | S::Active | S::Suspended(_)) => Ok(Proceed),
 
@@ -380,11 +381,16 @@ impl Subscription {
             }
             Command::AddCurrentInventory(additions) => {
                 for (certificate_type, add) in additions {
-                    next.lines = inventory::with(next.lines, &certificate_type, |line| line.current += add);
+                    next.lines = inventory::with(next.lines, &certificate_type, |line| {
+                        line.current = line.current.saturating_add(add);
+                    });
                 }
             }
             Command::SetRenewalInventory(quantities) => {
                 for (certificate_type, quantity) in quantities {
+                    if quantity.is_none() && inventory::find(&next.lines, &certificate_type).is_none() {
+                        continue; // Nothing follows nothing: there is no line to write.
+                    }
                     next.lines = inventory::with(next.lines, &certificate_type, |line| line.renewal = quantity);
                 }
             }
@@ -433,7 +439,13 @@ impl Subscription {
             self.guard(Action::SetAutoRenew, at.date_naive())?;
         }
         let Details { auto_renew, external_id } = details;
-        Ok(Outcome::Changed(Self { auto_renew, external_id, version: self.version.next(), updated_at: at, ..self.clone() }))
+        Ok(Outcome::Changed(Self {
+            auto_renew,
+            external_id,
+            version: self.version.next(),
+            updated_at: at,
+            ..self.clone()
+        }))
     }
 
     /// What may be done next, with the right that it needs.

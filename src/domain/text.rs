@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// One line: no control characters, and something to see. Kept without spaces around it.
 const LINE: Rule = Rule {
@@ -15,9 +15,7 @@ const LINE: Rule = Rule {
 /// Several lines: as [`LINE`], with line breaks and tabs.
 const LINES: Rule = Rule {
     pattern: r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
-    holds: |text| {
-        !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) && !is_blank(text)
-    },
+    holds: |text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) && !is_blank(text),
 };
 
 /// A stable name for machines.

@@ -133,12 +133,7 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
         .await
 }
 
-pub(super) async fn lock(
-    tx: &mut Conn,
-    cx: &Context,
-    id: CustomerId,
-    precondition: &Precondition,
-) -> Result<Known> {
+pub(super) async fn lock(tx: &mut Conn, cx: &Context, id: CustomerId, precondition: &Precondition) -> Result<Known> {
     let customer = found(customers::lock(tx, cx.actor.scope, id).await?, "customer")?;
     precondition.check(customer.version)?;
     let holdings = customers::holdings(tx, id).await?;
@@ -164,9 +159,7 @@ async fn check_partner(tx: &mut Conn, cx: &Context, partner_id: Option<ResellerI
         }
         None => Ok(()),
         Some(id) => match resellers::hold(tx, cx.actor.scope, id).await? {
-            None => {
-                Err(at_partner(ViolationCode::UnknownReference, "There is no such reseller; list the resellers."))
-            }
+            None => Err(at_partner(ViolationCode::UnknownReference, "There is no such reseller; list the resellers.")),
             Some(reseller) if reseller.status() == ResellerStatus::Disabled => Err(Refusal::ResellerDisabled.into()),
             Some(_) => Ok(()),
         },

@@ -34,14 +34,8 @@ pub async fn create(cx: &Context, role: Role, reseller_id: Option<ResellerId>, n
                 let violation = Violation::new("/reseller_id", ViolationCode::UnknownReference, detail);
                 return Err(Error::from(Refusal::from(violation)));
             }
-            let key = ApiKey {
-                id: cx.new_id(),
-                name,
-                role,
-                reseller_id,
-                secret_sha256: hash(&secret),
-                created_at: cx.at,
-            };
+            let key =
+                ApiKey { id: cx.new_id(), name, role, reseller_id, secret_sha256: hash(&secret), created_at: cx.at };
             Ok(api_keys::insert(tx, key).await?)
         })
         .await?;

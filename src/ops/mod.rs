@@ -153,4 +153,3 @@ impl Context {
 fn found<T>(thing: Option<T>, kind: &'static str) -> Result<T> {
     thing.ok_or(Error::NotFound(kind))
 }
-

@@ -1,4 +1,4 @@
-//! Orders and charges. [`confirm`] is the only way in which a plan comes true.
+//! Orders and charges. `confirm` is the only way in which a plan comes true.
 
 use super::{Context, Error, Named, Result, found};
 use crate::domain::id::{CustomerId, OrderId};
@@ -67,8 +67,7 @@ pub(super) async fn confirm(
     let order = Order::confirm(cx.new_id(), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
     let charges = order.charges(|| cx.new_id());
     let new_id = || cx.clock.new_id();
-    let cause =
-        Cause { order: Some(order.id), allocation: None, actor: cx.actor.label(), at: cx.at, new_id: &new_id };
+    let cause = Cause { order: Some(order.id), allocation: None, actor: cx.actor.label(), at: cx.at, new_id: &new_id };
     // The ledger refers to the order, and the order's lines to the subscriptions.
     orders::insert(tx, &order).await?;
     for subscription in &subscriptions {

@@ -170,7 +170,9 @@ pub async fn cancel(
     cx.db
         .transaction(async |tx| {
             let subscription = lock(tx, cx, id, precondition).await?;
-            let Some(plan) = quote::cancel(&subscription, reason, cx.at).map_err(|why| refused(cx, &subscription, why))? else {
+            let Some(plan) =
+                quote::cancel(&subscription, reason, cx.at).map_err(|why| refused(cx, &subscription, why))?
+            else {
                 return Ok(subscription);
             };
             store::orders::void_charges(tx, id).await?;

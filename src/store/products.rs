@@ -119,9 +119,10 @@ pub async fn lock(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
 /// The database fails.
 pub async fn held_types(conn: &mut Conn, id: ProductId) -> Result<BTreeSet<Code>> {
     let codes: Vec<Code> = inventory_lines::table
-        .filter(inventory_lines::subscription_id.eq_any(
-            subscriptions::table.filter(subscriptions::product_id.eq(id)).select(subscriptions::id),
-        ))
+        .filter(
+            inventory_lines::subscription_id
+                .eq_any(subscriptions::table.filter(subscriptions::product_id.eq(id)).select(subscriptions::id)),
+        )
         .select(inventory_lines::certificate_type)
         .distinct()
         .load(conn)

@@ -126,7 +126,8 @@ async fn every_operation_needs_a_valid_key() {
     let forged = Client::new(&world.server.url, Some("ppk_forged"));
     for operation in operations() {
         let recipe = recipe(&operation.id, &world);
-        for client in [&world.server.stranger(), &forged, &world.server.stranger().with("authorization", "Basic eDp5")] {
+        for client in [&world.server.stranger(), &forged, &world.server.stranger().with("authorization", "Basic eDp5")]
+        {
             let answer = call(client, operation, own_path(&recipe), recipe.body.as_ref()).await;
             assert!(answer.header("www-authenticate").starts_with("Bearer"), "{}", operation.id);
             answer.problem(401, "unauthenticated");
@@ -296,7 +297,8 @@ async fn a_disabled_resellers_keys_are_refused_until_it_is_enabled() {
 async fn the_request_examples_of_the_document_work() {
     let world = World::new().await;
     for operation in operations() {
-        let Some(schema) = documented(operation)["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
+        let Some(schema) =
+            documented(operation)["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
         else {
             continue;
         };

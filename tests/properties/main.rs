@@ -14,6 +14,7 @@ mod order;
 mod product;
 mod proration;
 mod quote;
+mod regressions;
 mod reseller;
 mod samples;
 mod subscription;

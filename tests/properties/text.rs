@@ -82,6 +82,27 @@ kinds! {
     a_key_name_is_what_its_schema_says: KeyName,
 }
 
+/// The lengths of a kind, and what it accepts of a space, a line break and an at sign in the middle.
+fn shape<T: TryFrom<String> + PartialSchema>() -> String {
+    let schema = serde_json::to_value(T::schema()).unwrap();
+    let kind = std::any::type_name::<T>().rsplit("::").next().unwrap();
+    let takes = |text: &str| {
+        if T::try_from(text.to_owned()).is_ok() { text.escape_debug().to_string() } else { "-".to_owned() }
+    };
+    let taken = ["ab cd", "ab\ncd", "ab@cd"].map(takes).join(", ");
+    format!("{kind} {}..{}: {taken}", schema["minLength"], schema["maxLength"])
+}
+
+#[test]
+fn each_kind_has_its_length_and_shape() {
+    let people =
+        [shape::<CompanyName>(), shape::<Line>(), shape::<PostalCode>(), shape::<Phone>(), shape::<Extension>()];
+    let callers =
+        [shape::<ExternalId>(), shape::<Reference>(), shape::<Reason>(), shape::<SearchText>(), shape::<KeyName>()];
+    let others = [shape::<Email>(), shape::<Code>(), shape::<Description>(), shape::<Country>()];
+    insta::assert_snapshot!([people.join("\n"), callers.join("\n"), others.join("\n")].join("\n"));
+}
+
 #[test]
 fn a_country_is_one_of_those_that_its_schema_lists() {
     agree::<Country>(prop_oneof!["[A-Z]{2}", "[A-Za-z]{1,3}", "[A-Z]{2}[ \n]"]);

@@ -112,8 +112,7 @@ pub async fn allocate(
 ) -> Result<HttpResponse, Problem> {
     let AllocationCreate { certificate_type, quantity, reference } = body.0;
     let quantity = quantity.unwrap_or(1);
-    let (allocation, is_new) =
-        allocations::allocate(&permit.cx, id.0, certificate_type, quantity, reference).await?;
+    let (allocation, is_new) = allocations::allocate(&permit.cx, id.0, certificate_type, quantity, reference).await?;
     let mut answer = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     if is_new {
         // An allocation has no page of its own; it is in the list.

@@ -22,8 +22,8 @@ use crate::domain::listing::{CompanySort, CustomerFilter};
 use crate::domain::money::Currency;
 use crate::domain::refusal::Refusal;
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
-use crate::ops::customers::{self, Known, NewCustomer};
 use crate::ops::Error;
+use crate::ops::customers::{self, Known, NewCustomer};
 
 /// Whom subscriptions are sold to.
 #[derive(Debug, Serialize, ToSchema)]

@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "see above")]
 
 pub mod allocations;
+pub mod baskets;
 pub mod charges;
 pub mod company;
 pub mod customers;
@@ -45,8 +46,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(products::update_product)
         .service(subscriptions::list_subscriptions)
         .service(subscriptions::list_customer_subscriptions)
-        .service(subscriptions::preview_add_subscriptions)
-        .service(subscriptions::add_subscriptions)
+        .service(baskets::preview_add_subscriptions)
+        .service(baskets::add_subscriptions)
         .service(subscriptions::get_subscription)
         .service(subscriptions::update_subscription)
         .service(subscriptions::suspend_subscription)

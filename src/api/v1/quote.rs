@@ -25,7 +25,12 @@ label! {
 pub struct Quote {
     pub kind: OrderKind,
     /// Stands for everything that the quote was computed from.
-    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$", example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    #[schema(
+        min_length = 64,
+        max_length = 64,
+        pattern = "^[0-9a-f]{64}$",
+        example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
     pub digest: String,
     /// The day that it was computed for.
     pub as_of: NaiveDate,

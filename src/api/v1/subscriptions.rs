@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::inventory::InventoryLine;
-use super::orders::Order;
-use super::quote::Quote;
 use super::resellers::Stop;
 use super::{ActionRequest, clearable};
 use crate::api::auth::{Permit, Read, SuspendSubscriptions, WriteSubscriptions};
@@ -15,8 +13,7 @@ use crate::api::json::{Json, NoBody, OptionalJson};
 use crate::api::page::{Listing, list, listing};
 use crate::api::problem::{ActionState, Problem};
 use crate::api::query::{Id, NoQuery};
-use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
-use crate::domain::basket::{Item, ItemLine};
+use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, ok};
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::listing::{SubscriptionFilter, SubscriptionSort};
 use crate::domain::subscription::{self, Command, Details, SubscriptionStatus};
@@ -115,77 +112,6 @@ pub struct SubscriptionPatch {
     pub external_id: Option<Option<ExternalId>>,
 }
 
-/// Subscriptions to add: all or none.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "auto_renew": true,
-    "subscriptions": [{
-        "product_id": "01990000-0000-7000-8000-000000000000",
-        "term_months": 12,
-        "inventory": [{ "certificate_type": "ov-single", "quantity": 10, "renewal_quantity": 8 }]
-    }]
-}))]
-pub struct SubscriptionsAdd {
-    /// Whether they renew by themselves; each can say otherwise. False when left out.
-    #[serde(default)]
-    pub auto_renew: bool,
-    /// What to add.
-    #[schema(min_items = 1, max_items = 50)]
-    pub subscriptions: Vec<SubscriptionAdd>,
-    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
-    /// not look at it.
-    #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
-    pub digest: Option<String>,
-}
-
-/// A subscription to add.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SubscriptionAdd {
-    /// One of the customer's available products.
-    pub product_id: ProductId,
-    /// One of the terms that the product is offered for.
-    #[schema(minimum = 1, maximum = 36)]
-    pub term_months: i32,
-    /// The first day; today when left out. At most 365 days ahead, and the term must end after today:
-    /// what is past of it is not charged.
-    #[schema(nullable = false)]
-    pub start_date: Option<NaiveDate>,
-    /// Whether it renews by itself; the request's `auto_renew` when left out.
-    #[schema(nullable = false)]
-    pub auto_renew: Option<bool>,
-    /// Your own reference.
-    #[schema(nullable = false)]
-    pub external_id: Option<ExternalId>,
-    /// What it starts with: each certificate type once, at least one certificate in all.
-    #[schema(min_items = 1, max_items = 50)]
-    pub inventory: Vec<InventoryAdd>,
-}
-
-/// Certificates of one type to start with.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InventoryAdd {
-    /// The type.
-    pub certificate_type: Code,
-    /// Usable from the first day.
-    #[schema(minimum = 0, maximum = 1_000_000)]
-    pub quantity: i32,
-    /// For the next term; follows `quantity` when left out.
-    #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
-    pub renewal_quantity: Option<i32>,
-}
-
-/// What was added.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SubscriptionsAdded {
-    pub order: Order,
-    /// The subscriptions, in the order of the request.
-    #[schema(max_items = 50)]
-    pub subscriptions: Vec<Subscription>,
-}
-
 list!(SubscriptionList of Subscription);
 list!(TermList of Term);
 
@@ -195,6 +121,33 @@ listing! {
         /// Of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
+        /// Of the customers of this reseller.
+        #[param(nullable = false)]
+        partner_id: Option<ResellerId>,
+        /// To this product.
+        #[param(nullable = false)]
+        product_id: Option<ProductId>,
+        /// In one of these states.
+        #[param(max_items = 10)]
+        status: Vec<SubscriptionStatus>,
+        /// Whether they renew by themselves.
+        #[param(nullable = false)]
+        auto_renew: Option<bool>,
+        /// The term ends before this day.
+        #[param(nullable = false)]
+        ends_before: Option<NaiveDate>,
+        /// The term ends on this day or later.
+        #[param(nullable = false)]
+        ends_after: Option<NaiveDate>,
+        /// In this order; `end_date` when left out.
+        #[param(nullable = false)]
+        sort: Option<SubscriptionSort>,
+    }
+}
+
+listing! {
+    /// Which subscriptions of a customer, in what order.
+    CustomerSubscriptionQuery {
         /// Of the customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
@@ -271,31 +224,24 @@ impl Term {
     }
 }
 
-impl SubscriptionsAdd {
-    fn into_parts(self) -> (Vec<Item>, Option<String>) {
-        let items = self.subscriptions.into_iter().map(|add| Item {
-            product_id: add.product_id,
-            term_months: add.term_months,
-            start_date: add.start_date,
-            auto_renew: add.auto_renew.unwrap_or(self.auto_renew),
-            external_id: add.external_id,
-            inventory: add.inventory.into_iter().map(ItemLine::from).collect(),
-        });
-        (items.collect(), self.digest)
-    }
-}
-
-impl From<InventoryAdd> for ItemLine {
-    fn from(add: InventoryAdd) -> Self {
-        let InventoryAdd { certificate_type, quantity, renewal_quantity } = add;
-        Self { certificate_type, quantity, renewal_quantity }
-    }
-}
-
 impl From<&SubscriptionQuery> for SubscriptionFilter {
     fn from(query: &SubscriptionQuery) -> Self {
         Self {
             customer_id: query.customer_id,
+            partner_id: query.partner_id,
+            product_id: query.product_id,
+            status: query.status.clone(),
+            auto_renew: query.auto_renew,
+            ends_after: query.ends_after,
+            ends_before: query.ends_before,
+        }
+    }
+}
+
+impl From<&CustomerSubscriptionQuery> for SubscriptionFilter {
+    fn from(query: &CustomerSubscriptionQuery) -> Self {
+        Self {
+            customer_id: None,
             partner_id: query.partner_id,
             product_id: query.product_id,
             status: query.status.clone(),
@@ -328,14 +274,14 @@ pub async fn list_subscriptions(
 /// List a customer's subscriptions
 ///
 /// Those that end soonest first, unless sorted otherwise.
-#[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
+#[utoipa::path(tag = "Subscriptions", params(CustomerSubscriptionQuery), responses(
     (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
 ))]
 #[get("/customers/{customer_id}/subscriptions")]
 pub async fn list_customer_subscriptions(
     permit: Permit<Read>,
     id: Id<CustomerId>,
-    listing: Listing<SubscriptionQuery>,
+    listing: Listing<CustomerSubscriptionQuery>,
 ) -> Result<HttpResponse, Problem> {
     let filter = SubscriptionFilter::from(&listing.filter);
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
@@ -343,52 +289,6 @@ pub async fn list_customer_subscriptions(
     let page = page.map_err(|error| Problem::from(error).about_parameters())?;
     let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
-}
-
-/// Preview new subscriptions
-///
-/// Every line with its arithmetic, the total, and what the next renewal will cost. Writes nothing.
-#[utoipa::path(
-    tag = "Subscriptions",
-    extensions(("x-errors" = json!(["customer_archived", "product_retired", "amount_out_of_range"]))),
-    responses((status = 200, description = "The quote.", body = Quote))
-)]
-#[post("/customers/{customer_id}/subscriptions/preview")]
-pub async fn preview_add_subscriptions(
-    permit: Permit<Read>,
-    id: Id<CustomerId>,
-    _: NoQuery,
-    body: Json<SubscriptionsAdd>,
-) -> Result<HttpResponse, Problem> {
-    let (items, _) = body.0.into_parts();
-    let quote = subscriptions::preview_add(&permit.cx, id.0, &items).await?;
-    Ok(HttpResponse::Ok().json(Quote::from(&quote)))
-}
-
-/// Add subscriptions
-///
-/// All or none. `If-Match` is about the customer. Roles: admin and sales.
-#[utoipa::path(
-    tag = "Subscriptions",
-    params(IfMatchHeader),
-    extensions(("x-errors" = json!([
-        "customer_archived", "product_retired", "quote_stale", "amount_out_of_range"
-    ]))),
-    responses((status = 201, description = "The order and the subscriptions.", body = SubscriptionsAdded))
-)]
-#[post("/customers/{customer_id}/subscriptions")]
-pub async fn add_subscriptions(
-    permit: Permit<WriteSubscriptions>,
-    id: Id<CustomerId>,
-    _: NoQuery,
-    expected: IfMatch,
-    body: Json<SubscriptionsAdd>,
-) -> Result<HttpResponse, Problem> {
-    let (items, digest) = body.0.into_parts();
-    let (order, added) = subscriptions::add(&permit.cx, id.0, &expected.0, &items, digest.as_deref()).await?;
-    let location = format!("/v1/orders/{}", order.id);
-    let subscriptions = added.iter().map(|subscription| Subscription::new(subscription, &permit.cx)).collect();
-    Ok(created(&location, None, SubscriptionsAdded { order: Order::from(&order), subscriptions }))
 }
 
 /// Get a subscription

@@ -156,7 +156,8 @@ fn operation(method: &str, path: &str) -> Option<(&'static str, &'static Value)>
     let parts: Vec<_> = path.split('/').collect();
     let fits = |template: &str| {
         let template: Vec<_> = template.split('/').collect();
-        template.len() == parts.len() && template.iter().zip(&parts).all(|(want, have)| want.starts_with('{') || want == have)
+        template.len() == parts.len()
+            && template.iter().zip(&parts).all(|(want, have)| want.starts_with('{') || want == have)
     };
     let paths = DOCUMENT.value["paths"].as_object().unwrap();
     let (template, item) = paths.iter().find(|(template, _)| fits(template))?;

@@ -52,8 +52,18 @@ impl Database {
     /// Everything that the service keeps, as one text: equal texts, nothing changed.
     pub async fn fingerprint(&self) -> String {
         const TABLES: &[&str] = &[
-            "resellers", "customers", "products", "subscriptions", "subscription_terms", "inventory_lines",
-            "inventory_ledger", "orders", "order_lines", "charges", "allocations", "api_keys",
+            "resellers",
+            "customers",
+            "products",
+            "subscriptions",
+            "subscription_terms",
+            "inventory_lines",
+            "inventory_ledger",
+            "orders",
+            "order_lines",
+            "charges",
+            "allocations",
+            "api_keys",
         ];
         let hashes = TABLES.map_sql(|table| {
             format!("(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '-') FROM {table} t)")

@@ -82,7 +82,7 @@ impl Server {
 
     /// Stops the server as a signal does.
     pub async fn stop(&self) {
-        self.shutdown.drain(&self.handle, Duration::ZERO).await;
+        self.shutdown.drain(Duration::ZERO, || self.handle.stop(true)).await;
     }
 }
 
