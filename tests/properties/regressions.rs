@@ -30,7 +30,9 @@ fn a_type_without_a_price_is_not_given_away() {
 #[test]
 fn sums_of_quantities_do_not_overflow() {
     let additions = vec![(code("ov"), i32::MAX), (code("ov"), i32::MAX)];
-    let outcome = std::panic::catch_unwind(|| quote::add_current_inventory(&subscription(), &product(), &additions, noon(IN_TERM)));
+    let outcome = std::panic::catch_unwind(|| {
+        quote::add_current_inventory(&subscription(), &product(), &additions, noon(IN_TERM))
+    });
     assert!(outcome.is_ok(), "panics");
     assert!(outcome.unwrap().is_err());
 }

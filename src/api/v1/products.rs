@@ -37,7 +37,7 @@ pub struct Product {
     #[schema(max_items = 50)]
     pub certificate_types: Vec<CertificateType>,
     /// The terms offered, in months.
-    #[schema(max_items = 36)]
+    #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
     /// Every type and term priced in each currency used.
     #[schema(max_items = 2000)]
@@ -66,7 +66,7 @@ pub struct AvailableProduct {
     #[schema(max_items = 50)]
     pub certificate_types: Vec<CertificateType>,
     /// The terms offered, in months.
-    #[schema(max_items = 36)]
+    #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
     /// Every type and term priced in the customer's currency.
     #[schema(max_items = 2000)]
@@ -148,7 +148,7 @@ pub struct ProductCreate {
     #[schema(min_items = 1, max_items = 50)]
     pub certificate_types: Vec<CertificateTypeCreate>,
     /// The terms offered, in months; each once.
-    #[schema(min_items = 1, max_items = 36, schema_with = terms)]
+    #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
     /// Every type and term priced in each currency used.
     #[schema(min_items = 1, max_items = 2000)]

@@ -1,0 +1,161 @@
+//! The document: committed as generated, and by the rules that keep generated clients working.
+
+use partner_platform::api::openapi::DOCUMENT;
+use serde_json::Value;
+
+/// Every schema of the document with the place where it stands.
+fn schemas() -> Vec<(String, &'static Value)> {
+    let mut found = Vec::new();
+    collect(&DOCUMENT.value, "#", false, &mut found);
+    found
+}
+
+fn collect(value: &'static Value, at: &str, is_schema: bool, found: &mut Vec<(String, &'static Value)>) {
+    match value {
+        Value::Object(object) => {
+            if is_schema {
+                found.push((at.to_owned(), value));
+            }
+            for (key, inner) in
+                object.iter().filter(|(key, _)| !matches!(key.as_str(), "example" | "examples" | "enum"))
+            {
+                let here = format!("{at}/{key}");
+                let is_map = matches!(key.as_str(), "properties" | "schemas");
+                match inner {
+                    Value::Object(all) if is_map => {
+                        all.iter().for_each(|(name, inner)| collect(inner, &format!("{here}/{name}"), true, found));
+                    }
+                    _ => collect(inner, &here, matches!(key.as_str(), "schema" | "items"), found),
+                }
+            }
+        }
+        Value::Array(items) => {
+            let is_choice = at.ends_with("/oneOf");
+            items.iter().enumerate().for_each(|(n, item)| collect(item, &format!("{at}/{n}"), is_choice, found));
+        }
+        _ => {}
+    }
+}
+
+fn has_type(schema: &Value, name: &str) -> bool {
+    schema["type"] == name || schema["type"].as_array().is_some_and(|types| types.iter().any(|it| it == name))
+}
+
+fn operations() -> impl Iterator<Item = (String, &'static Value)> {
+    let paths = DOCUMENT.value["paths"].as_object().unwrap();
+    paths.iter().flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+    })
+}
+
+#[test]
+fn the_committed_document_is_the_generated_one() {
+    let committed = std::fs::read_to_string("openapi/openapi.json").unwrap();
+    assert!(committed == DOCUMENT.text, "regenerate it: cargo run -- openapi > openapi/openapi.json");
+}
+
+#[test]
+fn every_operation_introduces_itself() {
+    let mut ids = Vec::new();
+    for (place, operation) in operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(id.chars().all(char::is_alphanumeric) && id.starts_with(char::is_lowercase), "{place}: {id}");
+        assert!(!ids.contains(&id), "{id} is there once");
+        ids.push(id);
+        assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{place} has one tag");
+        for text in ["summary", "description"] {
+            assert!(operation[text].as_str().is_some_and(|text| text.len() > 5), "{place} has a {text}");
+        }
+    }
+}
+
+#[test]
+fn every_answer_is_described_and_errors_are_shared() {
+    for (place, operation) in operations() {
+        let answers = operation["responses"].as_object().unwrap();
+        assert!(!answers.contains_key("default"), "{place}");
+        for (status, answer) in answers {
+            if status.starts_with(['4', '5']) {
+                assert!(
+                    answer["$ref"].as_str().is_some_and(|it| it.starts_with("#/components/responses/")),
+                    "{place} {status}"
+                );
+            } else {
+                assert!(!answer["description"].as_str().unwrap_or_default().is_empty(), "{place} {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    for (at, schema) in schemas() {
+        if let Some(reference) = schema["$ref"].as_str() {
+            assert!(DOCUMENT.value.pointer(reference.trim_start_matches('#')).is_some(), "{at}: {reference}");
+        }
+    }
+}
+
+#[test]
+fn objects_and_enums_have_names() {
+    for (at, schema) in schemas() {
+        let is_component = at.starts_with("#/components/schemas/") && at.matches('/').count() == 3;
+        if !is_component {
+            assert!(schema["properties"].is_null() && schema["enum"].is_null(), "{at} is a component of its own");
+        }
+        if !schema["enum"].is_null() {
+            assert_eq!(schema["type"], "string", "{at} is a plain enum of strings");
+        }
+    }
+}
+
+#[test]
+fn everything_has_bounds() {
+    for (at, schema) in schemas() {
+        let has = |keyword: &str| !schema[keyword].is_null();
+        if has_type(schema, "string") && !has("enum") && !at.contains("/metrics/") {
+            assert!(has("maxLength"), "{at} has a maxLength");
+        }
+        if has_type(schema, "array") {
+            assert!(has("maxItems"), "{at} has maxItems");
+        }
+        if has_type(schema, "integer") {
+            assert!(has("minimum") && has("maximum"), "{at} has bounds");
+            assert!(schema["format"] == "int32" || schema["format"] == "int64", "{at} has a size");
+        }
+        assert!(!has_type(schema, "number"), "{at}: there are no floats");
+    }
+}
+
+#[test]
+fn requests_are_closed_and_answers_are_open_and_no_schema_is_both() {
+    for (at, schema) in schemas().into_iter().filter(|(_, schema)| !schema["properties"].is_null()) {
+        let name = at.rsplit('/').next().unwrap();
+        let closed = schema["additionalProperties"] == false;
+        let is_request = ["Create", "Patch", "Add", "Set", "Line", "Request", "Confirmation", "Amount"];
+        let may_be_request = is_request.iter().any(|ending| name.ends_with(ending));
+        assert!(!closed || may_be_request, "{name} is an answer, which stays open");
+    }
+    for (place, operation) in operations() {
+        if let Some(reference) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str() {
+            let schema = DOCUMENT.value.pointer(reference.trim_start_matches('#')).unwrap();
+            assert_eq!(schema["additionalProperties"], false, "{place} takes what it knows and nothing else");
+        }
+    }
+}
+
+#[test]
+fn only_patches_take_null() {
+    for (at, schema) in schemas() {
+        let Some(name) = at.strip_prefix("#/components/schemas/").and_then(|rest| rest.split('/').next()) else {
+            continue;
+        };
+        let is_request = DOCUMENT.value["components"]["schemas"][name]["additionalProperties"] == false;
+        let null = has_type(schema, "null")
+            || schema["oneOf"].as_array().is_some_and(|all| all.iter().any(|it| it["type"] == "null"));
+        // `quantity: null` is a value here: it follows the current quantity.
+        if is_request && null && name != "RenewalInventorySetLine" {
+            assert!(name.ends_with("Patch"), "{at} cannot be null");
+        }
+    }
+}
