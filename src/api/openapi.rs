@@ -205,7 +205,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let id = operation["operationId"].as_str().map(camel_case).unwrap_or_default();
     operation["operationId"] = Value::from(id);
     let mut parameters = path_parameters(path);
-    parameters.extend(operation["parameters"].as_array().into_iter().flatten().cloned());
+    // A list of something's own has that id in its path: the filter of the same name would say it twice.
+    let in_path: Vec<_> = parameters.iter().map(|parameter| parameter["name"].clone()).collect();
+    let declared = operation["parameters"].as_array().into_iter().flatten();
+    parameters.extend(declared.filter(|parameter| !in_path.contains(&parameter["name"])).cloned());
     let has = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
     let has_header = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
     let is_v1 = path.starts_with("/v1/");

@@ -6,14 +6,14 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
-use super::page::{self, keyset};
+use super::page::{self, company_keyset, keyset};
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::company::{Address, Company, Contact};
 use crate::domain::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
 use crate::domain::id::{CustomerId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, CustomerFilter, Page, Position, SortValue, Window};
+use crate::domain::listing::{CompanySort, CustomerFilter, Page, Window};
 use crate::domain::money::Currency;
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{CompanyName, Email, ExternalId};
@@ -187,21 +187,10 @@ pub async fn list(
     if let Some(before) = filter.created_before {
         query = query.filter(customers::created_at.lt(before));
     }
-    let (name, created, id) = (customers::name_key, customers::created_at, customers::id);
-    let query = match sort {
-        CompanySort::NameAscending => keyset!(query, name, id, window, page::text_after(window), ascending),
-        CompanySort::NameDescending => keyset!(query, name, id, window, page::text_after(window), descending),
-        CompanySort::CreatedAscending => keyset!(query, created, id, window, page::instant_after(window), ascending),
-        CompanySort::CreatedDescending => keyset!(query, created, id, window, page::instant_after(window), descending),
-    };
+    let query = company_keyset!(query, customers, sort, window);
     let rows: Vec<Row> = query.load(conn).await?;
-    let page = Page::cut(rows, window.limit, |row| Position {
-        value: match sort {
-            CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(row.name_key.clone()),
-            CompanySort::CreatedAscending | CompanySort::CreatedDescending => SortValue::Instant(row.created_at),
-        },
-        id: row.id.0,
-    });
+    let page =
+        Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
     page.try_map(Customer::try_from)
 }
 

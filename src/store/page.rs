@@ -23,10 +23,35 @@ macro_rules! keyset {
     }};
 }
 
-pub(crate) use keyset;
+/// [`keyset`] for a table of companies.
+macro_rules! company_keyset {
+    ($query:expr, $table:ident, $sort:expr, $window:expr) => {{
+        let (name, created, id) = ($table::name_key, $table::created_at, $table::id);
+        let (text, instant) = (page::text_after($window), page::instant_after($window));
+        match $sort {
+            CompanySort::NameAscending => keyset!($query, name, id, $window, text, ascending),
+            CompanySort::NameDescending => keyset!($query, name, id, $window, text, descending),
+            CompanySort::CreatedAscending => keyset!($query, created, id, $window, instant, ascending),
+            CompanySort::CreatedDescending => keyset!($query, created, id, $window, instant, descending),
+        }
+    }};
+}
 
-use crate::domain::listing::{SortValue, Window};
+pub(crate) use {company_keyset, keyset};
+
 use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use crate::domain::listing::{CompanySort, Position, SortValue, Window};
+
+/// Where a page of companies ends.
+pub fn company_position(sort: CompanySort, name_key: &str, created_at: DateTime<Utc>, id: Uuid) -> Position {
+    let value = match sort {
+        CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(name_key.to_owned()),
+        CompanySort::CreatedAscending | CompanySort::CreatedDescending => SortValue::Instant(created_at),
+    };
+    Position { value, id }
+}
 
 /// The text at which the page before ended.
 pub fn text_after(window: &Window) -> Option<String> {

@@ -5,13 +5,13 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
-use super::page::{self, keyset};
+use super::page::{self, company_keyset, keyset};
 use super::schema::resellers;
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::company::{Address, Company, Contact};
 use crate::domain::id::{ResellerId, Version};
-use crate::domain::listing::{CompanySort, Page, Position, ResellerFilter, SortValue, Window};
+use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
 use crate::domain::reseller::{Reseller, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason};
 
@@ -139,21 +139,10 @@ pub async fn list(
     if let Some(external_id) = &filter.external_id {
         query = query.filter(resellers::external_id.eq(external_id));
     }
-    let (name, created, id) = (resellers::name_key, resellers::created_at, resellers::id);
-    let query = match sort {
-        CompanySort::NameAscending => keyset!(query, name, id, window, page::text_after(window), ascending),
-        CompanySort::NameDescending => keyset!(query, name, id, window, page::text_after(window), descending),
-        CompanySort::CreatedAscending => keyset!(query, created, id, window, page::instant_after(window), ascending),
-        CompanySort::CreatedDescending => keyset!(query, created, id, window, page::instant_after(window), descending),
-    };
+    let query = company_keyset!(query, resellers, sort, window);
     let rows: Vec<Row> = query.load(conn).await?;
-    let page = Page::cut(rows, window.limit, |row| Position {
-        value: match sort {
-            CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(row.name_key.clone()),
-            CompanySort::CreatedAscending | CompanySort::CreatedDescending => SortValue::Instant(row.created_at),
-        },
-        id: row.id.0,
-    });
+    let page =
+        Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
     Ok(page.map(Reseller::from))
 }
 

@@ -6,15 +6,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::money::Money;
-use super::quote::Calculation;
+use super::quote::OrderLine;
 use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, list, listing};
 use crate::api::problem::Problem;
 use crate::api::query::{Id, NoQuery};
-use crate::domain::id::{CustomerId, OrderId, ProductId, SubscriptionId};
+use crate::domain::id::{CustomerId, OrderId, SubscriptionId};
 use crate::domain::listing::OrderFilter;
-use crate::domain::order::{self, Bucket, OrderKind};
-use crate::domain::text::Code;
+use crate::domain::order::{self, OrderKind};
 use crate::ops::orders;
 
 /// The record of a confirmed change; never edited.
@@ -37,32 +36,6 @@ pub struct Order {
     pub confirmed_at: DateTime<Utc>,
 }
 
-/// One change of one quantity, with what it costs.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OrderLine {
-    /// The subscription.
-    #[schema(required)]
-    pub subscription_id: Option<SubscriptionId>,
-    /// Which of the request's new subscriptions, from 0; null for one that existed.
-    #[schema(required, minimum = 0, maximum = 49, example = 0)]
-    pub subscription_index: Option<i32>,
-    /// The product.
-    pub product_id: ProductId,
-    /// The certificate type.
-    pub certificate_type: Code,
-    pub bucket: Bucket,
-    /// What it was; null when the renewal quantity followed the current one.
-    #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
-    pub quantity_before: Option<i32>,
-    /// What it became; null when the renewal quantity follows the current one.
-    #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
-    pub quantity_after: Option<i32>,
-    #[schema(required)]
-    pub calculation: Option<Calculation>,
-    /// What it costs; may be 0.
-    pub amount: Money,
-}
-
 list!(OrderList of Order);
 
 listing! {
@@ -83,22 +56,6 @@ listing! {
         /// Confirmed before this instant.
         #[param(nullable = false)]
         confirmed_before: Option<DateTime<Utc>>,
-    }
-}
-
-impl From<&order::OrderLine> for OrderLine {
-    fn from(line: &order::OrderLine) -> Self {
-        Self {
-            subscription_id: line.subscription_id,
-            subscription_index: line.subscription_index,
-            product_id: line.product_id,
-            certificate_type: line.certificate_type.clone(),
-            bucket: line.bucket,
-            quantity_before: line.quantity_before,
-            quantity_after: line.quantity_after,
-            calculation: line.calculation.map(|calculation| Calculation::new(calculation, line.amount.currency)),
-            amount: line.amount.into(),
-        }
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Quote {
     pub as_of: NaiveDate,
     /// Each change, with its arithmetic.
     #[schema(max_items = 10_000)]
-    pub lines: Vec<QuoteLine>,
+    pub lines: Vec<OrderLine>,
     /// What it costs.
     pub total: Money,
     /// What the next renewal of these subscriptions will cost at today's prices; those that do not renew
@@ -47,10 +47,10 @@ pub struct Quote {
     pub warnings: Vec<Warning>,
 }
 
-/// One change of one quantity, with what it costs.
+/// One change of one quantity, with what it costs: in a quote, what will be; in an order, what was.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct QuoteLine {
-    /// The subscription; null for a new one.
+pub struct OrderLine {
+    /// The subscription; null in a quote for a new one.
     #[schema(required)]
     pub subscription_id: Option<SubscriptionId>,
     /// Which of the request's new subscriptions, from 0; null for one that exists.
@@ -61,10 +61,10 @@ pub struct QuoteLine {
     /// The certificate type.
     pub certificate_type: Code,
     pub bucket: Bucket,
-    /// What it is; null when the renewal quantity follows the current one.
+    /// Before the change; null when the renewal quantity followed the current one.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
     pub quantity_before: Option<i32>,
-    /// What it will be; null when the renewal quantity follows the current one.
+    /// After the change; null when the renewal quantity follows the current one.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
     pub quantity_after: Option<i32>,
     #[schema(required)]
@@ -126,7 +126,7 @@ impl Calculation {
     }
 }
 
-impl From<&order::OrderLine> for QuoteLine {
+impl From<&order::OrderLine> for OrderLine {
     fn from(line: &order::OrderLine) -> Self {
         Self {
             subscription_id: line.subscription_id,
@@ -148,7 +148,7 @@ impl From<&quote::Quote> for Quote {
             kind: quote.kind,
             digest: quote.digest.clone(),
             as_of: quote.as_of,
-            lines: quote.lines.iter().map(QuoteLine::from).collect(),
+            lines: quote.lines.iter().map(OrderLine::from).collect(),
             total: quote.total.into(),
             next_renewal_total: quote.next_renewal_total.into(),
             warnings: quote

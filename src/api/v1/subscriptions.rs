@@ -146,33 +146,6 @@ listing! {
 }
 
 listing! {
-    /// Which subscriptions of a customer, in what order.
-    CustomerSubscriptionQuery {
-        /// Of the customers of this reseller.
-        #[param(nullable = false)]
-        partner_id: Option<ResellerId>,
-        /// To this product.
-        #[param(nullable = false)]
-        product_id: Option<ProductId>,
-        /// In one of these states.
-        #[param(max_items = 10)]
-        status: Vec<SubscriptionStatus>,
-        /// Whether they renew by themselves.
-        #[param(nullable = false)]
-        auto_renew: Option<bool>,
-        /// The term ends before this day.
-        #[param(nullable = false)]
-        ends_before: Option<NaiveDate>,
-        /// The term ends on this day or later.
-        #[param(nullable = false)]
-        ends_after: Option<NaiveDate>,
-        /// In this order; `end_date` when left out.
-        #[param(nullable = false)]
-        sort: Option<SubscriptionSort>,
-    }
-}
-
-listing! {
     /// Which page.
     TermQuery {}
 }
@@ -238,20 +211,6 @@ impl From<&SubscriptionQuery> for SubscriptionFilter {
     }
 }
 
-impl From<&CustomerSubscriptionQuery> for SubscriptionFilter {
-    fn from(query: &CustomerSubscriptionQuery) -> Self {
-        Self {
-            customer_id: None,
-            partner_id: query.partner_id,
-            product_id: query.product_id,
-            status: query.status.clone(),
-            auto_renew: query.auto_renew,
-            ends_after: query.ends_after,
-            ends_before: query.ends_before,
-        }
-    }
-}
-
 /// List subscriptions
 ///
 /// Those that end soonest first, unless sorted otherwise.
@@ -274,14 +233,14 @@ pub async fn list_subscriptions(
 /// List a customer's subscriptions
 ///
 /// Those that end soonest first, unless sorted otherwise.
-#[utoipa::path(tag = "Subscriptions", params(CustomerSubscriptionQuery), responses(
+#[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
     (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
 ))]
 #[get("/customers/{customer_id}/subscriptions")]
 pub async fn list_customer_subscriptions(
     permit: Permit<Read>,
     id: Id<CustomerId>,
-    listing: Listing<CustomerSubscriptionQuery>,
+    listing: Listing<SubscriptionQuery>,
 ) -> Result<HttpResponse, Problem> {
     let filter = SubscriptionFilter::from(&listing.filter);
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
