@@ -109,7 +109,7 @@ fn context(db: &Db) -> Context {
 
 async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::Result<()> {
     check_schema(db, settings).await?;
-    if let Some(own) = own {
+    if let Some(own) = own.filter(|own| own.is_owner()) {
         first_start(db, own.data_dir()).await?;
     }
     let listener = std::net::TcpListener::bind(settings.listen)
@@ -145,16 +145,17 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
 }
 
 /// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The
-/// key comes last: it tells that all of this is done.
+/// file with the key comes last and tells that this is done: without it, the next start makes another key.
 async fn first_start(db: &Db, data_dir: &Path) -> anyhow::Result<()> {
-    let cx = context(db);
-    if keys::any(&cx).await? {
+    let path = data_dir.join("admin-key");
+    if path.exists() {
         return Ok(());
     }
+    let cx = context(db);
     demo::seed(&cx).await?;
     let key = keys::create(&cx, Role::Admin, None, "first start".parse()?).await?;
-    let path = data_dir.join("admin-key");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    // `create_new` follows no link: the folder may be another account's.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;
     println!("Your administrator's API key, kept in {}:\n{}", path.display(), key.expose_secret());
     Ok(())

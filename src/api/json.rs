@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -18,6 +19,9 @@ use crate::domain::refusal::{Violation, ViolationCode};
 
 /// The most bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
+
+/// For a body to arrive, so that slow clients do not pile up.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body that is valid by the document's schema of `T`.
 pub struct Json<T>(pub T);
@@ -68,7 +72,8 @@ impl FromRequest for NoBody {
                 None => Ok(Self),
                 Some(Value::Object(fields)) if fields.is_empty() => Ok(Self),
                 Some(Value::Object(fields)) => {
-                    Err(Problem::invalid(fields.keys().map(|field| unknown(format!("/{field}"))).collect()))
+                    let names = fields.keys().take(schema::MAX_PROBLEMS).map(|field| schema::quoted(field));
+                    Err(Problem::invalid(names.map(|name| unknown(format!("/{name}"))).collect()))
                 }
                 Some(_) => Err(Problem::invalid(vec![unknown(String::new())])),
             }
@@ -92,9 +97,12 @@ fn read(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Re
     let is_json = is_json(request);
     let bytes = web::Bytes::from_request(request, payload);
     async move {
-        let bytes = bytes.await.map_err(|error| match error.as_response_error().status_code() {
-            status if status == ErrorCode::PayloadTooLarge.status() => Problem::of(ErrorCode::PayloadTooLarge),
-            _ => Problem::new(ErrorCode::MalformedRequest, "The body did not arrive whole; send it again."),
+        let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time; send it again.");
+        let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes).await.map_err(late)?.map_err(|error| {
+            match error.as_response_error().status_code() {
+                status if status == ErrorCode::PayloadTooLarge.status() => Problem::of(ErrorCode::PayloadTooLarge),
+                _ => Problem::new(ErrorCode::MalformedRequest, "The body did not arrive whole; send it again."),
+            }
         })?;
         if bytes.is_empty() {
             return Ok(None);
@@ -184,7 +192,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = fields.next_key::<String>()? {
             let value = fields.next_value_seed(Strict)?;
             if all.contains_key(&key) {
-                return Err(de::Error::custom(format!("the field `{key}` is there twice")));
+                return Err(de::Error::custom(format!("the field `{}` is there twice", schema::quoted(&key))));
             }
             all.insert(key, value);
         }

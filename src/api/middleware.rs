@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use tracing::Instrument;
@@ -50,11 +50,19 @@ pub async fn observe(
 
     let status = answer.status().as_u16();
     let elapsed = started.elapsed();
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.to_string())];
+    let labels = [("method", method_label(&method).to_owned()), ("route", route), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
     span.in_scope(|| tracing::info!(status, elapsed_us = u64::try_from(elapsed.as_micros()).ok(), "answered"));
     Ok(answer)
+}
+
+/// A method as a label: a client can make up any number of others.
+fn method_label(method: &Method) -> &str {
+    match method.as_str() {
+        known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") => known,
+        _ => "other",
+    }
 }
 
 /// The id that the client sent, if it is sane, or a new one.
@@ -70,6 +78,7 @@ fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<Box
     let left = answer.response().extensions().get::<Problem>().cloned();
     let problem = left.or_else(|| match answer.status() {
         StatusCode::BAD_REQUEST => Some(Problem::of(ErrorCode::MalformedRequest)),
+        StatusCode::NOT_FOUND => Some(Problem::of(ErrorCode::NotFound)),
         status if status.is_server_error() && answer.response().error().is_some() => {
             Some(Problem::of(ErrorCode::Internal))
         }

@@ -241,9 +241,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         operation["parameters"] = Value::from(parameters);
     }
     if let Some(body) = operation.get_mut("requestBody") {
-        if body["content"]["application/json"]["schema"]["$ref"] == "#/components/schemas/ActionRequest" {
-            body["required"] = Value::from(false);
-        }
+        let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
+        let optional = matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation"));
+        body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
     }
     if let Some(answers) = operation["responses"].as_object_mut() {

@@ -7,6 +7,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Datelike;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::code::ErrorCode;
 use super::problem::Problem;
 use super::query::Query;
-use crate::domain::listing::{Page, Position, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 
 const DEFAULT_LIMIT: i64 = 50;
 
@@ -129,7 +130,16 @@ fn encode(cursor: &Cursor) -> String {
 }
 
 fn decode(cursor: &str) -> Option<Cursor> {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()
+    let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    // A cursor that somebody made up must not upset the database.
+    let years = 1..=9999;
+    let is_sane = match &cursor.after.value {
+        SortValue::Text(text) => !text.contains('\0'),
+        SortValue::Instant(instant) => years.contains(&instant.year()),
+        SortValue::Date(date) => years.contains(&date.year()),
+        SortValue::Number(_) | SortValue::Id => true,
+    };
+    is_sane.then_some(cursor)
 }
 
 /// Declares a list's query: its filters, with `limit` and `cursor`.
@@ -179,3 +189,8 @@ macro_rules! list {
 }
 
 pub(crate) use {list, listing};
+
+listing! {
+    /// Which page.
+    PageQuery {}
+}

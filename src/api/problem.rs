@@ -8,8 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::code::ErrorCode;
+use super::resource::etag;
 use super::v1::quote::Quote;
 use crate::domain::access::{Obstacle, Offer};
+use crate::domain::id::Version;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::{ops, store};
 
@@ -56,6 +58,9 @@ pub struct Problem {
     #[serde(skip)]
     #[schema(ignore)]
     pub(super) allow: Option<String>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) current: Option<Version>,
 }
 
 /// One thing that is wrong with a request: `pointer` into the body, or the `parameter`'s name.
@@ -133,6 +138,7 @@ impl Problem {
             actions: Vec::new(),
             quote: None,
             allow: None,
+            current: None,
         }
     }
 
@@ -180,6 +186,9 @@ impl Problem {
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.as_str()));
         }
+        if let Some(current) = self.current {
+            answer.insert_header((header::ETAG, etag(current)));
+        }
         answer.json(self)
     }
 }
@@ -208,7 +217,9 @@ impl From<ops::Error> for Problem {
         let detail = error.to_string();
         match error {
             ops::Error::NotFound(_) => Self::new(ErrorCode::NotFound, detail),
-            ops::Error::VersionMismatch { .. } => Self::new(ErrorCode::VersionMismatch, detail),
+            ops::Error::VersionMismatch { current } => {
+                Self { current: Some(current), ..Self::new(ErrorCode::VersionMismatch, detail) }
+            }
             ops::Error::QuoteStale(quote) => {
                 Self { quote: Some((&*quote).into()), ..Self::new(ErrorCode::QuoteStale, detail) }
             }

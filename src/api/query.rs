@@ -92,11 +92,15 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
 }
 
 fn unknown(name: &str) -> FieldError {
-    FieldError::of_parameter(name, ViolationCode::UnknownField, "There is no such parameter; leave it out.")
+    FieldError::of_parameter(
+        &schema::quoted(name),
+        ViolationCode::UnknownField,
+        "There is no such parameter; leave it out.",
+    )
 }
 
 fn pairs(query: &str) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    form_urlencoded::parse(query.as_bytes()).into_owned().take(schema::MAX_PROBLEMS).collect()
 }
 
 /// The text as the JSON value that the schema wants, if it can be read as one.

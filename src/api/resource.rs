@@ -91,7 +91,8 @@ pub fn created(location: &str, version: Option<Version>, body: impl Serialize) -
     answer.json(body)
 }
 
-fn etag(version: Version) -> String {
+/// A version as an entity tag.
+pub fn etag(version: Version) -> String {
     format!("\"{}\"", version.0)
 }
 

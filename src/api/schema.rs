@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::openapi::{DOCUMENT, or_null};
 use crate::domain::refusal::{Violation, ViolationCode};
 
+/// The most problems that one answer lists; a body of 1 MiB can have many more.
+pub const MAX_PROBLEMS: usize = 100;
+
 static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> = LazyLock::new(Mutex::default);
 
 /// What is wrong with a value by the document's schema of a name.
@@ -61,7 +64,7 @@ fn for_checking(schema: &mut Value) {
 
 /// What is wrong with a value by a schema. `name` tells which fields exist but cannot be changed.
 pub fn check(validator: &Validator, value: &Value, name: &str) -> Vec<Violation> {
-    validator.iter_errors(value).flat_map(|error| explain(&error, name)).collect()
+    validator.iter_errors(value).flat_map(|error| explain(&error, name)).take(MAX_PROBLEMS).collect()
 }
 
 fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
@@ -72,7 +75,7 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         Kind::AdditionalProperties { unexpected } => unexpected
             .iter()
             .map(|field| {
-                let pointer = format!("{at}/{}", field.replace('~', "~0").replace('/', "~1"));
+                let pointer = format!("{at}/{}", quoted(field).replace('~', "~0").replace('/', "~1"));
                 if at.is_empty() && is_immutable(schema, field) {
                     let detail = "This field cannot be changed here; leave it out.";
                     Violation::new(pointer, Code::ImmutableField, detail)
@@ -106,6 +109,11 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice.".to_owned()),
         _ => one(Code::InvalidFormat, "This does not fit the documentation.".to_owned()),
     }
+}
+
+/// A name that a client made up, no longer than is useful.
+pub fn quoted(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// Whether a field that a patch cannot have is one of the resource's.

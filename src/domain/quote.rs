@@ -7,7 +7,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::basket::{Opened, check_type};
 use super::customer::Customer;
-use super::id::OrderId;
 use super::inventory::{self, Line};
 use super::label::label;
 use super::machine::Outcome;
@@ -68,19 +67,19 @@ pub struct Plan {
     pub subscriptions: Vec<Subscription>,
 }
 
-/// Quotes new subscriptions. `last_order` is the customer's last order of this kind: it makes the
-/// digest of a basket good for one confirmation.
+/// Quotes new subscriptions. `orders_before` is how many orders of this kind the customer has: it
+/// makes the digest of a basket good for one confirmation.
 ///
 /// # Errors
 /// An amount is out of range.
 pub fn add_subscriptions(
     customer: &Customer,
     opened: Vec<Opened<'_>>,
-    last_order: Option<OrderId>,
+    orders_before: i64,
     today: NaiveDate,
 ) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(OrderKind::AddSubscriptions, customer.currency, today);
-    draft.depends_on(&(customer.id, customer.version, last_order));
+    draft.depends_on(&(customer.id, customer.version, orders_before));
     let mut subscriptions = Vec::new();
     for (index, Opened { subscription, product }) in opened.into_iter().enumerate() {
         draft.depends_on(&(&subscription.external_id, subscription.auto_renew, subscription.schedule));
@@ -167,7 +166,7 @@ pub fn set_renewal_inventory(
         let before = inventory::find(&subscription.lines, code).and_then(|line| line.renewal);
         draft.set_renewal(&place, code, before, *quantity);
         if let Some(line) = inventory::find(&next.lines, code).filter(|line| line.effective_renewal() < line.used) {
-            draft.warn_renewal_below_used(line, format!("/lines/{index}/quantity"));
+            draft.warn_renewal_below_used(line, Some(format!("/lines/{index}/quantity")));
         }
     }
     draft.add_next_renewal(&next, product);
@@ -186,6 +185,9 @@ pub fn renew(subscription: &Subscription, product: &Product, at: DateTime<Utc>) 
         let line = draft.line(&place, &after.certificate_type, Bucket::Current);
         let line = OrderLine { quantity_before: Some(before.current), quantity_after: Some(after.current), ..line };
         draft.charge_line(&place, line, after.current)?;
+        if after.overage() > 0 {
+            draft.warn_renewal_below_used(after, None);
+        }
     }
     draft.add_next_renewal(&next, product);
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
@@ -347,7 +349,7 @@ impl Draft {
         }
     }
 
-    fn warn_renewal_below_used(&mut self, line: &Line, pointer: String) {
+    fn warn_renewal_below_used(&mut self, line: &Line, pointer: Option<String>) {
         let detail = format!(
             "{} certificates of {} are in use; the next term would start with {} and an overage of {}.",
             line.used,
@@ -355,7 +357,7 @@ impl Draft {
             line.effective_renewal(),
             line.used - line.effective_renewal(),
         );
-        self.warnings.push(Warning { code: WarningCode::RenewalBelowUsed, detail, pointer: Some(pointer) });
+        self.warnings.push(Warning { code: WarningCode::RenewalBelowUsed, detail, pointer });
     }
 
     fn finish(mut self) -> Result<Quote, Refusal> {

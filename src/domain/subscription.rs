@@ -292,6 +292,12 @@ impl Subscription {
         }
     }
 
+    /// Whether it is suspended and its term is over on a day.
+    #[must_use]
+    pub fn is_lapsed(&self, today: NaiveDate) -> bool {
+        self.suspension().is_some_and(|suspension| suspension.lapsed || today >= self.term.end_date)
+    }
+
     /// That it was cancelled, if it was.
     #[must_use]
     pub fn cancellation(&self) -> Option<&Cancellation> {

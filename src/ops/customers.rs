@@ -2,14 +2,15 @@
 
 use super::{Context, Error, Named, Precondition, Result, found};
 use crate::domain::company::Company;
-use crate::domain::customer::{Action, Administration, Customer, Details, Holdings};
+use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
 use crate::domain::id::{CustomerId, ResellerId};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::money::Currency;
 use crate::domain::product::Product;
-use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
 use crate::domain::reseller::ResellerStatus;
+use crate::domain::text::Email;
 use crate::store::{Conn, customers, products, resellers};
 
 /// A customer, with what the rules need to know of its surroundings.
@@ -22,7 +23,9 @@ pub struct NewCustomer {
     /// The reseller that manages it; left out, that of the key.
     pub partner_id: Option<ResellerId>,
     /// Who administers the products.
-    pub administration: Administration,
+    pub administration: AdministrationKind,
+    /// The customer's administrator.
+    pub admin_email: Option<Email>,
     /// What it pays in.
     pub currency: Currency,
 }
@@ -65,8 +68,10 @@ pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
     cx.db
         .transaction(async |tx| {
             let partner_id = new.partner_id.or(cx.actor.scope.reseller());
-            check_partner(tx, cx, partner_id).await?;
-            let NewCustomer { company, administration, currency, .. } = new;
+            let NewCustomer { company, administration, admin_email, currency, .. } = new;
+            let administration = Administration::new(administration, admin_email);
+            check_partner(tx, cx, partner_id, administration.as_ref().err()).await?;
+            let administration = administration.map_err(Refusal::from)?;
             let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
             customers::insert(tx, &customer).await?;
             Ok((customer, Holdings::default()))
@@ -89,7 +94,8 @@ pub async fn update(
             let (customer, holdings) = lock(tx, cx, id, precondition).await?;
             let details = edit(customer.details());
             if details.partner_id != customer.partner_id {
-                check_partner(tx, cx, details.partner_id).await?;
+                let administration = Administration::new(customer.administration.kind(), details.admin_email.clone());
+                check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
             }
             let outcome = customer.edit(details, holdings, cx.at)?;
             save(tx, customer, holdings, outcome).await
@@ -150,18 +156,29 @@ async fn save(tx: &mut Conn, customer: Customer, holdings: Holdings, outcome: Ou
     }
 }
 
-/// Succeeds when the actor may put a customer in the care of this reseller, or of the partner.
-async fn check_partner(tx: &mut Conn, cx: &Context, partner_id: Option<ResellerId>) -> Result<()> {
-    let at_partner = |code, detail| Error::from(Refusal::from(Violation::new("/partner_id", code, detail)));
-    match partner_id {
-        None if cx.actor.scope.reseller().is_some() => {
-            Err(at_partner(ViolationCode::NotAllowed, "Only the partner can take a customer over; leave it out."))
+/// Succeeds when the actor may put a customer in the care of this reseller, or of the partner. `also` is
+/// what else is wrong, to be told together.
+async fn check_partner(
+    tx: &mut Conn,
+    cx: &Context,
+    partner_id: Option<ResellerId>,
+    also: Option<&Violation>,
+) -> Result<()> {
+    let reseller = match partner_id {
+        Some(id) => resellers::hold(tx, cx.actor.scope, id).await?,
+        None => None,
+    };
+    let wrong = |code, detail| Some(Violation::new("/partner_id", code, detail));
+    let wrong = match (partner_id, &reseller) {
+        (None, _) if cx.actor.scope.reseller().is_some() => {
+            wrong(ViolationCode::NotAllowed, "Only the partner can take a customer over; leave it out.")
         }
-        None => Ok(()),
-        Some(id) => match resellers::hold(tx, cx.actor.scope, id).await? {
-            None => Err(at_partner(ViolationCode::UnknownReference, "There is no such reseller; list the resellers.")),
-            Some(reseller) if reseller.status() == ResellerStatus::Disabled => Err(Refusal::ResellerDisabled.into()),
-            Some(_) => Ok(()),
-        },
+        (Some(_), None) => wrong(ViolationCode::UnknownReference, "There is no such reseller; list the resellers."),
+        _ => None,
+    };
+    none_of(wrong.into_iter().chain(also.cloned()).collect())?;
+    match reseller {
+        Some(reseller) if reseller.status() == ResellerStatus::Disabled => Err(Refusal::ResellerDisabled.into()),
+        _ => Ok(()),
     }
 }

@@ -13,7 +13,7 @@ use super::inventory::{self, Change};
 use super::{Context, Error, Precondition, Result, allocations, found, products, resellers, subscriptions};
 use crate::domain::basket::{Item, ItemLine};
 use crate::domain::company::{Address, Company, Contact};
-use crate::domain::customer::{Action, Administration};
+use crate::domain::customer::{Action, AdministrationKind};
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
 use crate::domain::money::Currency;
 use crate::domain::product::{CertificateType, Details, Price, ProductStatus};
@@ -156,9 +156,10 @@ impl SampleCustomer {
     ) -> Result<()> {
         let partner_id = self.reseller.map(|name| found(reseller_ids.get(&name).copied(), "reseller")).transpose()?;
         let administration =
-            self.admin_email.map_or(Administration::Partner, |admin_email| Administration::Customer { admin_email });
+            if self.admin_email.is_some() { AdministrationKind::Customer } else { AdministrationKind::Partner };
         let company = self.company.into();
-        let new = NewCustomer { company, partner_id, administration, currency: self.currency };
+        let admin_email = self.admin_email;
+        let new = NewCustomer { company, partner_id, administration, admin_email, currency: self.currency };
         let (customer, _) = customers::create(cx, new).await?;
         for sample in self.subscriptions {
             let product_id = found(product_ids.get(&sample.product).copied(), "product")?;

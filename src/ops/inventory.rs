@@ -2,7 +2,7 @@
 
 use super::subscriptions::{find, lock, refused};
 use super::{Context, Precondition, Result, found, orders};
-use crate::domain::id::{ProductId, SubscriptionId};
+use crate::domain::id::SubscriptionId;
 use crate::domain::inventory::Entry;
 use crate::domain::listing::{Page, Window};
 use crate::domain::order::Order;
@@ -12,7 +12,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::subscription::Subscription;
 use crate::domain::text::Code;
 use crate::store::inventory;
-use crate::store::{Conn, products};
+use crate::store::products;
 use chrono::{DateTime, Utc};
 
 /// A change of quantities.
@@ -49,7 +49,7 @@ pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Resul
     cx.db
         .read(async |tx| {
             let subscription = find(tx, cx, id).await?;
-            let product = product(tx, subscription.product_id).await?;
+            let product = found(products::find(tx, subscription.product_id).await?, "product")?;
             let plan = change.plan(&subscription, &product, cx.at);
             Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
         })
@@ -70,7 +70,8 @@ pub async fn confirm(
     cx.db
         .transaction(async |tx| {
             let before = lock(tx, cx, id, precondition).await?;
-            let product = product(tx, before.product_id).await?;
+            let held = products::hold(tx, &[before.product_id]).await?.into_iter().next();
+            let product = found(held, "product")?;
             let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
             let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;
             Ok((order, found(after.into_iter().next(), "subscription")?))
@@ -89,8 +90,4 @@ pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result
             Ok(inventory::ledger(tx, id, window).await?)
         })
         .await
-}
-
-async fn product(tx: &mut Conn, id: ProductId) -> Result<Product> {
-    found(products::find(tx, id).await?, "product")
 }

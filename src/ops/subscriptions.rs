@@ -123,8 +123,8 @@ async fn plan_add(
     customer.guard(Action::AddSubscriptions, Default::default())?;
     let products: BTreeMap<_, _> = products.into_iter().map(|product| (product.id, product)).collect();
     let opened = basket::open(customer, items, &products, cx.at, || cx.new_id())?;
-    let last_order = store::orders::last(tx, customer.id, OrderKind::AddSubscriptions).await?;
-    Ok(quote::add_subscriptions(customer, opened, last_order, cx.today())?)
+    let orders_before = store::orders::count(tx, customer.id, OrderKind::AddSubscriptions).await?;
+    Ok(quote::add_subscriptions(customer, opened, orders_before, cx.today())?)
 }
 
 fn product_ids(items: &[Item]) -> Vec<crate::domain::id::ProductId> {
@@ -175,8 +175,8 @@ pub async fn cancel(
             else {
                 return Ok(subscription);
             };
-            store::orders::void_charges(tx, id).await?;
             let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
+            store::orders::void_charges(tx, id).await?;
             found(after.into_iter().next(), "subscription")
         })
         .await

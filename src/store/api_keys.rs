@@ -59,11 +59,3 @@ pub async fn insert(conn: &mut Conn, key: ApiKey) -> Result<()> {
     diesel::insert_into(api_keys::table).values(key).execute(conn).await?;
     Ok(())
 }
-
-/// Whether there is any key.
-///
-/// # Errors
-/// The database fails.
-pub async fn any(conn: &mut Conn) -> Result<bool> {
-    Ok(diesel::select(diesel::dsl::exists(api_keys::table.select(api_keys::id))).get_result(conn).await?)
-}

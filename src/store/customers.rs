@@ -110,10 +110,14 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Optio
 /// # Errors
 /// The database fails.
 pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
-    let query = customers::table.find(id).select(Row::as_select()).for_update();
-    let customer = query.first(conn).await.optional()?.map(Customer::try_from).transpose()?;
-    // The row is as it is only now that it is locked: a filter beside the lock could see an older one.
-    Ok(customer.filter(|customer| scope.reseller().is_none_or(|own| customer.partner_id == Some(own))))
+    let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select());
+    // The filter stands beside the lock: what is not in scope is not waited for, and PostgreSQL looks again
+    // at a row that changed while it was.
+    let row = match scope.reseller() {
+        None => query.for_update().first(conn).await.optional()?,
+        Some(own) => query.filter(customers::reseller_id.eq(own)).for_update().first(conn).await.optional()?,
+    };
+    row.map(Customer::try_from).transpose()
 }
 
 /// What the rules need to know of a customer's surroundings. Lock the customer first for an answer that

@@ -66,7 +66,7 @@ impl From<Diesel> for Error {
 fn is_passing(kind: &DatabaseErrorKind, message: &str) -> bool {
     const PASSING: &[&str] = &[
         "canceling statement due to",
-        "terminating connection due to",
+        "terminating connection",
         "the database system is",
         "deadlock detected",
         "could not serialize",
@@ -80,5 +80,6 @@ fn is_passing(kind: &DatabaseErrorKind, message: &str) -> bool {
         DatabaseErrorKind::ClosedConnection
             | DatabaseErrorKind::UnableToSendCommand
             | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction
     ) || PASSING.iter().any(|words| message.contains(words))
 }

@@ -189,13 +189,13 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<O
     Ok(Some(row.into_order(lines)))
 }
 
-/// The customer's last order of a kind. Lock the customer first for an answer that lasts.
+/// How many orders of a kind a customer has. Lock the customer first for an answer that lasts.
 ///
 /// # Errors
 /// The database fails.
-pub async fn last(conn: &mut Conn, customer_id: CustomerId, kind: OrderKind) -> Result<Option<OrderId>> {
+pub async fn count(conn: &mut Conn, customer_id: CustomerId, kind: OrderKind) -> Result<i64> {
     let query = orders::table.filter(orders::customer_id.eq(customer_id)).filter(orders::kind.eq(kind));
-    Ok(query.order(orders::id.desc()).select(orders::id).first(conn).await.optional()?)
+    Ok(query.count().get_result(conn).await?)
 }
 
 /// Orders in scope, newest first.

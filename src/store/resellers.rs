@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
 use super::schema::resellers;
-use super::{Conn, Error, Result};
+use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::company::{Address, Company, Contact};
 use crate::domain::id::{ResellerId, Version};
@@ -162,15 +162,4 @@ pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
 pub async fn save(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
     diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).execute(conn).await?;
     Ok(())
-}
-
-/// Whether a reseller in scope exists.
-///
-/// # Errors
-/// The database fails.
-pub async fn exists(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<bool> {
-    if !scope.sees(id) {
-        return Ok(false);
-    }
-    diesel::select(diesel::dsl::exists(resellers::table.find(id))).get_result(conn).await.map_err(Error::from)
 }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
@@ -150,6 +149,10 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<O
 /// # Errors
 /// The database fails.
 pub async fn lock(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+    // What is not in scope is not waited for.
+    if find(conn, scope, id).await?.is_none() {
+        return Ok(None);
+    }
     let locked: Option<SubscriptionId> =
         subscriptions::table.find(id).select(subscriptions::id).for_update().first(conn).await.optional()?;
     // Read only now that it is locked: a row that was read together with the lock could be an older one.
@@ -232,7 +235,7 @@ pub async fn list(
 /// The database fails.
 pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
     diesel::insert_into(subscriptions::table).values(Row::from(subscription)).execute(conn).await?;
-    save_term(conn, subscription).await?;
+    insert_term(conn, subscription).await?;
     inventory::save(conn, subscription.id, &[], &subscription.lines, cause).await
 }
 
@@ -244,13 +247,16 @@ pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, 
     if after.version != before.version {
         diesel::update(subscriptions::table.find(after.id)).set(Row::from(after)).execute(conn).await?;
     }
-    if after.term != before.term {
-        save_term(conn, after).await?;
+    if after.term.number != before.term.number {
+        insert_term(conn, after).await?;
+    } else if after.term != before.term {
+        update_term_prices(conn, after).await?;
     }
     inventory::save(conn, after.id, &before.lines, &after.lines, cause).await
 }
 
-async fn save_term(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
+/// A term is written once: its number twice would be a renewal twice, which the database refuses.
+async fn insert_term(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
     let term = &subscription.term;
     diesel::insert_into(subscription_terms::table)
         .values(TermRow {
@@ -260,11 +266,16 @@ async fn save_term(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
             end_date: term.end_date,
             unit_prices: Json(term.unit_prices.clone()),
         })
-        .on_conflict((subscription_terms::subscription_id, subscription_terms::number))
-        .do_update()
-        .set(subscription_terms::unit_prices.eq(excluded(subscription_terms::unit_prices)))
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Adds prices to the running term: those of certificate types that it did not have.
+async fn update_term_prices(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
+    let term = subscription_terms::table.find((subscription.id, subscription.term.number));
+    let prices = Json(subscription.term.unit_prices.clone());
+    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).execute(conn).await?;
     Ok(())
 }
 

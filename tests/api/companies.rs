@@ -74,7 +74,11 @@ async fn what_is_left_out_is_null() {
         }
         let mut hollow = company("Hollow");
         hollow["contact"] = json!({});
-        assert_eq!(create(&admin, list, hollow).await.1["contact"], Value::Null, "a contact of nothing is none: {list}");
+        assert_eq!(
+            create(&admin, list, hollow).await.1["contact"],
+            Value::Null,
+            "a contact of nothing is none: {list}"
+        );
     }
 }
 
@@ -229,7 +233,12 @@ async fn an_external_id_is_taken_once_and_free_again_when_cleared() {
         let taken = json!({ "external_id": " crm-4711 ", "company_name": "Not kept" });
         admin.patch(&other, taken).await.problem(409, "duplicate_external_id");
         assert_eq!(before, server.database.fingerprint().await, "nothing changed");
-        create(&admin, list, json!({ "external_id": "CRM-4711", "company_name": "Case", "address": full()["address"] })).await;
+        create(
+            &admin,
+            list,
+            json!({ "external_id": "CRM-4711", "company_name": "Case", "address": full()["address"] }),
+        )
+        .await;
         admin.patch(&path, json!({ "external_id": null })).await.ok();
         let free = admin.patch(&other, json!({ "external_id": "crm-4711" })).await.ok();
         assert_eq!(free["external_id"], "crm-4711", "{list}");

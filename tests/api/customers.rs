@@ -58,10 +58,9 @@ async fn the_administrators_address_goes_with_administration_by_the_customer() {
     let server = Server::start().await;
     let admin = server.admin().await;
     let email = json!("it@northwind.example");
-    for (administration, admin_email, code) in [
-        (json!("partner"), email.clone(), "not_allowed"),
-        (json!("customer"), Value::Null, "required"),
-    ] {
+    for (administration, admin_email, code) in
+        [(json!("partner"), email.clone(), "not_allowed"), (json!("customer"), Value::Null, "required")]
+    {
         let mut body = with(json!({ "administration": administration }));
         if !admin_email.is_null() {
             body["admin_email"] = admin_email;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe};
 use crate::support::Answer;
-use crate::support::world::{World, basket, id, product};
+use crate::support::world::{World, id, product};
 
 async fn raise(world: &World, path: &str, lines: Value) -> Answer {
     world.admin.post(&format!("{path}/inventory/current"), json!({ "lines": lines })).await
@@ -196,6 +196,15 @@ async fn setting_the_renewal_inventory_again_changes_nothing() {
     set(&world, &world.active(""), lines).await.ok();
     assert_eq!(world.admin.get(&world.active("")).await.ok(), before);
     assert_eq!(all(&world.admin, &world.active("/inventory/ledger")).await, ledger);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letting_a_type_follow_that_is_not_held_changes_nothing() {
+    let world = World::new().await;
+    let path = subscribe(&world, json!({})).await;
+    let before = world.admin.get(&path).await.ok();
+    set(&world, &path, json!([{ "certificate_type": "ov", "quantity": null }])).await.ok();
+    assert_eq!(world.admin.get(&path).await.ok(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,10 @@ async fn disabling_keeps_when_and_why_and_touches_no_customer() {
     assert_eq!(world.admin.get(&own(&world, "")).await.ok(), disabled);
 
     let enabled = world.admin.act(&own(&world, "/enable")).await.ok();
-    assert_eq!((&enabled["status"], &enabled["disabled"], &enabled["version"]), (&json!("enabled"), &Value::Null, &json!(3)));
+    assert_eq!(
+        (&enabled["status"], &enabled["disabled"], &enabled["version"]),
+        (&json!("enabled"), &Value::Null, &json!(3))
+    );
     assert_eq!(before, customers_of(&world.server.database).await, "no customer was touched");
 }
 
@@ -129,7 +132,12 @@ async fn actions_are_for_the_callers_own_role() {
         let seen = client.get(&own(&world, "")).await.ok();
         let (disable, enable) =
             if may { (None, Some("invalid_transition")) } else { (Some("forbidden"), Some("forbidden")) };
-        assert_eq!(actions(&seen), [("disable", disable), ("enable", enable)], "{role}, of a reseller: {}", of.is_some());
+        assert_eq!(
+            actions(&seen),
+            [("disable", disable), ("enable", enable)],
+            "{role}, of a reseller: {}",
+            of.is_some()
+        );
         let status = client.act(&own(&world, "/disable")).await.status;
         assert_eq!(status, if may { 200 } else { 403 }, "{role}, of a reseller: {}", of.is_some());
         world.admin.act(&own(&world, "/enable")).await.ok();
@@ -160,7 +168,8 @@ async fn two_resellers_may_not_share_an_external_id_whatever_their_state() {
     let admin = server.admin().await;
     let mut first = company("First");
     first["external_id"] = json!("7");
-    let path = format!("/v1/resellers/{}/disable", id(&admin.post("/v1/resellers", first.clone()).await.created()["id"]));
+    let path =
+        format!("/v1/resellers/{}/disable", id(&admin.post("/v1/resellers", first.clone()).await.created()["id"]));
     admin.act(&path).await.ok();
     admin.post("/v1/resellers", first.clone()).await.problem(409, "duplicate_external_id");
     // A customer's reference is another namespace.

@@ -23,7 +23,7 @@ fn basket_plan() -> Plan {
     let items = [item(), Item { inventory, ..item() }];
     let products = products();
     let opened = basket::open(&customer(), &items, &products, noon(IN_TERM), || ids.next().unwrap()).unwrap();
-    quote::add_subscriptions(&customer(), opened, None, day(IN_TERM)).unwrap()
+    quote::add_subscriptions(&customer(), opened, 0, day(IN_TERM)).unwrap()
 }
 
 #[test]

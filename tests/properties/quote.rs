@@ -21,7 +21,7 @@ use crate::samples::{
 fn add(items: &[Item], today: NaiveDate) -> Plan {
     let products = products();
     let opened = basket::open(&customer(), items, &products, at(today), || id::<SubscriptionId>(100)).unwrap();
-    quote::add_subscriptions(&customer(), opened, None, today).unwrap()
+    quote::add_subscriptions(&customer(), opened, 0, today).unwrap()
 }
 
 fn starting(date: &str) -> Item {
@@ -171,7 +171,7 @@ fn an_amount_beyond_the_limit_is_refused() {
     let products = [(dear.id, dear)].into();
     let inventory = vec![ItemLine { certificate_type: code("ov"), quantity: 9_008, renewal_quantity: Some(0) }];
     let opened = basket::open(&customer(), &[Item { inventory, ..item() }], &products, noon(IN_TERM), || id(100));
-    let refusal = quote::add_subscriptions(&customer(), opened.unwrap(), None, day(IN_TERM)).unwrap_err();
+    let refusal = quote::add_subscriptions(&customer(), opened.unwrap(), 0, day(IN_TERM)).unwrap_err();
     assert_eq!(refusal, Refusal::AmountOutOfRange);
 }
 

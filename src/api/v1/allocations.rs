@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::api::auth::{self, Permit, Read};
 use crate::api::json::{Json, NoBody};
-use crate::api::page::{Listing, list, listing};
+use crate::api::page::{Listing, PageQuery, list};
 use crate::api::problem::Problem;
 use crate::api::query::{Id, NoQuery};
 use crate::domain::allocation::{self, AllocationStatus};
@@ -53,11 +53,6 @@ pub struct AllocationCreate {
 
 list!(AllocationList of Allocation);
 
-listing! {
-    /// Which page.
-    AllocationQuery {}
-}
-
 impl From<allocation::Allocation> for Allocation {
     fn from(allocation: allocation::Allocation) -> Self {
         Self {
@@ -76,14 +71,14 @@ impl From<allocation::Allocation> for Allocation {
 /// List allocations
 ///
 /// Newest first.
-#[utoipa::path(tag = "Allocations", params(AllocationQuery), responses(
+#[utoipa::path(tag = "Allocations", params(PageQuery), responses(
     (status = 200, description = "A page of allocations.", body = AllocationList)
 ))]
 #[get("/subscriptions/{subscription_id}/allocations")]
 pub async fn list_allocations(
     permit: Permit<Read>,
     id: Id<SubscriptionId>,
-    listing: Listing<AllocationQuery>,
+    listing: Listing<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let page = allocations::list(&permit.cx, id.0, &listing.window).await?.map(Allocation::from);
     Ok(listing.answer(page, |data, next_cursor| AllocationList { data, next_cursor }))

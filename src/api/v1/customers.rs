@@ -16,13 +16,11 @@ use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeade
 use crate::app::AppState;
 use crate::domain::access::Actor;
 use crate::domain::company::{self, Company};
-use crate::domain::customer::{Action, Administration, AdministrationKind, CustomerStatus, Details};
+use crate::domain::customer::{Action, AdministrationKind, CustomerStatus, Details};
 use crate::domain::id::{CustomerId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter};
 use crate::domain::money::Currency;
-use crate::domain::refusal::Refusal;
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
-use crate::ops::Error;
 use crate::ops::customers::{self, Known, NewCustomer};
 
 /// Whom subscriptions are sold to.
@@ -175,9 +173,8 @@ impl Customer {
 }
 
 impl CustomerCreate {
-    fn into_new(self, default_currency: Currency) -> Result<NewCustomer, Refusal> {
-        let kind = self.administration.unwrap_or(AdministrationKind::Partner);
-        Ok(NewCustomer {
+    fn into_new(self, default_currency: Currency) -> NewCustomer {
+        NewCustomer {
             company: Company {
                 name: self.company_name,
                 address: self.address.into(),
@@ -185,9 +182,10 @@ impl CustomerCreate {
                 external_id: self.external_id,
             },
             partner_id: self.partner_id,
-            administration: Administration::new(kind, self.admin_email)?,
+            administration: self.administration.unwrap_or(AdministrationKind::Partner),
+            admin_email: self.admin_email,
             currency: self.currency.unwrap_or(default_currency),
-        })
+        }
     }
 }
 
@@ -255,7 +253,7 @@ pub async fn create_customer(
     _: NoQuery,
     body: Json<CustomerCreate>,
 ) -> Result<HttpResponse, Problem> {
-    let new = body.0.into_new(state.default_currency).map_err(Error::from)?;
+    let new = body.0.into_new(state.default_currency);
     let known = customers::create(&permit.cx, new).await?;
     let location = format!("/v1/customers/{}", known.0.id);
     Ok(created(&location, Some(known.0.version), Customer::new(&known, &permit.cx.actor)))

@@ -9,7 +9,7 @@ use super::orders::Order;
 use super::quote::Quote;
 use crate::api::auth::{Permit, Read, WriteSubscriptions};
 use crate::api::json::Json;
-use crate::api::page::{Listing, list, listing};
+use crate::api::page::{Listing, PageQuery, list};
 use crate::api::problem::Problem;
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, created};
@@ -147,11 +147,6 @@ pub struct LedgerEntry {
 }
 
 list!(LedgerEntryList of LedgerEntry);
-
-listing! {
-    /// Which page.
-    LedgerQuery {}
-}
 
 impl From<&Line> for InventoryLine {
     fn from(line: &Line) -> Self {
@@ -304,14 +299,14 @@ pub async fn set_renewal_inventory(
 /// List the inventory ledger
 ///
 /// Everything that ever changed in the inventory, newest first.
-#[utoipa::path(tag = "Inventory", params(LedgerQuery), responses(
+#[utoipa::path(tag = "Inventory", params(PageQuery), responses(
     (status = 200, description = "A page of entries.", body = LedgerEntryList)
 ))]
 #[get("/subscriptions/{subscription_id}/inventory/ledger")]
 pub async fn list_inventory_ledger(
     permit: Permit<Read>,
     id: Id<SubscriptionId>,
-    listing: Listing<LedgerQuery>,
+    listing: Listing<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let page = inventory::ledger(&permit.cx, id.0, &listing.window).await?.map(LedgerEntry::from);
     Ok(listing.answer(page, |data, next_cursor| LedgerEntryList { data, next_cursor }))

@@ -9,7 +9,7 @@ use super::clearable;
 use super::money::{Money, PriceAmount};
 use crate::api::auth::{Permit, Read, WriteProducts};
 use crate::api::json::Json;
-use crate::api::page::{Listing, list, listing};
+use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::problem::Problem;
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
@@ -62,6 +62,7 @@ pub struct AvailableProduct {
     /// What it is.
     #[schema(required)]
     pub description: Option<Description>,
+    pub status: ProductStatus,
     /// The types of certificates in it.
     #[schema(max_items = 50)]
     pub certificate_types: Vec<CertificateType>,
@@ -73,6 +74,10 @@ pub struct AvailableProduct {
     pub prices: Vec<Price>,
     /// Its version.
     pub version: Version,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
 }
 
 /// A type of certificate.
@@ -208,11 +213,6 @@ listing! {
     }
 }
 
-listing! {
-    /// Which page.
-    AvailableProductQuery {}
-}
-
 impl From<&product::CertificateType> for CertificateType {
     fn from(of: &product::CertificateType) -> Self {
         Self { code: of.code.clone(), name: of.name.clone(), max_quantity: of.max_quantity }
@@ -273,10 +273,13 @@ impl AvailableProduct {
             code: product.code.clone(),
             name: details.name.clone(),
             description: details.description.clone(),
+            status: details.status,
             certificate_types: details.certificate_types.iter().map(CertificateType::from).collect(),
             terms: details.terms.clone(),
             prices: details.prices.iter().filter(|price| price.currency == currency).map(Price::from).collect(),
             version: product.version,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
         }
     }
 }
@@ -302,14 +305,14 @@ impl ProductPatch {
 ///
 /// What can be added for this customer now, with prices in its currency, in order of their code. None
 /// while the customer is archived.
-#[utoipa::path(tag = "Products", params(AvailableProductQuery), responses(
+#[utoipa::path(tag = "Products", params(PageQuery), responses(
     (status = 200, description = "A page of products.", body = AvailableProductList)
 ))]
 #[get("/customers/{customer_id}/available-products")]
 pub async fn list_available_products(
     permit: Permit<Read>,
     id: Id<CustomerId>,
-    listing: Listing<AvailableProductQuery>,
+    listing: Listing<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (customer, page) = customers::available_products(&permit.cx, id.0, &listing.window).await?;
     let page = page.map(|product| AvailableProduct::new(&product, customer.currency));

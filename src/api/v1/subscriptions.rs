@@ -10,7 +10,7 @@ use super::resellers::Stop;
 use super::{ActionRequest, clearable};
 use crate::api::auth::{Permit, Read, SuspendSubscriptions, WriteSubscriptions};
 use crate::api::json::{Json, NoBody, OptionalJson};
-use crate::api::page::{Listing, list, listing};
+use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::problem::{ActionState, Problem};
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, ok};
@@ -145,11 +145,6 @@ listing! {
     }
 }
 
-listing! {
-    /// Which page.
-    TermQuery {}
-}
-
 impl Subscription {
     pub(super) fn new(subscription: &subscription::Subscription, cx: &Context) -> Self {
         let suspension = subscription.suspension();
@@ -162,7 +157,7 @@ impl Subscription {
             product_code: subscription.product_code.clone(),
             external_id: subscription.external_id.clone(),
             status: subscription.status(),
-            lapsed: suspension.is_some_and(|suspension| suspension.lapsed),
+            lapsed: subscription.is_lapsed(cx.today()),
             auto_renew: subscription.auto_renew,
             term: CurrentTerm {
                 number: subscription.term.number,
@@ -365,14 +360,14 @@ pub async fn cancel_subscription(
 /// List a subscription's terms
 ///
 /// Newest first, each with the prices that it started with.
-#[utoipa::path(tag = "Subscriptions", params(TermQuery), responses(
+#[utoipa::path(tag = "Subscriptions", params(PageQuery), responses(
     (status = 200, description = "A page of terms.", body = TermList)
 ))]
 #[get("/subscriptions/{subscription_id}/terms")]
 pub async fn list_subscription_terms(
     permit: Permit<Read>,
     id: Id<SubscriptionId>,
-    listing: Listing<TermQuery>,
+    listing: Listing<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     let (subscription, page) = subscriptions::terms(&permit.cx, id.0, &listing.window).await?;
     let page = page.map(|term| Term::new(term, &subscription));

@@ -1,0 +1,240 @@
+//! A database that is gone, slow, busy or broken is an answer, never a hang; and the service is well again
+//! by itself. Stopping loses no request.
+
+use std::time::Duration;
+
+use partner_platform::db;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::world::{World, company};
+use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server};
+
+/// So short that a test is, too.
+fn impatient() -> db::Settings {
+    db::Settings {
+        max_connections: 4,
+        connect_timeout: Duration::from_millis(1500),
+        acquire_timeout: Duration::from_millis(2000),
+        statement_timeout: Duration::from_millis(1500),
+        lock_timeout: Duration::from_millis(700),
+    }
+}
+
+/// What no answer may take, on the slowest machine.
+const BOUND: Duration = Duration::from_secs(20);
+
+async fn within_bound<T>(answer: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, answer).await.expect("an answer in time")
+}
+
+/// 503, when to come again, and nothing of what is behind.
+#[track_caller]
+fn assert_unavailable(answer: Answer) {
+    let seconds: u32 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds));
+    assert_discreet(answer.problem(503, "unavailable"));
+}
+
+/// The problem says nothing of the database.
+#[track_caller]
+fn assert_discreet(mut problem: Value) {
+    for known in ["instance", "request_id"] {
+        problem[known].take();
+    }
+    let text = problem.to_string().to_lowercase();
+    let inside = [
+        "sql",
+        "select",
+        "insert",
+        "update ",
+        "statement",
+        "relation",
+        "table",
+        "column",
+        "customers",
+        "allocations",
+        "api_keys",
+        "lock",
+        "pool",
+        "connection",
+        "timeout",
+        "127.0.0.1",
+        "/dev/",
+        "partner_platform",
+        "diesel",
+        "tokio",
+    ];
+    let said: Vec<_> = inside.iter().filter(|word| text.replace("unavailable", "").contains(*word)).collect();
+    assert!(said.is_empty(), "{said:?} in {text}");
+}
+
+/// The service answers again, reads and writes on every connection, after so many tries at most.
+async fn assert_recovers(client: &Client) {
+    for _ in 0..40 {
+        let reads = within_bound(start(client, "/v1/customers", 8).join_all()).await;
+        let write = within_bound(client.post("/v1/customers", company("Back"))).await;
+        let ready = within_bound(client.get("/readyz")).await;
+        if write.status == 201 && ready.status == 200 && reads.iter().all(|read| read.status == 200) {
+            return;
+        }
+        reads.into_iter().chain([ready, write]).filter(|answer| answer.status >= 300).for_each(assert_unavailable);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the service does not recover");
+}
+
+/// Starts so many requests at once.
+fn start(client: &Client, path: &str, number: usize) -> JoinSet<Answer> {
+    let mut requests = JoinSet::new();
+    for _ in 0..number {
+        let (client, path) = (client.clone(), path.to_owned());
+        requests.spawn(async move { client.get(&path).await });
+    }
+    requests
+}
+
+async fn answers_while_the_database_is(mode: Mode) {
+    let database = Database::create().await;
+    let proxy = Proxy::start(&database).await;
+    let server = Server::on(database, &proxy.url, impatient()).await;
+    let admin = server.admin().await;
+    // Every connection of the pool is open and will have to be found dead.
+    assert_recovers(&admin).await;
+    for _ in 0..2 {
+        proxy.set(mode);
+        let reads = within_bound(start(&admin, "/v1/customers", 12).join_all()).await;
+        reads.into_iter().for_each(assert_unavailable);
+        assert_unavailable(within_bound(admin.post("/v1/customers", company("Lost"))).await);
+        assert_unavailable(within_bound(server.stranger().get("/readyz")).await);
+        within_bound(server.stranger().get("/healthz")).await.ok();
+        within_bound(server.stranger().get("/metrics")).await.ok();
+        within_bound(server.stranger().get("/v1/customers")).await.problem(401, "unauthenticated");
+        proxy.set(Mode::Pass);
+        assert_recovers(&admin).await;
+    }
+    assert_eq!(server.database.text("SELECT count(*) FROM customers WHERE company_name = 'Lost'").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_gone_is_503_until_it_is_back() {
+    answers_while_the_database_is(Mode::Refuse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_never_answers_is_503_until_it_is_back() {
+    answers_while_the_database_is(Mode::BlackHole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_restarted_costs_no_more_than_a_retry() {
+    let server = Server::with(impatient()).await;
+    let admin = server.admin().await;
+    assert_recovers(&admin).await;
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    server.database.execute(others).await;
+    assert_recovers(&admin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_waits_too_long_is_503() {
+    let by_lock = db::Settings { acquire_timeout: BOUND, statement_timeout: BOUND, ..impatient() };
+    let by_statement = db::Settings { acquire_timeout: BOUND, lock_timeout: BOUND, ..impatient() };
+    for settings in [by_lock, by_statement] {
+        let server = Server::with(settings).await;
+        let admin = server.admin().await;
+        let lock = Lock::hold(&server.database, "customers").await;
+        assert_unavailable(within_bound(admin.get("/v1/customers")).await);
+        assert_unavailable(within_bound(admin.post("/v1/customers", company("Waits"))).await);
+        // What does not wait for it goes on.
+        within_bound(admin.get("/v1/resellers")).await.ok();
+        lock.release().await;
+        assert_recovers(&admin).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_stays_empty_is_503_and_serves_those_who_have_a_connection() {
+    let settings =
+        db::Settings { max_connections: 2, statement_timeout: BOUND * 2, lock_timeout: BOUND * 2, ..impatient() };
+    let server = Server::with(settings).await;
+    let admin = server.admin().await;
+    assert_recovers(&admin).await;
+    let lock = Lock::hold(&server.database, "customers").await;
+    let slow = start(&admin, "/v1/customers", 2);
+    lock.wait_for(2).await;
+    for answer in within_bound(start(&admin, "/v1/resellers", 5).join_all()).await {
+        assert_unavailable(answer);
+    }
+    let status = server.db.pool_status();
+    assert_eq!((status.open, status.idle), (2, 0));
+    lock.release().await;
+    for answer in slow.join_all().await {
+        answer.ok();
+    }
+    assert_recovers(&admin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_takes_no_connection_with_it() {
+    let settings = db::Settings { max_connections: 2, lock_timeout: BOUND, statement_timeout: BOUND, ..impatient() };
+    let server = Server::with(settings).await;
+    let admin = server.admin().await;
+    assert_recovers(&admin).await;
+    let lock = Lock::hold(&server.database, "customers").await;
+    let mut gone = start(&admin, "/v1/customers", 2);
+    lock.wait_for(2).await;
+    gone.shutdown().await;
+    lock.release().await;
+    assert_recovers(&admin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_happen_is_a_500_that_explains_nothing() {
+    let world = World::new().await;
+    let allocation = json!({ "certificate_type": "dv", "reference": "second" });
+    let database = &world.server.database;
+    database.execute("DROP TABLE allocations CASCADE").await;
+    for answer in [
+        world.admin.get(&world.active("/allocations")).await,
+        world.admin.post(&world.active("/allocations"), allocation).await,
+    ] {
+        assert_discreet(answer.problem(500, "internal"));
+    }
+    database.execute("UPDATE customers SET address = '\"Northwind street\"'").await;
+    let unreadable = world.admin.get(&world.customer("")).await.problem(500, "internal");
+    assert!(!unreadable.to_string().contains("Northwind"), "{unreadable}");
+    assert_discreet(unreadable);
+    database.execute("ALTER TABLE customers ADD CONSTRAINT customers_surprise CHECK (version < 2) NOT VALID").await;
+    database.execute("UPDATE customers SET address = '{\"line1\":\"1\",\"city\":\"A\",\"country\":\"BE\"}'").await;
+    let refused = world.admin.patch(&world.customer(""), json!({ "company_name": "Refused" })).await;
+    let refused = refused.problem(500, "internal");
+    assert!(!refused.to_string().contains("surprise"), "{refused}");
+    assert_discreet(refused);
+    // The rest is well.
+    world.admin.get("/v1/resellers").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_are_answered_before_the_service_stops() {
+    let world = World::new().await;
+    let lock = Lock::hold(&world.server.database, "customers").await;
+    let slow = start(&world.admin, "/v1/customers", 6);
+    lock.wait_for(6).await;
+    let stop = async {
+        world.server.stop().await;
+        "stopped"
+    };
+    tokio::pin!(stop);
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut stop).await;
+    assert!(early.is_err(), "it does not stop while requests are in flight");
+    lock.release().await;
+    for answer in within_bound(slow.join_all()).await {
+        answer.ok();
+    }
+    // Long before the idle connections of the clients would be given up.
+    assert_eq!(within_bound(stop).await, "stopped");
+    assert!(world.server.shutdown.is_draining());
+    assert!(reqwest::get(format!("{}/healthz", world.server.url)).await.is_err(), "nobody listens any more");
+}

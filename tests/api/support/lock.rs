@@ -1,0 +1,40 @@
+//! A hand in the database that does not let go.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, NoTls};
+
+use super::Database;
+
+/// Holds a table: whoever asks for it waits.
+pub struct Lock {
+    client: Client,
+}
+
+impl Lock {
+    pub async fn hold(database: &Database, table: &str) -> Self {
+        let url = database.url.replace("sslmode=disable", "");
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+        Self { client }
+    }
+
+    /// Returns once so many statements wait for it.
+    pub async fn wait_for(&self, waiting: i64) {
+        let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database IN \
+             (SELECT oid FROM pg_database WHERE datname = current_database())";
+        for _ in 0..600 {
+            let now: i64 = self.client.query_one(query, &[]).await.unwrap().get(0);
+            if now >= waiting {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("there are never {waiting} statements that wait");
+    }
+
+    pub async fn release(self) {
+        self.client.batch_execute("COMMIT").await.unwrap();
+    }
+}

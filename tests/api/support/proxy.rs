@@ -1,0 +1,98 @@
+//! What stands between a server and its database, and can break.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio_postgres::config::Host;
+
+use super::Database;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All is well.
+    Pass,
+    /// Every connection is cut.
+    Refuse,
+    /// Connections are accepted, and nothing is ever answered. One that has been silent stays so.
+    BlackHole,
+}
+
+/// A TCP port that leads to a database.
+pub struct Proxy {
+    /// Of the database, by way of this proxy.
+    pub url: String,
+    mode: watch::Sender<Mode>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+#[derive(Clone)]
+enum Upstream {
+    Unix(PathBuf),
+    Tcp(String, u16),
+}
+
+impl Proxy {
+    pub async fn start(database: &Database) -> Self {
+        let config: tokio_postgres::Config = database.url.parse().unwrap();
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let upstream = match &config.get_hosts()[0] {
+            Host::Unix(folder) => Upstream::Unix(folder.join(format!(".s.PGSQL.{port}"))),
+            Host::Tcp(name) => Upstream::Tcp(name.clone(), port),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (user, rest) = database.url.rsplit_once('@').unwrap();
+        let (_, name) = rest.split_once('/').unwrap();
+        let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
+
+        let (mode, watched) = watch::channel(Mode::Pass);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, upstream.clone(), watched.clone()));
+            }
+        });
+        Self { url, mode }
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+async fn carry(mut client: TcpStream, upstream: Upstream, mut mode: watch::Receiver<Mode>) -> io::Result<()> {
+    let first = *mode.borrow();
+    if first == Mode::Pass {
+        let mut server = upstream.connect().await?;
+        tokio::select! {
+            // Ends when either side does.
+            carried = copy_bidirectional(&mut client, &mut server) => return carried.map(drop),
+            mode = until(&mut mode, |mode| mode != Mode::Pass) => match mode {
+                Some(Mode::BlackHole) => {}
+                _ => return Ok(()),
+            }
+        }
+    } else if first == Mode::Refuse {
+        return Ok(());
+    }
+    // Held open until the test is over.
+    until(&mut mode, |_| false).await;
+    Ok(())
+}
+
+/// Waits until the mode is such a one; `None` when the proxy is gone.
+async fn until(mode: &mut watch::Receiver<Mode>, is_wanted: impl Fn(Mode) -> bool) -> Option<Mode> {
+    mode.wait_for(|mode| is_wanted(*mode)).await.ok().map(|mode| *mode)
+}
+
+impl Upstream {
+    async fn connect(self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Self::Tcp(name, port) => Box::new(TcpStream::connect((name, port)).await?),
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! HTTP as it goes over the wire, for what a client library does not let a test send or see.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A connection.
+pub struct Raw(TcpStream);
+
+/// An answer: everything before the empty line in lower case, and the body.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub head: String,
+    pub body: String,
+}
+
+/// More than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Raw {
+    pub async fn connect(url: &str) -> Self {
+        Self(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap())
+    }
+
+    /// Sends one request and reads its answer.
+    pub async fn send(&mut self, request: &[u8]) -> RawAnswer {
+        self.0.write_all(request).await.unwrap();
+        tokio::time::timeout(PATIENCE, self.answer()).await.expect("an answer")
+    }
+
+    /// A GET without anything that need not be there.
+    pub async fn get(&mut self, path: &str, headers: &[u8]) -> RawAnswer {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\n");
+        self.send(&[head.as_bytes(), headers, b"\r\n"].concat()).await
+    }
+
+    /// Whether the server closes the connection, having sent nothing more.
+    pub async fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
+        read.is_ok_and(|read| read.is_ok()) && rest.is_empty()
+    }
+
+    async fn answer(&mut self) -> RawAnswer {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.expect("the connection stays open until it has answered"));
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body).await.unwrap();
+        RawAnswer { head, body: String::from_utf8(body).unwrap() }
+    }
+}
+
+impl RawAnswer {
+    pub fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// In lower case, as all of the head.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}

@@ -1,0 +1,15 @@
+//! The program as its operators see it: started, asked, stopped and killed.
+
+// What a test needs and does not get is a failed test.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+// The tests' database serves here, too; not all of it is wanted.
+#[path = "api/support/database.rs"]
+#[allow(dead_code)]
+mod database;
+#[path = "cli/own_database.rs"]
+mod own_database;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/settings.rs"]
+mod settings;
