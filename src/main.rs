@@ -15,8 +15,9 @@ use partner_platform::config::{Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
 use partner_platform::domain::access::{Actor, Role, Scope};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::ops::{Context, demo, keys};
+use partner_platform::ops::{self, Context, demo, keys};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -30,7 +31,10 @@ async fn main() -> ExitCode {
     let outcome = async {
         telemetry::init_logs(settings.log_format, &settings.log_level).map_err(|error| anyhow::anyhow!(error))?;
         match command.unwrap_or(Command::Serve) {
-            Command::Openapi => Ok(print!("{}", DOCUMENT.text)),
+            Command::Openapi => {
+                print!("{}", DOCUMENT.text);
+                Ok(())
+            }
             command => with_database(command, &settings).await,
         }
     };
@@ -55,7 +59,7 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         Command::Migrate => migrate(&db).await,
         Command::Keys(Keys::Create { role, reseller, name }) => {
             check_schema(&db, settings).await?;
-            let key = keys::create(&context(&db), role, reseller.map(ResellerId), name).await?;
+            let key = keys::create(&context(&db), role, reseller.map(ResellerId), name).await.map_err(in_words)?;
             println!("{}", key.expose_secret());
             Ok(())
         }
@@ -71,6 +75,17 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         own.stop().await?;
     }
     outcome
+}
+
+/// Where there is no `errors` to look at.
+fn in_words(error: ops::Error) -> anyhow::Error {
+    match error {
+        ops::Error::Refused { refusal: Refusal::Invalid(violations), .. } => {
+            let details: Vec<_> = violations.into_iter().map(|violation| violation.detail).collect();
+            anyhow::Error::msg(details.join(" "))
+        }
+        error => error.into(),
+    }
 }
 
 async fn start_own(settings: &Settings) -> anyhow::Result<Embedded> {

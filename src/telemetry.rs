@@ -1,5 +1,6 @@
 //! Logs for people or machines, and metrics for Prometheus.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
@@ -23,6 +24,7 @@ pub enum LogFormat {
 /// The level is not a valid filter, or logging was started before.
 pub fn init_logs(format: LogFormat, level: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(std::io::stderr);
+    let logs = if std::io::stderr().is_terminal() { logs } else { logs.with_ansi(false) };
     match format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),

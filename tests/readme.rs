@@ -97,7 +97,8 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        // The shell's own: a small machine has no such program.
+        let _ = Command::new("sh").args(["-c", &format!("kill {}", self.process.id())]).status();
         let _ = self.process.wait();
     }
 }

@@ -103,18 +103,24 @@ pub async fn accept_json(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let ranges: Vec<_> = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
-    if !ranges.is_empty() && !ranges.iter().flat_map(|value| value.split(',')).any(takes_json) {
+    if !ranges.is_empty() && !takes_json(ranges.iter().flat_map(|value| value.split(','))) {
         let problem = Problem::of(ErrorCode::NotAcceptable);
         return Ok(request.into_response(problem.error_response()));
     }
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-fn takes_json(range: &str) -> bool {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-    !refused && matches!(media.as_str(), "*/*" | "application/*" | "application/json")
+/// Of the ranges that JSON falls into, the most specific one decides (RFC 9110, 12.5.1).
+fn takes_json<'a>(ranges: impl Iterator<Item = &'a str>) -> bool {
+    let decide = |range: &str| {
+        let range = range.to_ascii_lowercase();
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let specific = ["*/*", "application/*", "application/json"].iter().position(|of_json| *of_json == media)?;
+        let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0." | "q=0.0" | "q=0.00" | "q=0.000"));
+        Some((specific, !refused))
+    };
+    ranges.filter_map(decide).max().is_some_and(|(_, taken)| taken)
 }
 
 /// What is answered for a path or method that is not served.

@@ -77,8 +77,14 @@ pub fn date_after(window: &Window) -> Option<NaiveDate> {
     }
 }
 
-/// A pattern for `LIKE` that finds a piece of a lower-cased name.
+/// A name as it is sorted and searched: without letter case, each letter for itself, so that a piece of
+/// a name becomes a piece of its key (`str::to_lowercase` looks at what stands around a sigma).
+pub fn name_key(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// A pattern for `LIKE` that finds a piece of a name in its key.
 pub fn containing(piece: &str) -> String {
-    let escaped = piece.to_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    let escaped = name_key(piece).replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
     format!("%{escaped}%")
 }

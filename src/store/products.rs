@@ -39,7 +39,7 @@ impl From<&Product> for Row {
         Self {
             id: product.id,
             code: product.code.clone(),
-            name_key: details.name.as_str().to_lowercase(),
+            name_key: page::name_key(details.name.as_str()),
             name: details.name,
             description: details.description,
             status: details.status,

@@ -41,7 +41,7 @@ impl From<&Reseller> for Row {
         Self {
             id: reseller.id,
             company_name: company.name.clone(),
-            name_key: company.name.as_str().to_lowercase(),
+            name_key: page::name_key(company.name.as_str()),
             address: Json(company.address.clone()),
             contact: company.contact.clone().map(Json),
             external_id: company.external_id.clone(),

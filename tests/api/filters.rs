@@ -151,7 +151,6 @@ async fn subscriptions_are_filtered() {
     // It lapsed and ended on 20 December; the pending one ends on 1 February 2028, the others on 1 January.
     for (filter, expected) in [
         (String::new(), vec![active, pending, suspended, lapsed, of_free]),
-        (format!("customer_id={}", id(&world.customer_id)), vec![active, pending, suspended, lapsed]),
         (format!("partner_id={own}"), vec![active, pending, suspended, lapsed]),
         (format!("partner_id={other}"), vec![]),
         (format!("product_id={}", id(&other_product)), vec![of_free]),
@@ -175,7 +174,7 @@ async fn subscriptions_are_filtered() {
     let others = format!("customer_id={}", id(&free));
     assert_eq!(shown(&world.admin, &format!("/v1/subscriptions?{others}"), "id").await, set([of_free]));
     let found = world.admin.get(&world.customer(&format!("/subscriptions?{others}"))).await.violations();
-    assert_eq!(found, [("customer_id".to_owned(), "not_allowed".to_owned())], "a list of one customer has no other");
+    assert_eq!(found, [("customer_id".to_owned(), "unknown_field".to_owned())], "it is in the path");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,27 @@
 //! The service as its callers see it: the real server over a socket, on a real PostgreSQL, each test in a
 //! database of its own. The files mirror `src/api/v1`; what holds for every operation is in `coverage.rs`.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
+
+mod allocations;
+mod availability;
+mod companies;
+mod concurrency;
 mod coverage;
+mod customers;
+mod filters;
+mod input;
+mod inventory;
+mod migrations;
+mod operations;
+mod orders;
+mod pages;
+mod products;
+mod quotes;
+mod requests;
+mod resellers;
+mod steps;
+mod storms;
+mod subscriptions;
+mod subscriptions_add;
 mod support;

@@ -151,8 +151,9 @@ impl Service {
 
 /// Whether there was such a process. The signal `0` only asks.
 pub async fn kill(signal: &str, pid: u32) -> bool {
-    let mut kill = Command::new("kill");
-    kill.args(["-s", signal, &pid.to_string()]).stderr(Stdio::null());
+    // The shell's own: a small machine has no such program.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", &format!("kill -s {signal} {pid}")]).stderr(Stdio::null());
     kill.status().await.unwrap().success()
 }
 

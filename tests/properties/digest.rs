@@ -3,7 +3,7 @@
 use chrono::Days;
 use partner_platform::domain::basket::{self, Item, ItemLine};
 use partner_platform::domain::customer::Customer;
-use partner_platform::domain::id::{OrderId, SubscriptionId, Version};
+use partner_platform::domain::id::{SubscriptionId, Version};
 use partner_platform::domain::product::{Product, ProductStatus};
 use partner_platform::domain::quote;
 use partner_platform::domain::subscription::{State, Subscription};

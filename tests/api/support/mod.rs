@@ -2,9 +2,15 @@
 
 mod client;
 mod database;
+mod lock;
+mod proxy;
+mod raw;
 mod server;
 pub mod world;
 
 pub use client::{Answer, Client};
-pub use database::Database;
+pub use database::{Database, settings};
+pub use lock::Lock;
+pub use proxy::{Mode, Proxy};
+pub use raw::Raw;
 pub use server::Server;
