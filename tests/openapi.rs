@@ -1,4 +1,5 @@
 //! The document: committed as generated, and by the rules that keep generated clients working.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use partner_platform::api::openapi::DOCUMENT;
 use serde_json::Value;

@@ -1,4 +1,5 @@
 //! The README keeps its word: its tour runs, and its tables are what the code says.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
