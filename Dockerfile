@@ -7,9 +7,8 @@ RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
 
-# The service. Migrations and the OpenAPI document are compiled in.
+# The service. Migrations are compiled in.
 COPY migrations migrations
-COPY openapi openapi
 COPY src src
 # COPY keeps modification times, and Cargo would take files older than the stand-ins for built.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked

@@ -153,7 +153,6 @@ pub fn default_data_dir() -> Result<PathBuf, Error> {
 
 /// A PostgreSQL server for this user on this machine only. It stops when the owner is dropped or
 /// its process ends, in whichever way.
-#[derive(Debug)]
 pub struct Embedded {
     data_dir: PathBuf,
     database_url: String,
@@ -161,7 +160,6 @@ pub struct Embedded {
     server: Option<Server>,
 }
 
-#[derive(Debug)]
 struct Server {
     watchdog: Child,
     #[expect(dead_code, reason = "held, as the lock is")]

@@ -52,7 +52,8 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         Some(_) => None,
         None => Some(start_own(settings).await?),
     };
-    let url = settings.database_url.as_deref().or(own.as_ref().map(Embedded::database_url)).unwrap_or_default();
+    let given = settings.database_url.as_ref().map(ExposeSecret::expose_secret);
+    let url = given.or(own.as_ref().map(Embedded::database_url)).unwrap_or_default();
     let db = Db::new(url, &settings.database())?;
     let outcome = match command {
         Command::Serve => serve(settings, &db, own.as_ref()).await,

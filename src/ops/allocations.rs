@@ -8,7 +8,6 @@ use crate::domain::listing::{Page, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::inventory::Cause;
 use crate::store::{Conn, allocations, subscriptions};
 
 /// The allocations of a subscription, newest first.
@@ -93,10 +92,7 @@ async fn use_certificates(
     command: Command,
 ) -> Result<()> {
     if let Outcome::Changed(after) = before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
-        let new_id = || cx.clock.new_id();
-        let actor = cx.actor.label();
-        let cause = Cause { order: None, allocation: Some(allocation.id), actor, at: cx.at, new_id: &new_id };
-        subscriptions::save(tx, before, &after, &cause).await?;
+        subscriptions::save(tx, before, &after, &cx.cause(None, Some(allocation.id))).await?;
     }
     Ok(())
 }

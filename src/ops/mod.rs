@@ -17,9 +17,10 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::{Actor, Offer};
-use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
+use crate::domain::id::{AllocationId, CustomerId, OrderId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::quote::Quote;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::store::inventory::Cause;
 use crate::store::{self, Conn};
 
 /// What every use case is handed.
@@ -47,6 +48,11 @@ impl Context {
     #[must_use]
     pub fn today(&self) -> NaiveDate {
         self.at.date_naive()
+    }
+
+    /// Why inventory changes: by whom and when, and the order or allocation that it is for.
+    fn cause(&self, order: Option<OrderId>, allocation: Option<AllocationId>) -> Cause<'_> {
+        Cause { order, allocation, actor: self.actor.label(), at: self.at, clock: &self.clock }
     }
 
     fn new_id<T: From<Uuid>>(&self) -> T {

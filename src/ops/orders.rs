@@ -6,7 +6,6 @@ use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
 use crate::domain::order::{Charge, Order};
 use crate::domain::quote::Plan;
 use crate::domain::subscription::Subscription;
-use crate::store::inventory::Cause;
 use crate::store::{Conn, orders, subscriptions};
 
 /// Orders in the tenant, newest first.
@@ -66,8 +65,7 @@ pub(super) async fn confirm(
     }
     let order = Order::confirm(cx.new_id(), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
     let charges = order.charges(|| cx.new_id());
-    let new_id = || cx.clock.new_id();
-    let cause = Cause { order: Some(order.id), allocation: None, actor: cx.actor.label(), at: cx.at, new_id: &new_id };
+    let cause = cx.cause(Some(order.id), None);
     // The ledger refers to the order, and the order's lines to the subscriptions.
     orders::insert(tx, &order).await?;
     for subscription in &subscriptions {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Context, Error, Named, Precondition, Result, customers, found, orders};
 use crate::domain::basket::{self, Item};
 use crate::domain::customer::{Action, Customer};
-use crate::domain::id::{CustomerId, SubscriptionId};
+use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
 use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::order::{Order, OrderKind};
@@ -14,7 +14,6 @@ use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::Refusal;
 use crate::domain::subscription::{Command, Details, Subscription, Term};
 use crate::domain::text::Reason;
-use crate::store::inventory::Cause;
 use crate::store::{self, Conn, products};
 
 /// Subscriptions in the tenant.
@@ -127,7 +126,7 @@ async fn plan_add(
     Ok(quote::add_subscriptions(customer, opened, orders_before, cx.today())?)
 }
 
-fn product_ids(items: &[Item]) -> Vec<crate::domain::id::ProductId> {
+fn product_ids(items: &[Item]) -> Vec<ProductId> {
     items.iter().map(|item| item.product_id).collect()
 }
 
@@ -194,10 +193,7 @@ async fn change(
             match change(&before).map_err(|why| refused(cx, &before, why))? {
                 Outcome::Unchanged => Ok(before),
                 Outcome::Changed(after) => {
-                    let new_id = || cx.clock.new_id();
-                    let actor = cx.actor.label();
-                    let cause = Cause { order: None, allocation: None, actor, at: cx.at, new_id: &new_id };
-                    store::subscriptions::save(tx, &before, &after, &cause).await?;
+                    store::subscriptions::save(tx, &before, &after, &cx.cause(None, None)).await?;
                     Ok(after)
                 }
             }

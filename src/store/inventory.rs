@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
+use crate::clock::Clock;
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::listing::{Page, Position, SortValue, Window};
@@ -26,7 +26,7 @@ pub struct Cause<'a> {
     /// When.
     pub at: DateTime<Utc>,
     /// Makes the ids of the entries.
-    pub new_id: &'a dyn Fn() -> Uuid,
+    pub clock: &'a Clock,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -106,7 +106,7 @@ pub(super) async fn save(
     let entries: Vec<_> = movements(before, after)
         .into_iter()
         .map(|movement| EntryRow {
-            id: LedgerEntryId((cause.new_id)()),
+            id: LedgerEntryId(cause.clock.new_id()),
             subscription_id,
             certificate_type: movement.certificate_type,
             measure: movement.measure,
