@@ -193,6 +193,11 @@ impl Problem {
     }
 }
 
+/// The problem of a list whose filters came as query parameters.
+pub fn in_query(error: ops::Error) -> Problem {
+    Problem::from(error).about_parameters()
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.detail)

@@ -10,7 +10,7 @@ use super::money::Money;
 use super::quote::Calculation;
 use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, list, listing};
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, in_query};
 use crate::domain::id::{ChargeId, CustomerId, OrderId, SubscriptionId};
 use crate::domain::listing::ChargeFilter;
 use crate::domain::order::{self, ChargeStatus};
@@ -93,7 +93,7 @@ pub async fn list_charges(permit: Permit<Read>, listing: Listing<ChargeQuery>) -
         due_after: query.due_after,
         due_before: query.due_before,
     };
-    let page = orders::list_charges(&permit.cx, &filter, &listing.window).await;
-    let page = page.map_err(|error| Problem::from(error).about_parameters())?.map(Charge::from);
+    let page = orders::list_charges(&permit.cx, &filter, &listing.window).await.map_err(in_query)?;
+    let page = page.map(Charge::from);
     Ok(listing.answer(page, |data, next_cursor| ChargeList { data, next_cursor }))
 }

@@ -10,7 +10,7 @@ use super::company::{Address, AddressCreate, AddressPatch, Contact, ContactCreat
 use crate::api::auth::{Permit, Read, WriteCustomers};
 use crate::api::json::{Json, NoBody};
 use crate::api::page::{Listing, list, listing};
-use crate::api::problem::{ActionState, Problem};
+use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::app::AppState;
@@ -232,8 +232,7 @@ pub async fn list_customers(permit: Permit<Read>, listing: Listing<CustomerQuery
         created_before: query.created_before,
     };
     let sort = query.sort.unwrap_or(CompanySort::NameAscending);
-    let page = customers::list(&permit.cx, &filter, sort, &listing.window).await;
-    let page = page.map_err(|error| Problem::from(error).about_parameters())?;
+    let page = customers::list(&permit.cx, &filter, sort, &listing.window).await.map_err(in_query)?;
     let page = page.map(|known| Customer::new(&known, &permit.cx.actor));
     Ok(listing.answer(page, |data, next_cursor| CustomerList { data, next_cursor }))
 }

@@ -9,7 +9,7 @@ use super::money::Money;
 use super::quote::OrderLine;
 use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, list, listing};
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, in_query};
 use crate::api::query::{Id, NoQuery};
 use crate::domain::id::{CustomerId, OrderId, SubscriptionId};
 use crate::domain::listing::OrderFilter;
@@ -89,8 +89,8 @@ pub async fn list_orders(permit: Permit<Read>, listing: Listing<OrderQuery>) -> 
         confirmed_after: query.confirmed_after,
         confirmed_before: query.confirmed_before,
     };
-    let page = orders::list(&permit.cx, &filter, &listing.window).await;
-    let page = page.map_err(|error| Problem::from(error).about_parameters())?.map(|order| Order::from(&order));
+    let page = orders::list(&permit.cx, &filter, &listing.window).await.map_err(in_query)?;
+    let page = page.map(|order| Order::from(&order));
     Ok(listing.answer(page, |data, next_cursor| OrderList { data, next_cursor }))
 }
 

@@ -11,7 +11,7 @@ use super::{ActionRequest, clearable};
 use crate::api::auth::{Permit, Read, SuspendSubscriptions, WriteSubscriptions};
 use crate::api::json::{Json, NoBody, OptionalJson};
 use crate::api::page::{Listing, PageQuery, list, listing};
-use crate::api::problem::{ActionState, Problem};
+use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, ok};
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
@@ -219,8 +219,7 @@ pub async fn list_subscriptions(
 ) -> Result<HttpResponse, Problem> {
     let filter = SubscriptionFilter::from(&listing.filter);
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
-    let page = subscriptions::list(&permit.cx, &filter, sort, &listing.window).await;
-    let page = page.map_err(|error| Problem::from(error).about_parameters())?;
+    let page = subscriptions::list(&permit.cx, &filter, sort, &listing.window).await.map_err(in_query)?;
     let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
 }
@@ -239,8 +238,8 @@ pub async fn list_customer_subscriptions(
 ) -> Result<HttpResponse, Problem> {
     let filter = SubscriptionFilter::from(&listing.filter);
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
-    let page = subscriptions::list_of_customer(&permit.cx, id.0, &filter, sort, &listing.window).await;
-    let page = page.map_err(|error| Problem::from(error).about_parameters())?;
+    let page =
+        subscriptions::list_of_customer(&permit.cx, id.0, &filter, sort, &listing.window).await.map_err(in_query)?;
     let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
 }
