@@ -1,7 +1,7 @@
 //! Logs for people or machines, and metrics for Prometheus.
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -38,7 +38,7 @@ pub struct Metrics(PrometheusHandle);
 /// Bounds of the latency histogram, in seconds.
 const LATENCIES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 impl Metrics {
     /// Starts measuring; there is one set of metrics in a process.
@@ -46,7 +46,8 @@ impl Metrics {
     /// # Errors
     /// Another recorder is at work.
     pub fn start() -> Result<Self, BuildError> {
-        if let Some(handle) = RECORDER.get() {
+        let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = &*recorder {
             return Ok(Self(handle.clone()));
         }
         let handle = PrometheusBuilder::new().set_buckets(LATENCIES)?.install_recorder()?;
@@ -54,7 +55,8 @@ impl Metrics {
         metrics::describe_histogram!("http_request_duration_seconds", "Duration of requests by method and route.");
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
-        Ok(Self(RECORDER.get_or_init(|| handle).clone()))
+        *recorder = Some(handle.clone());
+        Ok(Self(handle))
     }
 
     /// All metrics as text.
