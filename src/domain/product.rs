@@ -125,12 +125,6 @@ impl Product {
             .collect();
         (!prices.is_empty()).then_some(prices)
     }
-
-    /// Whether there are prices in a currency.
-    #[must_use]
-    pub fn is_priced_in(&self, currency: Currency) -> bool {
-        self.details.prices.iter().any(|price| price.currency == currency)
-    }
 }
 
 impl Details {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::clearable;
-use crate::domain::company;
-use crate::domain::text::{Country, Email, Extension, Line, Phone, PostalCode};
+use crate::domain::company::{self, Company};
+use crate::domain::text::{CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode};
 
 /// A postal address.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -159,6 +159,40 @@ impl From<&company::Contact> for Contact {
     fn from(contact: &company::Contact) -> Self {
         let company::Contact { name, email, phone, extension } = contact.clone();
         Self { name, email, phone, extension }
+    }
+}
+
+/// The company of a new customer or reseller.
+pub fn create(
+    name: CompanyName,
+    address: AddressCreate,
+    contact: Option<ContactCreate>,
+    external_id: Option<ExternalId>,
+) -> Company {
+    let contact = contact.map(company::Contact::from).and_then(company::Contact::unless_empty);
+    Company { name, address: address.into(), contact, external_id }
+}
+
+/// The company with the changes of a merge patch: what is left out stays, null clears.
+pub fn patch(
+    to: Company,
+    name: Option<CompanyName>,
+    address: Option<AddressPatch>,
+    contact: Option<Option<ContactPatch>>,
+    external_id: Option<Option<ExternalId>>,
+) -> Company {
+    Company {
+        name: name.unwrap_or(to.name),
+        address: match address {
+            None => to.address,
+            Some(patch) => patch.apply(to.address),
+        },
+        contact: match contact {
+            None => to.contact,
+            Some(None) => None,
+            Some(Some(patch)) => patch.apply(to.contact),
+        },
+        external_id: external_id.unwrap_or(to.external_id),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::clearable;
-use super::company::{Address, AddressCreate, AddressPatch, Contact, ContactCreate, ContactPatch};
+use super::company::{self, Address, AddressCreate, AddressPatch, Contact, ContactCreate, ContactPatch};
 use crate::api::auth::{Permit, Read, WriteCustomers};
 use crate::api::json::{Json, NoBody};
 use crate::api::page::{Listing, list, listing};
@@ -15,7 +15,6 @@ use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::app::AppState;
 use crate::domain::access::Actor;
-use crate::domain::company::{self, Company};
 use crate::domain::customer::{Action, AdministrationKind, CustomerStatus, Details};
 use crate::domain::id::{CustomerId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter};
@@ -175,12 +174,7 @@ impl Customer {
 impl CustomerCreate {
     fn into_new(self, default_currency: Currency) -> NewCustomer {
         NewCustomer {
-            company: Company {
-                name: self.company_name,
-                address: self.address.into(),
-                contact: self.contact.map(company::Contact::from).and_then(company::Contact::unless_empty),
-                external_id: self.external_id,
-            },
+            company: company::create(self.company_name, self.address, self.contact, self.external_id),
             partner_id: self.partner_id,
             administration: self.administration.unwrap_or(AdministrationKind::Partner),
             admin_email: self.admin_email,
@@ -191,21 +185,8 @@ impl CustomerCreate {
 
 impl CustomerPatch {
     fn apply(self, to: Details) -> Details {
-        let company = to.company;
         Details {
-            company: Company {
-                name: self.company_name.unwrap_or(company.name),
-                address: match self.address {
-                    None => company.address,
-                    Some(patch) => patch.apply(company.address),
-                },
-                contact: match self.contact {
-                    None => company.contact,
-                    Some(None) => None,
-                    Some(Some(patch)) => patch.apply(company.contact),
-                },
-                external_id: self.external_id.unwrap_or(company.external_id),
-            },
+            company: company::patch(to.company, self.company_name, self.address, self.contact, self.external_id),
             partner_id: self.partner_id.unwrap_or(to.partner_id),
             admin_email: self.admin_email.unwrap_or(to.admin_email),
             currency: self.currency.unwrap_or(to.currency),

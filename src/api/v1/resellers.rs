@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::company::{Address, AddressCreate, AddressPatch, Contact, ContactCreate, ContactPatch};
+use super::company::{self, Address, AddressCreate, AddressPatch, Contact, ContactCreate, ContactPatch};
 use super::{ActionRequest, clearable};
 use crate::api::auth::{Permit, Read, WriteResellers};
 use crate::api::json::{Json, NoBody, OptionalJson};
@@ -14,7 +14,7 @@ use crate::api::problem::{ActionState, Problem};
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::domain::access::Actor;
-use crate::domain::company::{self, Company};
+use crate::domain::company::Company;
 use crate::domain::id::{ResellerId, Version};
 use crate::domain::listing::{CompanySort, ResellerFilter};
 use crate::domain::reseller::{self, Command, ResellerStatus, State};
@@ -139,30 +139,13 @@ impl Reseller {
 
 impl From<ResellerCreate> for Company {
     fn from(new: ResellerCreate) -> Self {
-        Self {
-            name: new.company_name,
-            address: new.address.into(),
-            contact: new.contact.map(company::Contact::from).and_then(company::Contact::unless_empty),
-            external_id: new.external_id,
-        }
+        company::create(new.company_name, new.address, new.contact, new.external_id)
     }
 }
 
 impl ResellerPatch {
     fn apply(self, to: Company) -> Company {
-        Company {
-            name: self.company_name.unwrap_or(to.name),
-            address: match self.address {
-                None => to.address,
-                Some(patch) => patch.apply(to.address),
-            },
-            contact: match self.contact {
-                None => to.contact,
-                Some(None) => None,
-                Some(Some(patch)) => patch.apply(to.contact),
-            },
-            external_id: self.external_id.unwrap_or(to.external_id),
-        }
+        company::patch(to, self.company_name, self.address, self.contact, self.external_id)
     }
 }
 
