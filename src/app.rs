@@ -8,7 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{auth, json, middleware, service, v1};
+use crate::api::{accept, auth, json, middleware, service, v1};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
@@ -58,7 +58,7 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
             .service(
                 utoipa_actix_web::scope("/v1")
                     .wrap(from_fn(auth::authenticate))
-                    .wrap(from_fn(middleware::accept_json))
+                    .wrap(from_fn(accept::negotiate))
                     .configure(v1::routes),
             )
             .configure(service::routes)

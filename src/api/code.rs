@@ -57,7 +57,7 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED,
         "The path exists, the method does not", "Use a method of the `Allow` header.";
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE,
-        "The `Accept` header excludes JSON", "Accept `application/json`.";
+        "The `Accept` header excludes what the operation answers with", "Accept one of the media types that the detail names.";
     InvalidTransition = "invalid_transition", CONFLICT,
         "The state does not allow the action", "Look at `actions` for what is allowed.";
     SubscriptionSuspended = "subscription_suspended", CONFLICT,

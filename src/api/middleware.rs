@@ -7,7 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use tracing::Instrument;
 
 use super::code::ErrorCode;
@@ -92,35 +92,6 @@ fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<Box
             ServiceResponse::new(request, answer)
         }
     }
-}
-
-/// Refuses what cannot take JSON.
-///
-/// # Errors
-/// Never on its own account: a problem is an answer.
-pub async fn accept_json(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let ranges: Vec<_> = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
-    if !ranges.is_empty() && !takes_json(ranges.iter().flat_map(|value| value.split(','))) {
-        let problem = Problem::of(ErrorCode::NotAcceptable);
-        return Ok(request.into_response(problem.error_response()));
-    }
-    Ok(next.call(request).await?.map_into_boxed_body())
-}
-
-/// Of the ranges that JSON falls into, the most specific one decides (RFC 9110, 12.5.1).
-fn takes_json<'a>(ranges: impl Iterator<Item = &'a str>) -> bool {
-    let decide = |range: &str| {
-        let range = range.to_ascii_lowercase();
-        let mut parts = range.split(';').map(str::trim);
-        let media = parts.next().unwrap_or_default();
-        let specific = ["*/*", "application/*", "application/json"].iter().position(|of_json| *of_json == media)?;
-        let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0." | "q=0.0" | "q=0.00" | "q=0.000"));
-        Some((specific, !refused))
-    };
-    ranges.filter_map(decide).max().is_some_and(|(_, taken)| taken)
 }
 
 /// What is answered for a path or method that is not served.

@@ -1,6 +1,7 @@
 //! HTTP: actix and utoipa. Handlers take what a request says apart, call one use case, and put the answer
 //! together. [`v1`] has a file for each resource; the shared parts of the contract are here.
 
+pub mod accept;
 pub mod auth;
 pub mod code;
 mod example;

@@ -77,6 +77,14 @@ impl Document {
         Self { value, text, operations }
     }
 
+    /// The media types that an operation answers with; JSON where it has no body or is not there.
+    #[must_use]
+    pub fn media_types(&self, method: &str, path: &str) -> Vec<&str> {
+        let operation = &self.value["paths"][path][method.to_ascii_lowercase()];
+        let content = success(operation).and_then(|answer| answer["content"].as_object());
+        content.map_or_else(|| vec!["application/json"], |content| content.keys().map(String::as_str).collect())
+    }
+
     /// The methods that a path has, as `Allow` wants them; `None` for a path that is not served.
     #[must_use]
     pub fn allowed(&self, path: &str) -> Option<String> {
@@ -87,6 +95,12 @@ impl Document {
         let methods: Vec<_> = self.operations.iter().filter(|op| fits(&op.path)).map(|op| op.method.as_str()).collect();
         (!methods.is_empty()).then(|| methods.join(", "))
     }
+}
+
+/// What an operation answers when it succeeds.
+fn success(operation: &Value) -> Option<&Value> {
+    let answers = operation["responses"].as_object()?;
+    answers.iter().find(|(status, _)| status.starts_with('2')).map(|(_, answer)| answer)
 }
 
 fn operations(document: &Value) -> Vec<Operation> {

@@ -1,0 +1,113 @@
+//! The media type of an answer: what the client likes best of what the document says there is.
+
+use std::future::{Ready, ready};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
+
+use super::code::ErrorCode;
+use super::openapi::DOCUMENT;
+use super::problem::Problem;
+
+/// The media type that the answer is to have; only operations that have several need to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted(pub &'static str);
+
+impl FromRequest for Accepted {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get().copied().ok_or_else(|| Problem::of(ErrorCode::Internal)))
+    }
+}
+
+/// Refuses a client that takes nothing of what the operation answers with.
+///
+/// # Errors
+/// Never on its own account: a problem is an answer.
+pub async fn negotiate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let offered = DOCUMENT.media_types(request.method().as_str(), &pattern);
+    let accept: Vec<_> = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+    let chosen = choose(&offered, &accept.join(","));
+    match chosen {
+        None => {
+            let detail = format!("This operation answers with {}; accept one of these.", offered.join(", "));
+            let problem = Problem::new(ErrorCode::NotAcceptable, detail);
+            return Ok(request.into_response(problem.error_response()));
+        }
+        Some(chosen) => request.extensions_mut().insert(Accepted(chosen)),
+    };
+    Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+/// The media type that an `Accept` header weighs most; the first of those it weighs the same.
+fn choose(offered: &[&'static str], accept: &str) -> Option<&'static str> {
+    let ranges: Vec<_> = accept.split(',').map(str::trim).filter(|range| !range.is_empty()).collect();
+    let weighed = offered.iter().map(|media| (*media, if ranges.is_empty() { ONE } else { weight(media, &ranges) }));
+    let best = weighed.clone().map(|(_, weight)| weight).max().filter(|best| *best > 0)?;
+    weighed.into_iter().find(|(_, weight)| *weight == best).map(|(media, _)| media)
+}
+
+/// `q=1`, in thousandths.
+const ONE: u16 = 1000;
+
+/// Of the ranges that a media type falls into, the most specific one decides (RFC 9110, 12.5.1).
+fn weight(media: &str, ranges: &[&str]) -> u16 {
+    let group = format!("{}/*", media.split('/').next().unwrap_or_default());
+    let decide = |range: &&str| {
+        let range = range.to_ascii_lowercase();
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let specific = ["*/*", &group, media].iter().position(|of_media| *of_media == name)?;
+        let weight = parts.find_map(|parameter| parameter.strip_prefix("q=")).map_or(ONE, thousandths);
+        Some((specific, weight))
+    };
+    ranges.iter().filter_map(decide).max().map_or(0, |(_, weight)| weight)
+}
+
+/// `0.8` is 800; what is no weight counts as none given.
+fn thousandths(q: &str) -> u16 {
+    let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
+    match (whole, format!("{fraction:0<3}").parse()) {
+        ("0", Ok(thousandths)) if fraction.len() <= 3 => thousandths,
+        _ => ONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFERED: [&str; 2] = ["application/json", "text/csv"];
+
+    #[test]
+    fn the_first_is_chosen_when_the_client_does_not_mind() {
+        for accept in ["", "*/*", "text/csv, application/json", "text/*;q=0.5, */*", "nonsense;q=x, */*"] {
+            assert_eq!(choose(&OFFERED, accept), Some("application/json"), "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_weighs_more_is_chosen() {
+        for accept in
+            ["text/csv", "application/json;q=0.8, text/csv", "TEXT/CSV, */*;q=0.1", "*/*, application/json;q=0"]
+        {
+            assert_eq!(choose(&OFFERED, accept), Some("text/csv"), "{accept}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_of_what_the_client_does_not_take() {
+        for accept in ["text/html", "application/json;q=0, text/csv;q=0.000", "application/xml, */*;q=0"] {
+            assert_eq!(choose(&OFFERED, accept), None, "{accept}");
+        }
+    }
+}
