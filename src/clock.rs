@@ -1,14 +1,17 @@
 //! Time and ids: the one file that asks the machine for either. Everything else is handed a [`Clock`].
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 /// What time it is.
 #[derive(Clone)]
 pub struct Clock {
     source: Source,
+    /// How far a sandbox's clock is ahead of the machine's, in microseconds.
+    ahead: Arc<AtomicI64>,
     /// Keeps ids of the same millisecond in the order in which they were made.
     ids: Arc<Mutex<ContextV7>>,
 }
@@ -33,12 +36,18 @@ impl Clock {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, ids: Arc::new(Mutex::new(ContextV7::new())) }
+        Self { source, ahead: Arc::default(), ids: Arc::new(Mutex::new(ContextV7::new())) }
     }
 
     /// Now, in UTC, in microseconds: as the database keeps it.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
+        self.machine() + TimeDelta::microseconds(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// The same without what a sandbox has moved it by.
+    #[must_use]
+    pub fn machine(&self) -> DateTime<Utc> {
         match &self.source {
             #[allow(clippy::disallowed_methods, reason = "this is the place")]
             Source::System => Utc::now().trunc_subsecs(6),
@@ -51,6 +60,17 @@ impl Clock {
         if let Source::Manual(at) = &self.source {
             *at.lock().unwrap_or_else(PoisonError::into_inner) = now;
         }
+    }
+
+    /// Puts the clock so far ahead of the machine's: only a sandbox does.
+    pub fn set_ahead(&self, ahead: TimeDelta) {
+        self.ahead.store(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// Whether a sandbox has moved it.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed) != 0
     }
 
     /// A new id, UUID v7: ids sort by the time at which they were made.

@@ -81,6 +81,15 @@ pub struct Settings {
     /// Currency of customers that are created without one, ISO 4217
     #[arg(long, env = "DEFAULT_CURRENCY", default_value = "USD", global = true)]
     pub default_currency: Currency,
+    /// Let the API move the clock: to try what time does, on a database that is good for nothing else then
+    #[arg(long, env = "SANDBOX", global = true)]
+    pub sandbox: bool,
+    /// Refuse to start with what is not for production: `--sandbox`, or no `--database-url`
+    #[arg(long, env = "PRODUCTION", global = true)]
+    pub production: bool,
+    /// Do what falls due in the background; without any such instance, only requests do it, for what they touch
+    #[arg(long, env = "WORKER", default_value_t = true, action = clap::ArgAction::Set, global = true)]
+    pub worker: bool,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
@@ -121,6 +130,20 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 impl Settings {
+    /// What speaks against these settings together, if anything.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<&'static str> {
+        match self {
+            Self { production: true, sandbox: true, .. } => {
+                Some("--production and --sandbox exclude each other: a clock that can be moved is not for production")
+            }
+            Self { production: true, database_url: None, .. } => {
+                Some("--production needs --database-url: the service's own PostgreSQL is not for production")
+            }
+            _ => None,
+        }
+    }
+
     /// What the database may take.
     #[must_use]
     pub fn database(&self) -> db::Settings {

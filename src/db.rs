@@ -153,6 +153,24 @@ impl Db {
         self.run("BEGIN", work).await
     }
 
+    /// Runs one statement, which needs no transaction.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable.
+    pub async fn statement<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error>,
+    {
+        let mut conn = self.acquire().await?;
+        match tokio::time::timeout(self.transaction_timeout, work(&mut conn)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let _ = Object::take(conn);
+                Err(store::Error::Unavailable("the statement took too long".to_owned()).into())
+            }
+        }
+    }
+
     async fn run<T, E>(&self, begin: &str, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,

@@ -8,7 +8,7 @@
 //! `api/v1/subscriptions.rs`.
 //!
 //! ```text
-//! main → app → api → ops → { store, domain }      store → domain      domain → nothing of ours
+//! main → app → { api, jobs } → ops → { store, domain }      store → domain      domain → nothing of ours
 //! ```
 //!
 //! | room | what is in it |
@@ -17,6 +17,7 @@
 //! | [`store`] | all SQL: functions over a connection, one file per aggregate |
 //! | [`ops`] | use cases: one function per command or query, one visible transaction each |
 //! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
+//! | [`jobs`] | what runs by itself: subscriptions that are due |
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
@@ -53,6 +54,7 @@ pub mod config;
 pub mod db;
 pub mod domain;
 pub mod embedded;
+pub mod jobs;
 pub mod ops;
 pub mod shutdown;
 pub mod store;

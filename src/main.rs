@@ -13,11 +13,12 @@ use partner_platform::app::{self, AppState};
 use partner_platform::clock::Clock;
 use partner_platform::config::{Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
-use partner_platform::domain::access::{Actor, Role, Scope};
+use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::ops::{self, Context, demo, keys};
+use partner_platform::jobs::Worker;
+use partner_platform::ops::{self, Context, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -48,6 +49,9 @@ async fn main() -> ExitCode {
 }
 
 async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<()> {
+    if let Some(contradiction) = settings.contradiction() {
+        bail!(contradiction);
+    }
     let own = match settings.database_url {
         Some(_) => None,
         None => Some(start_own(settings).await?),
@@ -60,13 +64,14 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         Command::Migrate => migrate(&db).await,
         Command::Keys(Keys::Create { role, reseller, name }) => {
             check_schema(&db, settings).await?;
-            let key = keys::create(&context(&db), role, reseller.map(ResellerId), name).await.map_err(in_words)?;
+            let key =
+                keys::create(&context(&db).await?, role, reseller.map(ResellerId), name).await.map_err(in_words)?;
             println!("{}", key.expose_secret());
             Ok(())
         }
         Command::SeedDemo => {
             check_schema(&db, settings).await?;
-            let done = demo::seed(&context(&db)).await?;
+            let done = demo::seed(&context(&db).await?).await?;
             eprintln!("{}", if done { "the samples are in" } else { "the samples were in already" });
             Ok(())
         }
@@ -117,16 +122,21 @@ async fn check_schema(db: &Db, settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-/// The command line acts as the partner's administrator.
-fn context(db: &Db) -> Context {
-    let actor = Actor { key: None, role: Role::Admin, scope: Scope::Partner };
-    Context::new(db.clone(), Clock::system(), actor)
+/// The command line acts as the service itself, at a sandbox's time where it is one.
+async fn context(db: &Db) -> anyhow::Result<Context> {
+    let clock = Clock::system();
+    sandbox::follow(db, &clock).await?;
+    Ok(Context::new(db.clone(), clock, Actor::system()))
 }
 
 async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::Result<()> {
     check_schema(db, settings).await?;
+    let cx = context(db).await?;
+    if !settings.sandbox && cx.clock.is_ahead() {
+        bail!("the clock of this database has been moved: it is a sandbox's, so start with --sandbox");
+    }
     if let Some(own) = own.filter(|own| own.is_owner()) {
-        first_start(db, own.data_dir()).await?;
+        first_start(&cx, own.data_dir()).await?;
     }
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
@@ -135,8 +145,9 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let shutdown = Shutdown::default();
     let state = AppState {
         db: db.clone(),
-        clock: Clock::system(),
+        clock: cx.clock.clone(),
         default_currency: settings.default_currency,
+        sandbox: settings.sandbox,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
@@ -144,6 +155,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
+    let worker = Worker { db: db.clone(), clock: cx.clock, sandbox: settings.sandbox, shutdown: shutdown.clone() };
+    let worker = settings.worker.then(|| tokio::spawn(worker.run()));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -157,19 +170,22 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
             metrics.fold();
         }
     });
-    Ok(server.await?)
+    server.await?;
+    if let Some(worker) = worker {
+        worker.await?;
+    }
+    Ok(())
 }
 
 /// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The
 /// file with the key comes last and tells that this is done: without it, the next start makes another key.
-async fn first_start(db: &Db, data_dir: &Path) -> anyhow::Result<()> {
+async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
     let path = data_dir.join("admin-key");
     if path.exists() {
         return Ok(());
     }
-    let cx = context(db);
-    demo::seed(&cx).await?;
-    let key = keys::create(&cx, Role::Admin, None, "first start".parse()?).await?;
+    demo::seed(cx).await?;
+    let key = keys::create(cx, Role::Admin, None, "first start".parse()?).await?;
     // `create_new` follows no link: the folder may be another account's.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;

@@ -14,7 +14,7 @@ use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Right, Scope, needs};
-use crate::ops::{Context, keys};
+use crate::ops::{Context, keys, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
@@ -33,7 +33,7 @@ macro_rules! rights {
     )+};
 }
 
-rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts }
+rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts MoveClock }
 
 /// Proof that the caller has a right, and what a use case needs to know of the caller.
 pub struct Permit<R> {
@@ -82,6 +82,10 @@ async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     if presented.reseller_disabled {
         let detail = "The reseller of this key is disabled. Ask the partner to enable it.";
         return Err(Problem::new(ErrorCode::ResellerDisabled, detail));
+    }
+    if state.sandbox {
+        // Another instance may have moved it.
+        sandbox::follow(&state.db, &state.clock).await?;
     }
     let key = presented.key;
     let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);

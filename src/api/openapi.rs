@@ -56,6 +56,7 @@ pub struct Operation {
         (name = "Inventory", description = "How many certificates a subscription has now and after its renewal."),
         (name = "Allocations", description = "Certificates in use."),
         (name = "Orders", description = "What was confirmed, and what it costs."),
+        (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
     servers((url = "/", description = "The server that the document comes from"))
@@ -224,7 +225,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let declared = operation["parameters"].as_array().into_iter().flatten();
     parameters.extend(declared.filter(|parameter| !in_path.contains(&parameter["name"])).cloned());
     let has = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
-    let has_header = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
+    let has_parameter = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
     let is_v1 = path.starts_with("/v1/");
 
     let mut codes = vec![ErrorCode::ValidationFailed];
@@ -238,19 +239,19 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     if has("path") {
         codes.extend([ErrorCode::MalformedRequest, ErrorCode::NotFound]);
     }
-    if has("query") {
+    if has_parameter("cursor") {
         codes.push(ErrorCode::CursorInvalid);
     }
     if method != "get" {
         codes.extend([ErrorCode::MalformedRequest, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType]);
     }
-    if has_header("If-Match") {
+    if has_parameter("If-Match") {
         codes.push(ErrorCode::VersionMismatch);
     }
     let own: Vec<_> = operation["x-errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     codes.extend(ErrorCode::ALL.iter().filter(|code| own.contains(&code.as_str())));
 
-    let not_modified = has_header("If-None-Match");
+    let not_modified = has_parameter("If-None-Match");
     if !parameters.is_empty() {
         operation["parameters"] = Value::from(parameters);
     }

@@ -228,6 +228,7 @@ impl From<ops::Error> for Problem {
             ops::Error::QuoteStale(quote) => {
                 Self { quote: Some((&*quote).into()), ..Self::new(ErrorCode::QuoteStale, detail) }
             }
+            ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
             ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),
             ops::Error::Refused { refusal, offers } => {
                 let mut problem = Self::new(code_of(&refusal), detail);

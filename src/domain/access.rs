@@ -38,6 +38,8 @@ label! {
         WriteResellers = "write_resellers",
         /// Create and edit products. The partner's only.
         WriteProducts = "write_products",
+        /// Move the clock of a sandbox. The partner's only.
+        MoveClock = "move_clock",
     }
 }
 
@@ -50,13 +52,14 @@ impl Right {
             Self::WriteCustomers | Self::SuspendSubscriptions => &[Role::Admin, Role::Technician, Role::Sales],
             Self::WriteSubscriptions | Self::WriteResellers | Self::WriteProducts => &[Role::Admin, Role::Sales],
             Self::Allocate => &[Role::Admin, Role::Technician],
+            Self::MoveClock => &[Role::Admin],
         }
     }
 
     /// Whether only the partner's own keys can have the right, no reseller's.
     #[must_use]
     pub fn is_partner_only(self) -> bool {
-        matches!(self, Self::WriteResellers | Self::WriteProducts)
+        matches!(self, Self::WriteResellers | Self::WriteProducts | Self::MoveClock)
     }
 }
 
@@ -98,6 +101,12 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// The service itself: what time does, and what the command line does.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { key: None, role: Role::Admin, scope: Scope::Partner }
+    }
+
     /// Whether the actor has a right.
     #[must_use]
     pub fn may(&self, right: Right) -> bool {

@@ -125,6 +125,18 @@ pub fn movements(before: &[Line], after: &[Line]) -> Vec<Movement> {
     found
 }
 
+/// The lines that movements lead to: the last one of each type and measure counts.
+#[must_use]
+pub fn replay(movements: impl IntoIterator<Item = Movement>) -> Vec<Line> {
+    movements.into_iter().fold(Vec::new(), |lines, Movement { certificate_type, measure, after, .. }| {
+        with(lines, &certificate_type, |line| match measure {
+            Measure::Current => line.current = after.unwrap_or_default(),
+            Measure::Renewal => line.renewal = after,
+            Measure::Used => line.used = after.unwrap_or_default(),
+        })
+    })
+}
+
 /// The line of a type.
 #[must_use]
 pub fn find<'a>(lines: &'a [Line], certificate_type: &Code) -> Option<&'a Line> {

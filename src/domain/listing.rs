@@ -167,6 +167,23 @@ pub struct SubscriptionFilter {
     pub ends_before: Option<NaiveDate>,
 }
 
+/// Whose subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// This one.
+    Its(SubscriptionId),
+    /// Those of a customer.
+    OfCustomer(CustomerId),
+    /// All that are visible.
+    Everyones,
+}
+
+impl From<Option<CustomerId>> for Whose {
+    fn from(customer_id: Option<CustomerId>) -> Self {
+        customer_id.map_or(Self::Everyones, Self::OfCustomer)
+    }
+}
+
 /// Which orders.
 #[derive(Debug, Clone, Default)]
 pub struct OrderFilter {

@@ -21,6 +21,7 @@ pub mod product;
 pub mod proration;
 pub mod quote;
 pub mod refusal;
+pub mod renewal_failure;
 pub mod reseller;
 pub mod subscription;
 pub mod text;

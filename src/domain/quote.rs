@@ -178,18 +178,38 @@ pub fn set_renewal_inventory(
 /// # Errors
 /// The state must allow it.
 pub fn renew(subscription: &Subscription, product: &Product, at: DateTime<Utc>) -> Result<Plan, Refusal> {
-    let next = changed(subscription, Command::Renew(renewal_prices(subscription, product)), at)?;
+    next_term(subscription, product, Command::Renew(renewal_prices(subscription, product)), at)
+}
+
+/// Quotes what the end of a term brings by itself: the next one, charged in full at that day's prices,
+/// when the subscription renews; else it ends or lapses, and there are no lines.
+///
+/// # Errors
+/// The state must allow it.
+pub fn end_term(subscription: &Subscription, product: &Product, at: DateTime<Utc>) -> Result<Plan, Refusal> {
+    next_term(subscription, product, Command::EndTerm(renewal_prices(subscription, product)), at)
+}
+
+fn next_term(
+    subscription: &Subscription,
+    product: &Product,
+    command: Command,
+    at: DateTime<Utc>,
+) -> Result<Plan, Refusal> {
+    let next = changed(subscription, command, at)?;
     let mut draft = Draft::of(OrderKind::Renewal, subscription, product, at.date_naive());
-    let place = Place { index: None, subscription: &next };
-    for (before, after) in subscription.lines.iter().zip(&next.lines) {
-        let line = draft.line(&place, &after.certificate_type, Bucket::Current);
-        let line = OrderLine { quantity_before: Some(before.current), quantity_after: Some(after.current), ..line };
-        draft.charge_line(&place, line, after.current)?;
-        if after.overage() > 0 {
-            draft.warn_renewal_below_used(after, None);
+    if next.term.number != subscription.term.number {
+        let place = Place { index: None, subscription: &next };
+        for (before, after) in subscription.lines.iter().zip(&next.lines) {
+            let line = draft.line(&place, &after.certificate_type, Bucket::Current);
+            let line = OrderLine { quantity_before: Some(before.current), quantity_after: Some(after.current), ..line };
+            draft.charge_line(&place, line, after.current)?;
+            if after.overage() > 0 {
+                draft.warn_renewal_below_used(after, None);
+            }
         }
+        draft.add_next_renewal(&next, product);
     }
-    draft.add_next_renewal(&next, product);
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
 }
 

@@ -2,10 +2,12 @@
 //! [`Subscription::apply`] does it; the API's `actions` come from the same guard.
 
 mod command;
+mod milestone;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 pub use command::{Action, Command, LISTED_ACTIONS};
+pub use milestone::{Due, Milestone};
 
 use super::access::Right;
 use super::customer::Customer;
@@ -17,7 +19,7 @@ use super::money::Currency;
 use super::product::UnitPrices;
 use super::refusal::Refusal;
 use super::text::{Code, ExternalId, Reason};
-use super::time::{LAPSE_DAYS, Schedule};
+use super::time::Schedule;
 
 label! {
     /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term;
@@ -231,7 +233,7 @@ impl Subscription {
 
         let started = today >= self.term.start_date;
         let term_over = today >= self.term.end_date;
-        let lapse_over = today >= self.term.end_date + Days::new(LAPSE_DAYS.unsigned_abs());
+        let lapse_over = today >= self.lapse_end();
         let lapsing = term_over && !lapse_over;
         let ended = || Refusal::TermEnded(self.term.end_date);
 

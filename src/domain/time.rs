@@ -1,6 +1,6 @@
 //! Terms and dates. All dates are UTC calendar days; nothing here asks what day it is.
 
-use chrono::{Months, NaiveDate};
+use chrono::{DateTime, Months, NaiveDate, NaiveTime, Utc};
 
 /// The longest term on offer, in months.
 pub const MAX_TERM_MONTHS: i32 = 36;
@@ -43,6 +43,12 @@ impl Schedule {
 pub fn add_months(date: NaiveDate, months: i32) -> NaiveDate {
     let months = Months::new(u32::try_from(months).unwrap_or(0));
     date.checked_add_months(months).unwrap_or(NaiveDate::MAX)
+}
+
+/// The first instant of a day.
+#[must_use]
+pub fn start_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }
 
 /// Whole days from one date to another.

@@ -1,10 +1,10 @@
 //! Allocations: certificates in use.
 
 use super::subscriptions::{find, lock, refused};
-use super::{Context, Error, Precondition, Result, found};
+use super::{Context, Error, Precondition, Result, found, milestones};
 use crate::domain::allocation::Allocation;
 use crate::domain::id::{AllocationId, SubscriptionId};
-use crate::domain::listing::{Page, Window};
+use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
@@ -15,6 +15,7 @@ use crate::store::{Conn, allocations, subscriptions};
 /// # Errors
 /// Not found.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .read(async |tx| {
             find(tx, cx, id).await?;
@@ -35,6 +36,7 @@ pub async fn allocate(
     quantity: i32,
     reference: Reference,
 ) -> Result<(Allocation, bool)> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .transaction(async |tx| {
             let before = lock(tx, cx, id, &Precondition::None).await?;
@@ -66,12 +68,14 @@ pub async fn allocate(
 /// # Errors
 /// Not found.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
+    let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
+    let subscription_id = cx.db.statement(find).await?.subscription_id;
+    milestones::settle(cx, Whose::Its(subscription_id)).await?;
     cx.db
         .transaction(async |tx| {
-            let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
-            let before = lock(tx, cx, allocation.subscription_id, &Precondition::None).await?;
-            // Somebody may have released it while this waited for the lock.
-            let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
+            let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
+            // Only now: somebody may have released it while this waited for the lock.
+            let allocation = find(tx).await?;
             if allocation.released_at.is_some() {
                 return Ok(allocation);
             }

@@ -1,10 +1,10 @@
 //! Customers.
 
-use super::{Context, Error, Named, Precondition, Result, found};
+use super::{Context, Error, Named, Precondition, Result, found, milestones};
 use crate::domain::company::Company;
 use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
 use crate::domain::id::{CustomerId, ResellerId};
-use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Window};
+use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::money::Currency;
 use crate::domain::product::Product;
@@ -35,6 +35,7 @@ pub struct NewCustomer {
 /// # Errors
 /// The filter names a reseller that is not there.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
+    milestones::settle(cx, Whose::Everyones).await?;
     cx.db
         .read(async |tx| {
             cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
@@ -51,6 +52,7 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
+    milestones::settle(cx, Whose::OfCustomer(id)).await?;
     cx.db
         .read(async |tx| {
             let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
@@ -89,6 +91,7 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Known> {
+    milestones::settle(cx, Whose::OfCustomer(id)).await?;
     cx.db
         .transaction(async |tx| {
             let (customer, holdings) = lock(tx, cx, id, precondition).await?;
@@ -108,6 +111,7 @@ pub async fn update(
 /// # Errors
 /// Not found, another version, or what the domain refuses.
 pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
+    milestones::settle(cx, Whose::OfCustomer(id)).await?;
     cx.db
         .transaction(async |tx| {
             let (customer, holdings) = lock(tx, cx, id, precondition).await?;

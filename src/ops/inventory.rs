@@ -1,14 +1,14 @@
 //! Current and renewal inventory: quoted, then confirmed.
 
 use super::subscriptions::{find, lock, refused};
-use super::{Context, Precondition, Result, found, orders};
+use super::{Context, Precondition, Result, found, milestones, orders};
 use crate::domain::id::SubscriptionId;
-use crate::domain::inventory::Entry;
-use crate::domain::listing::{Page, Window};
+use crate::domain::inventory::{Entry, Line, replay};
+use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::order::Order;
 use crate::domain::product::Product;
 use crate::domain::quote::{self, Plan, Quote};
-use crate::domain::refusal::Refusal;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::subscription::Subscription;
 use crate::domain::text::Code;
 use crate::store::inventory;
@@ -41,11 +41,33 @@ impl Change {
     }
 }
 
+/// The inventory of a subscription now, or as the ledger has it at an instant.
+///
+/// # Errors
+/// Not found, or the instant is yet to come.
+pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<Vec<Line>> {
+    milestones::settle(cx, Whose::Its(id)).await?;
+    cx.db
+        .read(async |tx| {
+            let subscription = find(tx, cx, id).await?;
+            match as_of {
+                None => Ok(subscription.lines),
+                Some(at) if at > cx.at => {
+                    let detail = "What will be, nobody knows; ask for an instant that has passed.";
+                    Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into())
+                }
+                Some(at) => Ok(replay(inventory::last_movements(tx, id, at).await?)),
+            }
+        })
+        .await
+}
+
 /// Quotes a change; writes nothing.
 ///
 /// # Errors
 /// Not found, or what the domain refuses.
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .read(async |tx| {
             let subscription = find(tx, cx, id).await?;
@@ -67,6 +89,7 @@ pub async fn confirm(
     change: &Change,
     digest: Option<&str>,
 ) -> Result<(Order, Subscription)> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .transaction(async |tx| {
             let before = lock(tx, cx, id, precondition).await?;
@@ -84,6 +107,7 @@ pub async fn confirm(
 /// # Errors
 /// Not found.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .read(async |tx| {
             find(tx, cx, id).await?;

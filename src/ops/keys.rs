@@ -54,7 +54,7 @@ pub async fn find(db: &Db, secret: &str) -> Result<Option<Presented>> {
     if random.is_none_or(|random| random.len() != SECRET_BYTES) {
         return Ok(None);
     }
-    db.read(async |tx| Ok(api_keys::find(tx, &hash(secret)).await?)).await
+    db.statement(async |conn| Ok(api_keys::find(conn, &hash(secret)).await?)).await
 }
 
 fn hash(secret: &str) -> Vec<u8> {

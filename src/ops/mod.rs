@@ -6,9 +6,11 @@ pub mod customers;
 pub mod demo;
 pub mod inventory;
 pub mod keys;
+pub mod milestones;
 pub mod orders;
 pub mod products;
 pub mod resellers;
+pub mod sandbox;
 pub mod subscriptions;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -75,6 +77,9 @@ pub enum Error {
     /// What was reviewed no longer holds.
     #[error("Something has changed since this was quoted. Review the quote in this answer and confirm its digest.")]
     QuoteStale(Box<Quote>),
+    /// More is due than a request can wait for.
+    #[error("The service is catching up with what fell due meanwhile; try again in a moment.")]
+    CatchingUp,
     /// An open allocation of the subscription has the reference for something else.
     #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]
     DuplicateReference,

@@ -1,6 +1,6 @@
 //! Orders and charges. `confirm` is the only way in which a plan comes true.
 
-use super::{Context, Error, Named, Result, found};
+use super::{Context, Error, Named, Result, found, milestones};
 use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
 use crate::domain::order::{Charge, Order};
@@ -17,6 +17,7 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
     ];
+    milestones::settle(cx, filter.customer_id.into()).await?;
     cx.db
         .read(async |tx| {
             cx.check_filter(tx, &named).await?;
@@ -38,6 +39,7 @@ pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
 /// # Errors
 /// The filter names what is not there.
 pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
+    milestones::settle(cx, filter.customer_id.into()).await?;
     cx.db
         .read(async |tx| {
             cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;

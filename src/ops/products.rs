@@ -1,8 +1,8 @@
 //! Products.
 
-use super::{Context, Precondition, Result, found};
+use super::{Context, Precondition, Result, found, milestones};
 use crate::domain::id::ProductId;
-use crate::domain::listing::{Page, ProductFilter, Window};
+use crate::domain::listing::{Page, ProductFilter, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::product::{Details, Product};
 use crate::domain::text::Code;
@@ -48,6 +48,8 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Product> {
+    // Terms that have begun have the prices of before.
+    milestones::settle(cx, Whose::Everyones).await?;
     cx.db
         .transaction(async |tx| {
             let product = found(products::lock(tx, id).await?, "product")?;

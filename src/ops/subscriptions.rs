@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Error, Named, Precondition, Result, customers, found, orders};
+use super::{Context, Error, Named, Precondition, Result, customers, found, milestones, orders};
 use crate::domain::basket::{self, Item};
 use crate::domain::customer::{Action, Customer};
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
-use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Window};
+use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::order::{Order, OrderKind};
 use crate::domain::product::Product;
@@ -31,6 +31,7 @@ pub async fn list(
         ("partner_id", Named::Reseller(filter.partner_id)),
         ("product_id", Named::Product(filter.product_id)),
     ];
+    milestones::settle(cx, filter.customer_id.into()).await?;
     cx.db
         .read(async |tx| {
             cx.check_filter(tx, &named).await?;
@@ -60,6 +61,7 @@ pub async fn list_of_customer(
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db.read(async |tx| find(tx, cx, id).await).await
 }
 
@@ -68,6 +70,7 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 /// # Errors
 /// Not found.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .read(async |tx| {
             let subscription = find(tx, cx, id).await?;
@@ -166,6 +169,7 @@ pub async fn cancel(
     precondition: &Precondition,
     reason: Option<Reason>,
 ) -> Result<Subscription> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .transaction(async |tx| {
             let subscription = lock(tx, cx, id, precondition).await?;
@@ -187,6 +191,7 @@ async fn change(
     precondition: &Precondition,
     change: impl FnOnce(&Subscription) -> std::result::Result<Outcome<Subscription>, Refusal>,
 ) -> Result<Subscription> {
+    milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .transaction(async |tx| {
             let before = lock(tx, cx, id, precondition).await?;

@@ -111,11 +111,12 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Optio
 /// The database fails.
 pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
     let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select());
+    // Not so strong that a renewal's order would have to wait, which only refers to the customer.
     // The filter stands beside the lock: what is not in scope is not waited for, and PostgreSQL looks again
     // at a row that changed while it was.
     let row = match scope.reseller() {
-        None => query.for_update().first(conn).await.optional()?,
-        Some(own) => query.filter(customers::reseller_id.eq(own)).for_update().first(conn).await.optional()?,
+        None => query.for_no_key_update().first(conn).await.optional()?,
+        Some(own) => query.filter(customers::reseller_id.eq(own)).for_no_key_update().first(conn).await.optional()?,
     };
     row.map(Customer::try_from).transpose()
 }

@@ -54,6 +54,13 @@ struct EntryRow {
     occurred_at: DateTime<Utc>,
 }
 
+impl EntryRow {
+    fn into_movement(self) -> Movement {
+        let Self { certificate_type, measure, before, after, .. } = self;
+        Movement { certificate_type, measure, before, after }
+    }
+}
+
 /// The lines of subscriptions, in order of certificate type.
 pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
     let rows: Vec<LineRow> = inventory_lines::table
@@ -122,6 +129,23 @@ pub(super) async fn save(
     Ok(())
 }
 
+/// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find
+/// the subscription first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn last_movements(conn: &mut Conn, id: SubscriptionId, at: DateTime<Utc>) -> Result<Vec<Movement>> {
+    let rows: Vec<EntryRow> = inventory_ledger::table
+        .filter(inventory_ledger::subscription_id.eq(id))
+        .filter(inventory_ledger::occurred_at.le(at))
+        .distinct_on((inventory_ledger::certificate_type, inventory_ledger::measure))
+        .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::id.desc()))
+        .select(EntryRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(EntryRow::into_movement).collect())
+}
+
 /// The ledger of a subscription, newest first. Find the subscription first: this knows no scope.
 ///
 /// # Errors
@@ -140,15 +164,10 @@ pub async fn ledger(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Res
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(|row| Entry {
         id: row.id,
-        movement: Movement {
-            certificate_type: row.certificate_type,
-            measure: row.measure,
-            before: row.before,
-            after: row.after,
-        },
         order_id: row.order_id,
         allocation_id: row.allocation_id,
-        actor: row.actor,
+        actor: row.actor.clone(),
         occurred_at: row.occurred_at,
+        movement: row.into_movement(),
     }))
 }

@@ -11,7 +11,9 @@ pub mod inventory;
 pub mod orders;
 mod page;
 pub mod products;
+pub mod renewal_failures;
 pub mod resellers;
+pub mod sandbox;
 mod schema;
 pub mod subscriptions;
 

@@ -79,6 +79,7 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        due_date -> Nullable<Date>,
     }
 }
 
@@ -184,6 +185,27 @@ table! {
     }
 }
 
+table! {
+    renewal_failures (subscription_id) {
+        subscription_id -> Uuid,
+        due_date -> Date,
+        code -> Text,
+        attempts -> Integer,
+        first_failed_at -> Timestamptz,
+        last_failed_at -> Timestamptz,
+        next_attempt_at -> Timestamptz,
+    }
+}
+
+table! {
+    sandbox_clock (only_one) {
+        only_one -> Bool,
+        ahead_us -> BigInt,
+        target_us -> BigInt,
+    }
+}
+
+joinable!(renewal_failures -> subscriptions (subscription_id));
 joinable!(subscriptions -> products (product_id));
 joinable!(api_keys -> resellers (reseller_id));
 allow_tables_to_appear_in_same_query!(
@@ -199,4 +221,6 @@ allow_tables_to_appear_in_same_query!(
     charges,
     allocations,
     api_keys,
+    renewal_failures,
+    sandbox_clock,
 );

@@ -45,6 +45,7 @@ struct Row {
     version: Version,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    due_date: Option<NaiveDate>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -84,6 +85,7 @@ impl From<&Subscription> for Row {
             version: subscription.version,
             created_at: subscription.created_at,
             updated_at: subscription.updated_at,
+            due_date: subscription.next_due().map(|due| due.on),
         }
     }
 }

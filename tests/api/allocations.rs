@@ -125,15 +125,16 @@ async fn certificates_can_be_given_back_while_the_subscription_is_off_or_over() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_allocated_or_added_after_the_terms_last_day() {
+async fn nothing_is_allocated_or_added_after_the_last_day_of_the_last_term() {
     let world = World::new().await;
     let path = world.active("");
+    world.admin.patch(&path, json!({ "auto_renew": false })).await.ok();
     on_day(&world.server, "2027-12-31");
     allocate(&world.admin, &path, 1, "last day").await;
     on_day(&world.server, "2028-01-01");
-    ask(&world.admin, &path, 1, "too late").await.problem(409, "term_ended");
+    ask(&world.admin, &path, 1, "too late").await.problem(409, "invalid_transition");
     let more = json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] });
-    world.admin.post(&format!("{path}/inventory/current"), more).await.problem(409, "term_ended");
+    world.admin.post(&format!("{path}/inventory/current"), more).await.problem(409, "invalid_transition");
     assert_eq!(used(&world.admin, &path).await, 2);
 }
 

@@ -26,9 +26,15 @@ fn recipe(operation: &str, world: &World) -> Recipe {
     let allocation = json!({ "certificate_type": "dv", "reference": "recipe" });
     let reason = json!({ "reason": "Because" });
     let (id, body, right) = match operation {
-        "listResellers" | "listCustomers" | "listProducts" | "listSubscriptions" | "listOrders" | "listCharges" => {
-            (Value::Null, None, Read)
-        }
+        "listResellers"
+        | "listCustomers"
+        | "listProducts"
+        | "listSubscriptions"
+        | "listOrders"
+        | "listCharges"
+        | "listRenewalFailures"
+        | "getSandboxClock" => (Value::Null, None, Read),
+        "moveSandboxClock" => (Value::Null, Some(json!({ "advance_days": 1 })), MoveClock),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
         "getReseller" => (reseller_id.clone(), None, Read),
         "updateReseller" => (reseller_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteResellers),

@@ -20,6 +20,7 @@ mod products;
 mod quotes;
 mod requests;
 mod resellers;
+mod sandbox;
 mod steps;
 mod storms;
 mod subscriptions;

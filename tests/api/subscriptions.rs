@@ -154,6 +154,7 @@ async fn a_lapsed_subscription_is_renewed_from_today_with_its_renewal_inventory(
     allocate(&world.admin, &path, 4, "in use").await;
     world.admin.act(&format!("{path}/suspend")).await.ok();
     on_day(&world.server, "2027-03-10");
+    assert_eq!(world.admin.get(&path).await.ok()["lapsed"], true);
 
     let before = world.server.database.fingerprint().await;
     let quote = world.admin.act(&format!("{path}/renew/preview")).await.ok();

@@ -3,21 +3,20 @@
 use actix_web::{HttpResponse, get, post, put};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::orders::Order;
 use super::quote::Quote;
 use crate::api::auth::{Permit, Read, WriteSubscriptions};
 use crate::api::json::Json;
 use crate::api::page::{Listing, PageQuery, list};
-use crate::api::problem::Problem;
-use crate::api::query::{Id, NoQuery};
+use crate::api::problem::{Problem, in_query};
+use crate::api::query::{Id, NoQuery, Query};
 use crate::api::resource::{IfMatch, IfMatchHeader, created};
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::inventory::{Entry, Line, Measure};
 use crate::domain::text::Code;
 use crate::ops::inventory::{self, Change};
-use crate::ops::subscriptions;
 
 /// The certificates of one type in a subscription.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,9 +60,21 @@ pub struct RenewalInventory {
 pub struct Inventory {
     /// The subscription.
     pub subscription_id: SubscriptionId,
+    /// The instant at which it was so, when one was asked for; null: now.
+    #[schema(required)]
+    pub as_of: Option<DateTime<Utc>>,
     /// A line for each certificate type, in order of their code.
     #[schema(max_items = 1000)]
     pub data: Vec<InventoryLine>,
+}
+
+/// The inventory of when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct InventoryQuery {
+    /// The inventory at this instant, which must have passed; now when left out.
+    #[param(nullable = false)]
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 /// More certificates now.
@@ -197,13 +208,21 @@ impl RenewalInventorySet {
 
 /// Get a subscription's inventory
 ///
-/// What it has now and what its next term starts with, for each certificate type.
-#[utoipa::path(tag = "Inventory", responses((status = 200, description = "The inventory.", body = Inventory)))]
+/// What it has now and what its next term starts with, for each certificate type; with `as_of`, what it had
+/// at that instant, as the ledger tells.
+#[utoipa::path(tag = "Inventory", params(InventoryQuery), responses(
+    (status = 200, description = "The inventory.", body = Inventory)
+))]
 #[get("/subscriptions/{subscription_id}/inventory")]
-pub async fn get_inventory(permit: Permit<Read>, id: Id<SubscriptionId>, _: NoQuery) -> Result<HttpResponse, Problem> {
-    let subscription = subscriptions::get(&permit.cx, id.0).await?;
-    let data = subscription.lines.iter().map(InventoryLine::from).collect();
-    Ok(HttpResponse::Ok().json(Inventory { subscription_id: subscription.id, data }))
+pub async fn get_inventory(
+    permit: Permit<Read>,
+    id: Id<SubscriptionId>,
+    query: Query<InventoryQuery>,
+) -> Result<HttpResponse, Problem> {
+    let as_of = query.value.as_of;
+    let lines = inventory::get(&permit.cx, id.0, as_of).await.map_err(in_query)?;
+    let data = lines.iter().map(InventoryLine::from).collect();
+    Ok(HttpResponse::Ok().json(Inventory { subscription_id: id.0, as_of, data }))
 }
 
 /// Preview more current inventory

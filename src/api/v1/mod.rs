@@ -14,8 +14,10 @@ pub mod money;
 pub mod orders;
 pub mod products;
 pub mod quote;
+pub mod renewal_failures;
 pub mod renewals;
 pub mod resellers;
+pub mod sandbox;
 pub mod subscriptions;
 
 use serde::Deserialize;
@@ -56,6 +58,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(subscriptions::list_subscription_terms)
         .service(renewals::preview_renew_subscription)
         .service(renewals::renew_subscription)
+        .service(renewal_failures::list_renewal_failures)
         .service(inventory::get_inventory)
         .service(inventory::preview_current_inventory)
         .service(inventory::add_current_inventory)
@@ -67,7 +70,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(allocations::release_allocation)
         .service(orders::list_orders)
         .service(orders::get_order)
-        .service(charges::list_charges);
+        .service(charges::list_charges)
+        .service(sandbox::get_sandbox_clock)
+        .service(sandbox::move_sandbox_clock);
 }
 
 /// Why an action is taken; the body may be left out.

@@ -64,6 +64,8 @@ impl Database {
             "charges",
             "allocations",
             "api_keys",
+            "renewal_failures",
+            "sandbox_clock",
         ];
         let hashes = TABLES.map_sql(|table| {
             format!("(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '-') FROM {table} t)")

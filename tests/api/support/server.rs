@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeZone, Utc};
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
-use partner_platform::domain::access::{Actor, Role, Scope};
+use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::ops::{Context, keys};
 use partner_platform::shutdown::Shutdown;
@@ -39,8 +39,19 @@ impl Server {
         Self::on(database, &url, settings).await
     }
 
+    /// A server whose clock the API cannot move.
+    pub async fn production() -> Self {
+        let database = Database::create().await;
+        let url = database.url.clone();
+        Self::build(database, &url, super::database::settings(), false).await
+    }
+
     /// A server that reaches its database by another way.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
+        Self::build(database, url, settings, true).await
+    }
+
+    async fn build(database: Database, url: &str, settings: db::Settings, sandbox: bool) -> Self {
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -50,6 +61,7 @@ impl Server {
             db: db.clone(),
             clock: clock.clone(),
             default_currency: "USD".parse().unwrap(),
+            sandbox,
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };
@@ -63,11 +75,15 @@ impl Server {
 
     /// A client with a new key: the partner's, or a reseller's.
     pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
-        let actor = Actor { key: None, role: Role::Admin, scope: Scope::Partner };
-        let cx = Context::new(self.db.clone(), self.clock.clone(), actor);
+        let cx = self.context();
         let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
         let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
         Client::new(&self.url, Some(key.expose_secret()))
+    }
+
+    /// The service itself.
+    pub fn context(&self) -> Context {
+        Context::new(self.db.clone(), self.clock.clone(), Actor::system())
     }
 
     /// The partner's administrator.

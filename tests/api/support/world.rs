@@ -118,6 +118,9 @@ impl World {
         let allocations = format!("/v1/subscriptions/{}/allocations", id(&active_id));
         let allocation_id = admin.post(&allocations, allocation).await.created()["id"].clone();
 
+        // Whatever is due by now happens here, and not in the middle of a test.
+        admin.get("/v1/subscriptions").await.ok();
+
         Self {
             server,
             admin,

@@ -1,0 +1,64 @@
+//! Subscriptions that could not be processed when they were due.
+
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::{Permit, Read};
+use crate::api::page::{Listing, PageQuery, list};
+use crate::api::problem::Problem;
+use crate::domain::id::{CustomerId, SubscriptionId};
+use crate::domain::renewal_failure::{self, FailureCode};
+use crate::ops::milestones;
+
+/// That a subscription should have started, renewed or ended, and could not be processed. It is tried again
+/// by itself, and whenever somebody asks for the subscription.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RenewalFailure {
+    /// Which subscription.
+    pub subscription_id: SubscriptionId,
+    /// Who holds it.
+    pub customer_id: CustomerId,
+    /// Since when it is due.
+    pub due_date: NaiveDate,
+    pub code: FailureCode,
+    /// How often it was tried.
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
+    pub attempts: i32,
+    /// When it was tried first.
+    pub first_failed_at: DateTime<Utc>,
+    /// When it was tried last.
+    pub last_failed_at: DateTime<Utc>,
+    /// When it is tried again by itself, at the latest.
+    pub next_attempt_at: DateTime<Utc>,
+}
+
+list!(RenewalFailureList of RenewalFailure);
+
+impl From<renewal_failure::RenewalFailure> for RenewalFailure {
+    fn from(failure: renewal_failure::RenewalFailure) -> Self {
+        Self {
+            subscription_id: failure.waiting.subscription_id,
+            customer_id: failure.waiting.customer_id,
+            due_date: failure.waiting.due_date,
+            code: failure.code,
+            attempts: failure.attempts,
+            first_failed_at: failure.first_failed_at,
+            last_failed_at: failure.last_failed_at,
+            next_attempt_at: failure.next_attempt_at,
+        }
+    }
+}
+
+/// List renewal failures
+///
+/// Those that last, in order of subscription. None is what is to be expected.
+#[utoipa::path(tag = "Subscriptions", params(PageQuery), responses(
+    (status = 200, description = "A page of failures.", body = RenewalFailureList)
+))]
+#[get("/renewal-failures")]
+pub async fn list_renewal_failures(permit: Permit<Read>, listing: Listing<PageQuery>) -> Result<HttpResponse, Problem> {
+    let page = milestones::failures(&permit.cx, &listing.window).await?.map(RenewalFailure::from);
+    Ok(listing.answer(page, |data, next_cursor| RenewalFailureList { data, next_cursor }))
+}

@@ -1,0 +1,103 @@
+//! The clock of a sandbox.
+
+use actix_web::{HttpResponse, get, post, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::auth::{MoveClock, Permit, Read};
+use crate::api::code::ErrorCode;
+use crate::api::json::Json;
+use crate::api::problem::{FieldError, Problem};
+use crate::api::query::NoQuery;
+use crate::app::AppState;
+use crate::domain::refusal::{Violation, ViolationCode};
+use crate::ops::sandbox::{self, Move, Reading};
+
+/// What the clock of a sandbox shows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SandboxClock {
+    /// The time; it goes on by itself like any other.
+    pub now: DateTime<Utc>,
+    /// Where it is on its way to; null when it is not being moved.
+    #[schema(required)]
+    pub moving_to: Option<DateTime<Utc>>,
+}
+
+/// Moves the clock of a sandbox, forwards only: by days, or to an instant; one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "advance_days": 30 }))]
+pub struct SandboxClockSet {
+    /// By so many days.
+    #[schema(nullable = false, minimum = 1, maximum = 3653)]
+    pub advance_days: Option<i32>,
+    /// To this instant, at most 3653 days ahead.
+    #[schema(nullable = false)]
+    pub now: Option<DateTime<Utc>>,
+}
+
+impl From<Reading> for SandboxClock {
+    fn from(reading: Reading) -> Self {
+        Self { now: reading.now, moving_to: reading.moving_to }
+    }
+}
+
+impl SandboxClockSet {
+    fn into_move(self) -> Result<Move, Problem> {
+        let wrong = |pointer, code, detail| {
+            let violation = Violation::new(pointer, code, detail);
+            Err(Problem::invalid(vec![FieldError::at(violation)]))
+        };
+        match (self.advance_days, self.now) {
+            (Some(days), None) => Ok(Move::ByDays(days)),
+            (None, Some(now)) => Ok(Move::To(now)),
+            (None, None) => wrong("/advance_days", ViolationCode::Required, "Give `advance_days` or `now`."),
+            (Some(_), Some(_)) => wrong("/now", ViolationCode::NotAllowed, "Give `advance_days` or `now`, not both."),
+        }
+    }
+}
+
+fn check(state: &AppState) -> Result<(), Problem> {
+    if state.sandbox {
+        return Ok(());
+    }
+    let detail = "This service is not a sandbox: its clock is the machine's. One that is started with `--sandbox` has a clock that can be moved.";
+    Err(Problem::new(ErrorCode::NotFound, detail))
+}
+
+/// Read the sandbox's clock
+///
+/// 404 where the service is not a sandbox.
+#[utoipa::path(tag = "Sandbox", extensions(("x-errors" = json!(["not_found"]))), responses(
+    (status = 200, description = "What it shows.", body = SandboxClock)
+))]
+#[get("/sandbox/clock")]
+pub async fn get_sandbox_clock(
+    permit: Permit<Read>,
+    state: web::Data<AppState>,
+    _: NoQuery,
+) -> Result<HttpResponse, Problem> {
+    check(&state)?;
+    let reading = sandbox::read(&permit.cx).await?;
+    Ok(HttpResponse::Ok().json(SandboxClock::from(reading)))
+}
+
+/// Move the sandbox's clock
+///
+/// Everything that falls due on the way happens in its order, as if time had passed; the answer comes when
+/// it has. A move that is interrupted goes on by itself. Role: the partner's admin.
+#[utoipa::path(tag = "Sandbox", extensions(("x-errors" = json!(["not_found"]))), responses(
+    (status = 200, description = "What it shows now.", body = SandboxClock)
+))]
+#[post("/sandbox/clock")]
+pub async fn move_sandbox_clock(
+    permit: Permit<MoveClock>,
+    state: web::Data<AppState>,
+    _: NoQuery,
+    body: Json<SandboxClockSet>,
+) -> Result<HttpResponse, Problem> {
+    check(&state)?;
+    let reading = sandbox::advance(&permit.cx, body.0.into_move()?).await?;
+    Ok(HttpResponse::Ok().json(SandboxClock::from(reading)))
+}

@@ -1,0 +1,57 @@
+//! What runs by itself: a loop that calls use cases, as the API does. Any number of instances can have it;
+//! none of them needs it to be right, as requests bring up to date what they touch.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::domain::access::Actor;
+use crate::ops::{Context, Error, milestones, sandbox};
+use crate::shutdown::Shutdown;
+
+/// Between one look and the next.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause after failures in a row; the first is [`PAUSE`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What works in the background.
+pub struct Worker {
+    /// The database.
+    pub db: Db,
+    /// What time it is.
+    pub clock: Clock,
+    /// Whether the clock can be moved.
+    pub sandbox: bool,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+impl Worker {
+    /// Works until the service is being stopped; never in the middle of something.
+    pub async fn run(self) {
+        let mut pause = PAUSE;
+        while !self.shutdown.is_draining() {
+            pause = match self.look().await {
+                Ok(()) => PAUSE,
+                Err(error) => {
+                    tracing::warn!(%error, "the worker failed; it tries again in {pause:?}");
+                    (pause * 2).min(LONGEST_PAUSE)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.draining() => {}
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        let cx = || Context::new(self.db.clone(), self.clock.clone(), Actor::system());
+        if self.sandbox {
+            // Somebody may have moved it elsewhere, or have been interrupted.
+            sandbox::walk(&cx()).await?;
+        }
+        milestones::drain(&cx(), || self.shutdown.is_draining()).await
+    }
+}

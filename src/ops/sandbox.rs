@@ -1,0 +1,112 @@
+//! The clock of a sandbox: it runs like the machine's, ahead of it by as much as it was ever moved, and
+//! everything that falls due on the way happens as if time had passed. It stands in the database, so that it
+//! is the same on every instance and after every start.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use super::{Context, Result, milestones};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::domain::access::Actor;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::time::start_of;
+use crate::store::renewal_failures;
+use crate::store::sandbox::{self, Ahead};
+
+/// The most days by which the clock is moved at once: ten years.
+pub const MAX_DAYS: i32 = 3653;
+
+/// Where the clock is to be moved.
+#[derive(Debug, Clone, Copy)]
+pub enum Move {
+    /// So many days ahead.
+    ByDays(i32),
+    /// To an instant.
+    To(DateTime<Utc>),
+}
+
+/// What a clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// Where it is on its way to, while it is moved.
+    pub moving_to: Option<DateTime<Utc>>,
+}
+
+/// Sets the clock as the database has it.
+///
+/// # Errors
+/// The database fails.
+pub async fn follow(db: &Db, clock: &Clock) -> Result<Ahead> {
+    let ahead: Result<_> = db.statement(async |conn| Ok(sandbox::find(conn).await?.unwrap_or_default())).await;
+    let ahead = ahead?;
+    clock.set_ahead(ahead.now);
+    Ok(ahead)
+}
+
+/// What the clock shows.
+///
+/// # Errors
+/// The database fails.
+pub async fn read(cx: &Context) -> Result<Reading> {
+    let ahead = follow(&cx.db, &cx.clock).await?;
+    let moving = ahead.target > ahead.now;
+    Ok(Reading { now: cx.clock.now(), moving_to: moving.then(|| cx.clock.machine() + ahead.target) })
+}
+
+/// Moves the clock and runs everything that falls due on the way, day by day. Two moves at once add up. One
+/// that is interrupted is taken up again by the worker.
+///
+/// # Errors
+/// The clock goes forwards only, and not too far.
+pub async fn advance(cx: &Context, to: Move) -> Result<Reading> {
+    cx.db
+        .transaction(async |tx| {
+            let ahead = sandbox::lock(tx).await?;
+            let machine = cx.clock.machine();
+            let target = target(machine + ahead.target, to)?;
+            Ok::<_, super::Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
+        })
+        .await?;
+    walk(cx).await?;
+    read(cx).await
+}
+
+fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Refusal> {
+    let (field, target) = match to {
+        Move::ByDays(days) => ("/advance_days", now + TimeDelta::days(days.into())),
+        Move::To(target) => ("/now", target),
+    };
+    let latest = now + TimeDelta::days(MAX_DAYS.into());
+    if (now..=latest).contains(&target) {
+        return Ok(target);
+    }
+    let detail = format!("The clock goes forwards only, from {now} to {latest} at the most.");
+    Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
+}
+
+/// Goes on to where the clock is to be, and does on each day what falls due on it.
+///
+/// # Errors
+/// The database fails.
+pub async fn walk(cx: &Context) -> Result<()> {
+    loop {
+        let ahead = follow(&cx.db, &cx.clock).await?;
+        let cx = Context::new(cx.db.clone(), cx.clock.clone(), Actor::system());
+        milestones::settle_all(&cx).await?;
+        if ahead.now >= ahead.target {
+            return Ok(());
+        }
+        let machine = cx.clock.machine();
+        let target = machine + ahead.target;
+        let next = next_day(&cx).await?.map(start_of).filter(|next| *next < target);
+        let now = next.unwrap_or(target) - machine;
+        cx.db.statement(async |conn| Ok::<_, super::Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
+    }
+}
+
+/// The next day on which something falls due.
+async fn next_day(cx: &Context) -> Result<Option<NaiveDate>> {
+    cx.db.statement(async |conn| Ok(renewal_failures::next_due_date(conn, cx.today()).await?)).await
+}
