@@ -276,6 +276,8 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::ProductRetired(_) => ErrorCode::ProductRetired,
         Refusal::CertificateTypeInUse(_) => ErrorCode::CertificateTypeInUse,
         Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
+        Refusal::Forbidden(_) => ErrorCode::Forbidden,
+        Refusal::PriceListInUse => ErrorCode::PriceListInUse,
         Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,
         Refusal::ResellerDisabled => ErrorCode::ResellerDisabled,
         Refusal::AmountOutOfRange => ErrorCode::AmountOutOfRange,

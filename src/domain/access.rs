@@ -36,7 +36,7 @@ label! {
         Allocate = "allocate",
         /// Create, edit, disable and enable resellers. The partner's only.
         WriteResellers = "write_resellers",
-        /// Create and edit products. The partner's only.
+        /// Create and edit products and price lists, and assign these. The partner's only.
         WriteProducts = "write_products",
         /// Move the clock of a sandbox. The partner's only.
         MoveClock = "move_clock",

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::access::Right;
 use super::company::Company;
-use super::id::{CustomerId, ResellerId, Version};
+use super::id::{CustomerId, PriceListId, ResellerId, Version};
 use super::label::label;
 use super::machine::{Outcome, Possibility, Verdict};
 use super::money::Currency;
@@ -57,6 +57,8 @@ pub struct Customer {
     pub administration: Administration,
     /// What it pays in; fixed once it has an order.
     pub currency: Currency,
+    /// What it pays by, before its reseller's list and the products' own prices.
+    pub price_list_id: Option<PriceListId>,
     /// Whether it can be sold to.
     pub status: CustomerStatus,
     /// How often it has changed.
@@ -131,6 +133,8 @@ pub struct Details {
     pub admin_email: Option<Email>,
     /// What it pays in.
     pub currency: Currency,
+    /// What it pays by.
+    pub price_list_id: Option<PriceListId>,
 }
 
 /// What the rules need to know of a customer's surroundings.
@@ -159,6 +163,7 @@ impl Customer {
             partner_id,
             administration,
             currency,
+            price_list_id: None,
             status: CustomerStatus::Active,
             version: Version::FIRST,
             created_at: at,
@@ -174,6 +179,7 @@ impl Customer {
             partner_id: self.partner_id,
             admin_email: self.administration.admin_email().cloned(),
             currency: self.currency,
+            price_list_id: self.price_list_id,
         }
     }
 
@@ -226,6 +232,7 @@ impl Customer {
             partner_id: details.partner_id,
             administration: Administration::new(self.administration.kind(), details.admin_email)?,
             currency: details.currency,
+            price_list_id: details.price_list_id,
             version: self.version.next(),
             updated_at: at,
             ..self.clone()

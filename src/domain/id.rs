@@ -33,6 +33,8 @@ id! {
     CustomerId,
     /// Identifies a product.
     ProductId,
+    /// Identifies a price list.
+    PriceListId,
     /// Identifies a subscription.
     SubscriptionId,
     /// Identifies an order.

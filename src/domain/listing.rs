@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::customer::CustomerStatus;
 use super::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
 use super::label::label;
+use super::money::Currency;
 use super::order::{ChargeStatus, OrderKind};
 use super::product::ProductStatus;
 use super::reseller::ResellerStatus;
@@ -146,6 +147,15 @@ pub struct ProductFilter {
     pub q: Option<SearchText>,
     /// One of these states; all when empty.
     pub status: Vec<ProductStatus>,
+}
+
+/// Which price lists.
+#[derive(Debug, Clone, Default)]
+pub struct PriceListFilter {
+    /// Name contains.
+    pub q: Option<SearchText>,
+    /// In this currency.
+    pub currency: Option<Currency>,
 }
 
 /// Which subscriptions.

@@ -1,7 +1,7 @@
 //! What the service means. Pure: no async, no IO, no clock, no queries; everything is handed in.
 //!
 //! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
-//! whom: [`company`], [`reseller`], [`customer`], [`product`]. What happens: [`subscription`] and
+//! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
 //! [`proration`] computes each amount, [`order`] records it. Who may: [`access`]. Why not: [`refusal`].
 
@@ -17,6 +17,7 @@ pub mod listing;
 pub mod machine;
 pub mod money;
 pub mod order;
+pub mod price_list;
 pub mod product;
 pub mod proration;
 pub mod quote;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use super::id::{ChargeId, CustomerId, OrderId, ProductId, SubscriptionId};
+use super::id::{ChargeId, CustomerId, OrderId, PriceListId, ProductId, SubscriptionId};
 use super::label::label;
 use super::money::Money;
 use super::proration::Calculation;
@@ -70,6 +70,8 @@ pub struct OrderLine {
     pub quantity_after: Option<i32>,
     /// How the amount comes about; `None` when nothing is charged.
     pub calculation: Option<Calculation>,
+    /// The price list that the unit price comes from; `None` when it is the product's own.
+    pub price_list_id: Option<PriceListId>,
     /// What it costs; may be 0.
     pub amount: Money,
     /// When the charge is due: the first day that is paid for.

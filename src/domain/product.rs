@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::{ProductId, Version};
+use super::id::{PriceListId, ProductId, Version};
 use super::label::label;
 use super::machine::Outcome;
 use super::money::Currency;
@@ -26,8 +26,17 @@ label! {
 /// The most certificates of a type that any product can allow.
 pub const MAX_QUANTITY: i32 = 1_000_000;
 
-/// Prices of one certificate for a whole term by certificate type, in minor units.
-pub type UnitPrices = BTreeMap<Code, i64>;
+/// Prices of one certificate for a whole term, by certificate type.
+pub type UnitPrices = BTreeMap<Code, UnitPrice>;
+
+/// What one certificate costs for a whole term, and who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitPrice {
+    /// Minor units.
+    pub amount: i64,
+    /// The price list that it comes from; `None` when it is the product's own.
+    pub price_list_id: Option<PriceListId>,
+}
 
 /// A product.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +94,9 @@ pub struct Price {
     pub currency: Currency,
     /// Minor units for the whole term.
     pub unit_price: i64,
+    /// The price list that it comes from; `None` when it is the product's own, as products are kept.
+    #[serde(skip)]
+    pub price_list_id: Option<PriceListId>,
 }
 
 impl Product {
@@ -121,7 +133,10 @@ impl Product {
             .prices
             .iter()
             .filter(|price| price.term_months == term_months && price.currency == currency)
-            .map(|price| (price.certificate_type.clone(), price.unit_price))
+            .map(|price| {
+                let unit_price = UnitPrice { amount: price.unit_price, price_list_id: price.price_list_id };
+                (price.certificate_type.clone(), unit_price)
+            })
             .collect();
         (!prices.is_empty()).then_some(prices)
     }

@@ -12,7 +12,7 @@ use super::label::label;
 use super::machine::Outcome;
 use super::money::{self, Currency, Money};
 use super::order::{Bucket, OrderKind, OrderLine};
-use super::product::{Product, UnitPrices};
+use super::product::{Product, UnitPrice, UnitPrices};
 use super::proration::Calculation;
 use super::refusal::{Refusal, Violation, ViolationCode, none_of};
 use super::subscription::{Action, Command, Subscription};
@@ -123,7 +123,9 @@ pub fn add_current_inventory(
 
     let mut next = changed(subscription, Command::AddCurrentInventory(additions.to_vec()), at)?;
     for Asked { code, price, .. } in asked {
-        next.term.unit_prices.entry(code.clone()).or_insert(price.unwrap_or_default());
+        if let Some(price) = price {
+            next.term.unit_prices.entry(code.clone()).or_insert(price);
+        }
     }
     let mut draft = Draft::of(OrderKind::CurrentInventory, subscription, product, at.date_naive());
     let place = Place { index: None, subscription: &next };
@@ -247,7 +249,7 @@ struct Asked<'a> {
     /// What the quantity would be.
     after: Option<i32>,
     /// What one certificate costs, where it has a price.
-    price: Option<i64>,
+    price: Option<UnitPrice>,
 }
 
 /// Finds what is wrong with the lines of a request: types twice, not in the product or without a price,
@@ -331,6 +333,7 @@ impl Draft {
             quantity_before: None,
             quantity_after: None,
             calculation: None,
+            price_list_id: None,
             amount: Money { amount: 0, currency: self.currency },
             due_date: self.as_of.max(place.subscription.term.start_date),
         }
@@ -345,11 +348,13 @@ impl Draft {
 
     fn charge_line(&mut self, place: &Place<'_>, line: OrderLine, quantity: i32) -> Result<(), Refusal> {
         let term = &place.subscription.term;
-        let unit_price = term.unit_prices.get(&line.certificate_type).copied().unwrap_or(0);
+        let price = term.unit_prices.get(&line.certificate_type);
+        let unit_price = price.map_or(0, |price| price.amount);
         let calculation = Calculation::new(unit_price, quantity, term.start_date, term.end_date, self.as_of);
         let amount = Money { amount: calculation.amount()?, currency: self.currency };
         let calculation = (quantity > 0).then_some(calculation);
-        self.lines.push(OrderLine { calculation, amount, ..line });
+        let price_list_id = price.and_then(|price| price.price_list_id).filter(|_| quantity > 0);
+        self.lines.push(OrderLine { calculation, price_list_id, amount, ..line });
         Ok(())
     }
 
@@ -364,7 +369,7 @@ impl Draft {
         }
         let prices = renewal_prices(subscription, product);
         for line in &subscription.lines {
-            let unit_price = prices.get(&line.certificate_type).copied().unwrap_or(0);
+            let unit_price = prices.get(&line.certificate_type).map_or(0, |price| price.amount);
             self.renewal_amounts.push(unit_price.saturating_mul(i64::from(line.effective_renewal())));
         }
     }

@@ -3,6 +3,7 @@
 
 use chrono::NaiveDate;
 
+use super::access::{Right, needs};
 use super::label::label;
 use super::money::AmountOutOfRange;
 use super::text::Code;
@@ -118,6 +119,14 @@ pub enum Refusal {
         /// How many there are.
         available: i32,
     },
+    /// The actor lacks a right that a part of the request needs.
+    #[error("{}", needs(*.0))]
+    Forbidden(Right),
+    /// A price list that is assigned or was used stays.
+    #[error(
+        "The price list is assigned, or orders refer to it, so it stays; assign another list where it is in use, and leave this one."
+    )]
+    PriceListInUse,
     /// The currency cannot change after the first order.
     #[error(
         "The customer has orders, so its currency can no longer change; create another customer for another currency."

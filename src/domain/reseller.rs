@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::access::Right;
 use super::company::Company;
-use super::id::{ResellerId, Version};
+use super::id::{PriceListId, ResellerId, Version};
 use super::label::label;
 use super::machine::{Outcome, Possibility, Verdict};
 use super::refusal::Refusal;
@@ -38,6 +38,8 @@ pub struct Reseller {
     pub id: ResellerId,
     /// The company.
     pub company: Company,
+    /// What its customers pay by, unless they have a list of their own.
+    pub price_list_id: Option<PriceListId>,
     /// Whether it works.
     pub state: State,
     /// How often it has changed.
@@ -46,6 +48,15 @@ pub struct Reseller {
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// What can be edited of a reseller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// The company.
+    pub company: Company,
+    /// What its customers pay by.
+    pub price_list_id: Option<PriceListId>,
 }
 
 /// Whether a reseller works.
@@ -87,7 +98,15 @@ impl Reseller {
     /// A new reseller; it works at once.
     #[must_use]
     pub fn create(id: ResellerId, company: Company, at: DateTime<Utc>) -> Self {
-        Self { id, company, state: State::Enabled, version: Version::FIRST, created_at: at, updated_at: at }
+        Self {
+            id,
+            company,
+            price_list_id: None,
+            state: State::Enabled,
+            version: Version::FIRST,
+            created_at: at,
+            updated_at: at,
+        }
     }
 
     /// Its status.
@@ -121,13 +140,20 @@ impl Reseller {
         Outcome::Changed(Self { state, version: self.version.next(), updated_at: at, ..self.clone() })
     }
 
+    /// What can be edited, as it is.
+    #[must_use]
+    pub fn details(&self) -> Details {
+        Details { company: self.company.clone(), price_list_id: self.price_list_id }
+    }
+
     /// The reseller with other details.
     #[must_use]
-    pub fn edit(&self, company: Company, at: DateTime<Utc>) -> Outcome<Self> {
-        if company == self.company {
+    pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Outcome<Self> {
+        if details == self.details() {
             return Outcome::Unchanged;
         }
-        Outcome::Changed(Self { company, version: self.version.next(), updated_at: at, ..self.clone() })
+        let Details { company, price_list_id } = details;
+        Outcome::Changed(Self { company, price_list_id, version: self.version.next(), updated_at: at, ..self.clone() })
     }
 
     /// What may be done next, with the right that it needs.

@@ -1,6 +1,6 @@
 //! Customers.
 
-use super::{Context, Error, Named, Precondition, Result, found, milestones};
+use super::{Context, Error, Named, Precondition, Result, found, milestones, price_lists};
 use crate::domain::company::Company;
 use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
 use crate::domain::id::{CustomerId, ResellerId};
@@ -100,6 +100,10 @@ pub async fn update(
                 let administration = Administration::new(customer.administration.kind(), details.admin_email.clone());
                 check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
             }
+            let (list, currency) = (details.price_list_id, details.currency);
+            if list != customer.price_list_id || (list.is_some() && currency != customer.currency) {
+                price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
+            }
             let outcome = customer.edit(details, holdings, cx.at)?;
             save(tx, customer, holdings, outcome).await
         })
@@ -134,7 +138,8 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
             let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
             let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
             let page = if sellable {
-                products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?
+                let page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
+                Page { rows: price_lists::offered(tx, id, page.rows).await?, next: page.next }
             } else {
                 Page { rows: Vec::new(), next: None }
             };

@@ -103,6 +103,7 @@ impl SampleType {
             term_months,
             currency,
             unit_price,
+            price_list_id: None,
         };
         let of_currency = |(&currency, prices)| terms.iter().zip(prices).map(move |term| price(currency, term));
         self.prices.iter().flat_map(of_currency).collect()

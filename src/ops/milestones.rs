@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 
-use super::{Context, Error, Result, found, orders};
+use super::{Context, Error, Result, found, orders, price_lists};
 use crate::domain::access::Actor;
 use crate::domain::id::SubscriptionId;
 use crate::domain::listing::{Page, Whose, Window};
@@ -132,7 +132,9 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
         Milestone::Activation => apply(tx, &cx, before, Command::Activate).await?,
         Milestone::LapseEnd => apply(tx, &cx, before, Command::Expire).await?,
         Milestone::TermEnd => {
-            let product = found(products::find(tx, before.product_id).await?, "product")?;
+            let products = products::find_all(tx, &[before.product_id]).await?;
+            let offered = price_lists::offered(tx, before.customer_id, products).await?;
+            let product = found(offered.into_iter().next(), "product")?;
             let plan = quote::end_term(before, &product, cx.at)?;
             if !plan.quote.lines.is_empty() {
                 orders::confirm(tx, &cx, before.customer_id, Some(before), plan, None).await?;

@@ -8,6 +8,7 @@ pub mod inventory;
 pub mod keys;
 pub mod milestones;
 pub mod orders;
+pub mod price_lists;
 pub mod products;
 pub mod resellers;
 pub mod sandbox;

@@ -1,12 +1,12 @@
 //! Resellers.
 
-use super::{Context, Precondition, Result, found};
+use super::{Context, Precondition, Result, found, milestones, price_lists};
 use crate::domain::company::Company;
 use crate::domain::id::ResellerId;
-use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
+use crate::domain::listing::{CompanySort, Page, ResellerFilter, Whose, Window};
 use crate::domain::machine::Outcome;
-use crate::domain::reseller::{Command, Reseller};
-use crate::store::resellers;
+use crate::domain::reseller::{Command, Details, Reseller};
+use crate::store::{Conn, resellers};
 
 /// Resellers in the tenant.
 ///
@@ -41,14 +41,26 @@ pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
 /// Edits a reseller's details.
 ///
 /// # Errors
-/// Not found, another version, or the external id is taken.
+/// Not found, another version, the external id is taken, or the price list is none that can be assigned.
 pub async fn update(
     cx: &Context,
     id: ResellerId,
     precondition: &Precondition,
-    edit: impl FnOnce(Company) -> Company,
+    edit: impl FnOnce(Details) -> Details,
 ) -> Result<Reseller> {
-    change(cx, id, precondition, |reseller| reseller.edit(edit(reseller.company.clone()), cx.at)).await
+    // Terms that have begun have the prices of before.
+    milestones::settle(cx, Whose::Everyones).await?;
+    cx.db
+        .transaction(async |tx| {
+            let reseller = lock(tx, cx, id, precondition).await?;
+            let details = edit(reseller.details());
+            if details.price_list_id != reseller.price_list_id {
+                price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
+            }
+            let outcome = reseller.edit(details, cx.at);
+            save(tx, reseller, outcome).await
+        })
+        .await
 }
 
 /// Disables or enables a reseller. Its customers are not touched.
@@ -61,26 +73,27 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<Reseller> {
-    change(cx, id, precondition, |reseller| reseller.apply(command, cx.at)).await
-}
-
-async fn change(
-    cx: &Context,
-    id: ResellerId,
-    precondition: &Precondition,
-    change: impl FnOnce(&Reseller) -> Outcome<Reseller>,
-) -> Result<Reseller> {
     cx.db
         .transaction(async |tx| {
-            let reseller = found(resellers::lock(tx, cx.actor.scope, id).await?, "reseller")?;
-            precondition.check(reseller.version)?;
-            match change(&reseller) {
-                Outcome::Unchanged => Ok(reseller),
-                Outcome::Changed(changed) => {
-                    resellers::save(tx, &changed).await?;
-                    Ok(changed)
-                }
-            }
+            let reseller = lock(tx, cx, id, precondition).await?;
+            let outcome = reseller.apply(command, cx.at);
+            save(tx, reseller, outcome).await
         })
         .await
+}
+
+async fn lock(tx: &mut Conn, cx: &Context, id: ResellerId, precondition: &Precondition) -> Result<Reseller> {
+    let reseller = found(resellers::lock(tx, cx.actor.scope, id).await?, "reseller")?;
+    precondition.check(reseller.version)?;
+    Ok(reseller)
+}
+
+async fn save(tx: &mut Conn, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
+    match outcome {
+        Outcome::Unchanged => Ok(reseller),
+        Outcome::Changed(changed) => {
+            resellers::save(tx, &changed).await?;
+            Ok(changed)
+        }
+    }
 }

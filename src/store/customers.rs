@@ -12,7 +12,7 @@ use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::company::{Address, Company, Contact};
 use crate::domain::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
-use crate::domain::id::{CustomerId, ResellerId, Version};
+use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, Window};
 use crate::domain::money::Currency;
 use crate::domain::subscription::SubscriptionStatus;
@@ -38,6 +38,7 @@ struct Row {
     version: Version,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    price_list_id: Option<PriceListId>,
 }
 
 impl From<&Customer> for Row {
@@ -58,6 +59,7 @@ impl From<&Customer> for Row {
             version: customer.version,
             created_at: customer.created_at,
             updated_at: customer.updated_at,
+            price_list_id: customer.price_list_id,
         }
     }
 }
@@ -79,6 +81,7 @@ impl TryFrom<Row> for Customer {
             partner_id: row.reseller_id,
             administration,
             currency: row.currency,
+            price_list_id: row.price_list_id,
             status: row.status,
             version: row.version,
             created_at: row.created_at,

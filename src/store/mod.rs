@@ -10,6 +10,7 @@ mod error;
 pub mod inventory;
 pub mod orders;
 mod page;
+pub mod price_lists;
 pub mod products;
 pub mod renewal_failures;
 pub mod resellers;

@@ -11,7 +11,7 @@ use super::customers::ids_in_scope;
 use super::schema::{charges, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
-use crate::domain::id::{ChargeId, CustomerId, OrderId, ProductId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, OrderId, PriceListId, ProductId, SubscriptionId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
 use crate::domain::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, OrderLine};
@@ -45,6 +45,7 @@ struct LineRow {
     calculation: Option<Json<Calculation>>,
     amount: i64,
     due_date: NaiveDate,
+    price_list_id: Option<PriceListId>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -77,6 +78,7 @@ impl LineRow {
             calculation: line.calculation.map(Json),
             amount: line.amount.amount,
             due_date: line.due_date,
+            price_list_id: line.price_list_id,
         })
     }
 
@@ -90,6 +92,7 @@ impl LineRow {
             quantity_before: self.quantity_before,
             quantity_after: self.quantity_after,
             calculation: self.calculation.map(|Json(calculation)| calculation),
+            price_list_id: self.price_list_id,
             amount: Money { amount: self.amount, currency },
             due_date: self.due_date,
         }

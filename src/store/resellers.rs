@@ -10,7 +10,7 @@ use super::schema::resellers;
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::company::{Address, Company, Contact};
-use crate::domain::id::{ResellerId, Version};
+use crate::domain::id::{PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
 use crate::domain::reseller::{Reseller, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason};
@@ -29,6 +29,7 @@ struct Row {
     version: Version,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    price_list_id: Option<PriceListId>,
 }
 
 impl From<&Reseller> for Row {
@@ -50,6 +51,7 @@ impl From<&Reseller> for Row {
             version: reseller.version,
             created_at: reseller.created_at,
             updated_at: reseller.updated_at,
+            price_list_id: reseller.price_list_id,
         }
     }
 }
@@ -68,6 +70,7 @@ impl From<Row> for Reseller {
                 contact: row.contact.map(|Json(contact)| contact),
                 external_id: row.external_id,
             },
+            price_list_id: row.price_list_id,
             state,
             version: row.version,
             created_at: row.created_at,

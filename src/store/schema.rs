@@ -15,6 +15,7 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        price_list_id -> Nullable<Uuid>,
     }
 }
 
@@ -35,6 +36,29 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        price_list_id -> Nullable<Uuid>,
+    }
+}
+
+table! {
+    price_lists (id) {
+        id -> Uuid,
+        name -> Text,
+        name_key -> Text,
+        currency -> Text,
+        version -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+table! {
+    price_list_prices (price_list_id, product_id, certificate_type, term_months) {
+        price_list_id -> Uuid,
+        product_id -> Uuid,
+        certificate_type -> Text,
+        term_months -> Integer,
+        unit_price -> BigInt,
     }
 }
 
@@ -129,6 +153,7 @@ table! {
         calculation -> Nullable<Jsonb>,
         amount -> BigInt,
         due_date -> Date,
+        price_list_id -> Nullable<Uuid>,
     }
 }
 
@@ -205,6 +230,8 @@ table! {
     }
 }
 
+joinable!(price_list_prices -> price_lists (price_list_id));
+joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));
 joinable!(subscriptions -> products (product_id));
 joinable!(api_keys -> resellers (reseller_id));
@@ -223,4 +250,6 @@ allow_tables_to_appear_in_same_query!(
     api_keys,
     renewal_failures,
     sandbox_clock,
+    price_lists,
+    price_list_prices,
 );

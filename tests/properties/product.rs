@@ -73,7 +73,8 @@ fn an_edit_to_the_same_changes_nothing() {
 
 #[test]
 fn prices_are_those_of_the_term_and_the_currency() {
-    let prices: Vec<(Code, i64)> = product().unit_prices(24, usd()).unwrap().into_iter().collect();
+    let prices = product().unit_prices(24, usd()).unwrap();
+    let prices: Vec<(Code, i64)> = prices.into_iter().map(|(code, price)| (code, price.amount)).collect();
     assert_eq!(prices, [(code("ev"), 50_000), (code("ov"), 19_800)]);
     assert_eq!(product().unit_prices(13, usd()), None);
     assert_eq!(product().unit_prices(12, text("EUR")), None);

@@ -2,6 +2,7 @@
 
 use partner_platform::domain::inventory;
 use partner_platform::domain::money::{AmountOutOfRange, in_range, total};
+use partner_platform::domain::product::UnitPrice;
 use partner_platform::domain::quote;
 use partner_platform::domain::subscription::{Command, State, Subscription};
 
@@ -60,7 +61,7 @@ fn following_what_is_not_held_is_no_change() {
 fn only_the_types_asked_for_get_a_price_in_the_term() {
     let mut older = Subscription { lines: vec![line("ev", 5, None, 0)], ..subscription() };
     older.term.unit_prices.clear();
-    older.term.unit_prices.insert(code("dv"), 1);
+    older.term.unit_prices.insert(code("dv"), UnitPrice { amount: 1, price_list_id: None });
     let plan = quote::add_current_inventory(&older, &product(), &[(code("ov"), 1)], noon(IN_TERM)).unwrap();
     assert!(!plan.subscriptions[0].term.unit_prices.contains_key(&code("ev")));
     let _ = (inventory::find(&plan.subscriptions[0].lines, &code("ov")), day(IN_TERM));

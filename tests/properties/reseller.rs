@@ -2,7 +2,7 @@
 
 use partner_platform::domain::company::Company;
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::reseller::{Command, Reseller, ResellerStatus, State};
+use partner_platform::domain::reseller::{Command, Details, Reseller, ResellerStatus, State};
 
 use crate::samples::{END, IN_TERM, changed, company, noon, reseller, text};
 
@@ -34,8 +34,9 @@ fn disabling_twice_keeps_the_first_reason() {
 #[test]
 fn a_disabled_reseller_is_edited_like_any_other() {
     let renamed = Company { name: text("Southwind"), ..company() };
-    let edited = changed(disabled().edit(renamed.clone(), noon(END)));
+    let details = Details { company: renamed.clone(), ..disabled().details() };
+    let edited = changed(disabled().edit(details, noon(END)));
     let version = disabled().version.next();
     assert_eq!(edited, Reseller { company: renamed, version, updated_at: noon(END), ..disabled() });
-    assert_eq!(disabled().edit(company(), noon(END)), Outcome::Unchanged);
+    assert_eq!(disabled().edit(disabled().details(), noon(END)), Outcome::Unchanged);
 }

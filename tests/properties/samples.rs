@@ -84,6 +84,7 @@ pub fn product_details() -> Details {
         term_months: months,
         currency: usd(),
         unit_price: year * i64::from(months) / 12,
+        price_list_id: None,
     };
     Details {
         name: text("Certificates"),

@@ -2,7 +2,7 @@
 
 use chrono::Days;
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::product::UnitPrices;
+use partner_platform::domain::product::{UnitPrice, UnitPrices};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::subscription::{
     Action, Cancellation, Command, Details, State, Subscription, SubscriptionStatus, Suspension, Term,
@@ -26,7 +26,7 @@ fn once_more(before: &Subscription, date: &str) -> Subscription {
 }
 
 fn dearer() -> UnitPrices {
-    unit_prices().into_iter().map(|(code, price)| (code, price + 100)).collect()
+    unit_prices().into_iter().map(|(code, price)| (code, UnitPrice { amount: price.amount + 100, ..price })).collect()
 }
 
 fn refused(outcome: Result<Outcome<Subscription>, Refusal>) -> Refusal {

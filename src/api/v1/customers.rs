@@ -16,7 +16,7 @@ use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeade
 use crate::app::AppState;
 use crate::domain::access::Actor;
 use crate::domain::customer::{Action, AdministrationKind, CustomerStatus, Details};
-use crate::domain::id::{CustomerId, ResellerId, Version};
+use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter};
 use crate::domain::money::Currency;
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
@@ -44,6 +44,9 @@ pub struct Customer {
     pub admin_email: Option<Email>,
     /// What it pays in.
     pub currency: Currency,
+    /// What it pays by, before its reseller's list and the products' own prices.
+    #[schema(required)]
+    pub price_list_id: Option<PriceListId>,
     pub status: CustomerStatus,
     /// What may be done next, and why not the rest.
     #[schema(max_items = 100)]
@@ -115,6 +118,9 @@ pub struct CustomerPatch {
     /// What it pays in; fixed once there is an order.
     #[schema(nullable = false)]
     pub currency: Option<Currency>,
+    /// The price list that it pays by. Assigning needs the right to write products.
+    #[serde(default, deserialize_with = "clearable")]
+    pub price_list_id: Option<Option<PriceListId>>,
 }
 
 list!(CustomerList of Customer);
@@ -162,6 +168,7 @@ impl Customer {
             administration: customer.administration.kind(),
             admin_email: customer.administration.admin_email().cloned(),
             currency: customer.currency,
+            price_list_id: customer.price_list_id,
             status: customer.status,
             actions: actor.offers(customer.possibilities(*holdings)).iter().map(ActionState::from).collect(),
             version: customer.version,
@@ -190,6 +197,7 @@ impl CustomerPatch {
             partner_id: self.partner_id.unwrap_or(to.partner_id),
             admin_email: self.admin_email.unwrap_or(to.admin_email),
             currency: self.currency.unwrap_or(to.currency),
+            price_list_id: self.price_list_id.unwrap_or(to.price_list_id),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod customers;
 pub mod inventory;
 pub mod money;
 pub mod orders;
+pub mod price_lists;
 pub mod products;
 pub mod quote;
 pub mod renewal_failures;
@@ -46,6 +47,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(products::create_product)
         .service(products::get_product)
         .service(products::update_product)
+        .service(price_lists::list_price_lists)
+        .service(price_lists::create_price_list)
+        .service(price_lists::get_price_list)
+        .service(price_lists::update_price_list)
+        .service(price_lists::delete_price_list)
         .service(subscriptions::list_subscriptions)
         .service(subscriptions::list_customer_subscriptions)
         .service(baskets::preview_add_subscriptions)

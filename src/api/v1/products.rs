@@ -13,7 +13,7 @@ use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::problem::Problem;
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
-use crate::domain::id::{CustomerId, ProductId, Version};
+use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
 use crate::domain::listing::ProductFilter;
 use crate::domain::money::Currency;
 use crate::domain::product::{self, Details, ProductStatus};
@@ -71,7 +71,7 @@ pub struct AvailableProduct {
     pub terms: Vec<i32>,
     /// Every type and term priced in the customer's currency.
     #[schema(max_items = 2000)]
-    pub prices: Vec<Price>,
+    pub prices: Vec<AvailablePrice>,
     /// Its version.
     pub version: Version,
     /// When it was created.
@@ -101,6 +101,20 @@ pub struct Price {
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub term_months: i32,
     pub unit_price: Money,
+}
+
+/// What one certificate of a type costs a customer for a whole term.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AvailablePrice {
+    /// The type.
+    pub certificate_type: Code,
+    /// The term in months.
+    #[schema(minimum = 1, maximum = 36, example = 12)]
+    pub term_months: i32,
+    pub unit_price: Money,
+    /// The price list that it comes from; null when it is the product's own.
+    #[schema(required)]
+    pub price_list_id: Option<PriceListId>,
 }
 
 /// A type of certificate.
@@ -235,6 +249,13 @@ impl From<&product::Price> for Price {
     }
 }
 
+impl From<&product::Price> for AvailablePrice {
+    fn from(price: &product::Price) -> Self {
+        let Price { certificate_type, term_months, unit_price } = price.into();
+        Self { certificate_type, term_months, unit_price, price_list_id: price.price_list_id }
+    }
+}
+
 impl From<PriceCreate> for product::Price {
     fn from(price: PriceCreate) -> Self {
         Self {
@@ -242,6 +263,7 @@ impl From<PriceCreate> for product::Price {
             term_months: price.term_months,
             currency: price.unit_price.currency,
             unit_price: price.unit_price.amount,
+            price_list_id: None,
         }
     }
 }
@@ -276,7 +298,12 @@ impl AvailableProduct {
             status: details.status,
             certificate_types: details.certificate_types.iter().map(CertificateType::from).collect(),
             terms: details.terms.clone(),
-            prices: details.prices.iter().filter(|price| price.currency == currency).map(Price::from).collect(),
+            prices: details
+                .prices
+                .iter()
+                .filter(|price| price.currency == currency)
+                .map(AvailablePrice::from)
+                .collect(),
             version: product.version,
             created_at: product.created_at,
             updated_at: product.updated_at,

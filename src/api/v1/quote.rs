@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::money::Money;
-use crate::domain::id::{ProductId, SubscriptionId};
+use crate::domain::id::{PriceListId, ProductId, SubscriptionId};
 use crate::domain::label::label;
 use crate::domain::order::{self, Bucket, OrderKind};
 use crate::domain::quote::{self, WarningCode};
@@ -69,6 +69,9 @@ pub struct OrderLine {
     pub quantity_after: Option<i32>,
     #[schema(required)]
     pub calculation: Option<Calculation>,
+    /// The price list that the unit price comes from; null when it is the product's own.
+    #[schema(required)]
+    pub price_list_id: Option<PriceListId>,
     /// What it costs; may be 0.
     pub amount: Money,
 }
@@ -136,6 +139,7 @@ impl From<&order::OrderLine> for OrderLine {
             bucket: line.bucket,
             quantity_before: line.quantity_before,
             quantity_after: line.quantity_after,
+            price_list_id: line.price_list_id,
             calculation: line.calculation.map(|calculation| Calculation::new(calculation, line.amount.currency)),
             amount: line.amount.into(),
         }

@@ -15,9 +15,9 @@ use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::domain::access::Actor;
 use crate::domain::company::Company;
-use crate::domain::id::{ResellerId, Version};
+use crate::domain::id::{PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, ResellerFilter};
-use crate::domain::reseller::{self, Command, ResellerStatus, State};
+use crate::domain::reseller::{self, Command, Details, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, SearchText};
 use crate::ops::resellers;
 
@@ -34,6 +34,9 @@ pub struct Reseller {
     /// Your own reference; unique among resellers.
     #[schema(required)]
     pub external_id: Option<ExternalId>,
+    /// What its customers pay by, unless they have a list of their own.
+    #[schema(required)]
+    pub price_list_id: Option<PriceListId>,
     pub status: ResellerStatus,
     #[schema(required)]
     pub disabled: Option<Stop>,
@@ -93,6 +96,9 @@ pub struct ResellerPatch {
     /// Your own reference; unique among resellers.
     #[serde(default, deserialize_with = "clearable")]
     pub external_id: Option<Option<ExternalId>>,
+    /// The price list that its customers pay by, unless they have one of their own.
+    #[serde(default, deserialize_with = "clearable")]
+    pub price_list_id: Option<Option<PriceListId>>,
 }
 
 list!(ResellerList of Reseller);
@@ -124,6 +130,7 @@ impl Reseller {
             address: (&company.address).into(),
             contact: company.contact.as_ref().map(Contact::from),
             external_id: company.external_id.clone(),
+            price_list_id: reseller.price_list_id,
             status: reseller.status(),
             disabled: match state {
                 State::Enabled => None,
@@ -144,8 +151,11 @@ impl From<ResellerCreate> for Company {
 }
 
 impl ResellerPatch {
-    fn apply(self, to: Company) -> Company {
-        company::patch(to, self.company_name, self.address, self.contact, self.external_id)
+    fn apply(self, to: Details) -> Details {
+        Details {
+            company: company::patch(to.company, self.company_name, self.address, self.contact, self.external_id),
+            price_list_id: self.price_list_id.unwrap_or(to.price_list_id),
+        }
     }
 }
 
@@ -217,7 +227,7 @@ pub async fn update_reseller(
     expected: IfMatch,
     body: Json<ResellerPatch>,
 ) -> Result<HttpResponse, Problem> {
-    let reseller = resellers::update(&permit.cx, id.0, &expected.0, |company| body.0.apply(company)).await?;
+    let reseller = resellers::update(&permit.cx, id.0, &expected.0, |details| body.0.apply(details)).await?;
     Ok(ok(reseller.version, Reseller::new(&reseller, &permit.cx.actor)))
 }
 

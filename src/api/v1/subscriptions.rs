@@ -14,8 +14,9 @@ use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::{Id, NoQuery};
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, ok};
-use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
+use crate::domain::id::{CustomerId, PriceListId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::listing::{SubscriptionFilter, SubscriptionSort};
+use crate::domain::product::UnitPrice;
 use crate::domain::subscription::{self, Command, Details, SubscriptionStatus};
 use crate::domain::text::{Code, ExternalId};
 use crate::ops::{Context, subscriptions};
@@ -97,6 +98,9 @@ pub struct TermPrice {
     /// The type.
     pub certificate_type: Code,
     pub unit_price: super::money::Money,
+    /// The price list that it comes from; null when it was the product's own.
+    #[schema(required)]
+    pub price_list_id: Option<PriceListId>,
 }
 
 /// Changes of a subscription: a merge patch (RFC 7396). What is left out stays, null clears.
@@ -178,9 +182,10 @@ impl Subscription {
 
 impl Term {
     fn new(term: subscription::Term, of: &subscription::Subscription) -> Self {
-        let price = |(certificate_type, amount)| TermPrice {
+        let price = |(certificate_type, price): (_, UnitPrice)| TermPrice {
             certificate_type,
-            unit_price: super::money::Money { amount, currency: of.currency },
+            unit_price: super::money::Money { amount: price.amount, currency: of.currency },
+            price_list_id: price.price_list_id,
         };
         Self {
             number: term.number,

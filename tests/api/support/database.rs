@@ -64,6 +64,8 @@ impl Database {
             "charges",
             "allocations",
             "api_keys",
+            "price_lists",
+            "price_list_prices",
             "renewal_failures",
             "sandbox_clock",
         ];

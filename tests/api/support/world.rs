@@ -20,6 +20,10 @@ pub struct World {
     /// A customer that has nothing.
     pub idle_customer_id: Value,
     pub product_id: Value,
+    /// Assigned to the reseller that manages the customer, with a price in EUR: the customer pays in USD.
+    pub price_list_id: Value,
+    /// Not assigned.
+    pub idle_price_list_id: Value,
     /// In its term, with 50 certificates of `dv` and 10 of `ov`.
     pub active_id: Value,
     /// Starts in a month.
@@ -59,6 +63,15 @@ pub fn product(code: &str) -> Value {
         "terms": [12, 1],
         "prices": prices,
     })
+}
+
+/// A list in EUR with a price for `dv` for 12 months.
+pub fn price_list(name: &str, product_id: &Value, amount: i64) -> Value {
+    let unit_price = json!({ "amount": amount, "currency": "EUR" });
+    let price = json!({
+        "product_id": product_id, "certificate_type": "dv", "term_months": 12, "unit_price": unit_price
+    });
+    json!({ "name": name, "currency": "EUR", "prices": [price] })
 }
 
 /// A request for one subscription with so many `dv`.
@@ -118,6 +131,13 @@ impl World {
         let allocations = format!("/v1/subscriptions/{}/allocations", id(&active_id));
         let allocation_id = admin.post(&allocations, allocation).await.created()["id"].clone();
 
+        let list = price_list("Gold", &product_id, 7900);
+        let price_list_id = admin.post("/v1/price-lists", list).await.created()["id"].clone();
+        let assign = json!({ "price_list_id": price_list_id });
+        admin.patch(&format!("/v1/resellers/{}", id(&reseller_id)), assign).await.ok();
+        let idle = price_list("Idle", &product_id, 7900);
+        let idle_price_list_id = admin.post("/v1/price-lists", idle).await.created()["id"].clone();
+
         // Whatever is due by now happens here, and not in the middle of a test.
         admin.get("/v1/subscriptions").await.ok();
 
@@ -131,6 +151,8 @@ impl World {
             customer_id,
             idle_customer_id,
             product_id,
+            price_list_id,
+            idle_price_list_id,
             active_id,
             pending_id,
             suspended_id,

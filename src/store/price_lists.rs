@@ -1,0 +1,278 @@
+//! Price lists. A list is visible to the resellers that it is assigned to, and to those of the customers that
+//! it is assigned to; the others learn nothing of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use diesel::select;
+use diesel_async::RunQueryDsl;
+
+use super::page::{self, keyset};
+use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers};
+use super::{Conn, Result};
+use crate::domain::access::Scope;
+use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
+use crate::domain::listing::{Page, Position, PriceListFilter, SortValue, Window};
+use crate::domain::money::Currency;
+use crate::domain::price_list::{Details, ListPrice, Overrides, PriceList};
+use crate::domain::text::{Code, Line};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = price_lists, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: PriceListId,
+    name: Line,
+    name_key: String,
+    currency: Currency,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = price_list_prices, check_for_backend(diesel::pg::Pg))]
+struct PriceRow {
+    price_list_id: PriceListId,
+    product_id: ProductId,
+    certificate_type: Code,
+    term_months: i32,
+    unit_price: i64,
+}
+
+/// PostgreSQL takes 65,535 parameters in a statement, and a price has five.
+const ROWS_AT_ONCE: usize = 10_000;
+
+impl From<&PriceList> for Row {
+    fn from(list: &PriceList) -> Self {
+        Self {
+            id: list.id,
+            name: list.details.name.clone(),
+            name_key: page::name_key(list.details.name.as_str()),
+            currency: list.currency,
+            version: list.version,
+            created_at: list.created_at,
+            updated_at: list.updated_at,
+        }
+    }
+}
+
+impl Row {
+    fn into_list(self, prices: Vec<PriceRow>) -> PriceList {
+        let currency = self.currency;
+        let price = |row: PriceRow| ListPrice {
+            product_id: row.product_id,
+            certificate_type: row.certificate_type,
+            term_months: row.term_months,
+            currency,
+            unit_price: row.unit_price,
+        };
+        PriceList {
+            id: self.id,
+            currency,
+            details: Details { name: self.name, prices: prices.into_iter().map(price).collect() },
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+/// The lists in scope: all of them for the partner.
+fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
+    let query = price_lists::table.select(price_lists::id).into_boxed();
+    match scope.reseller() {
+        None => query,
+        Some(own) => {
+            let its = resellers::table.filter(resellers::id.eq(own)).select(resellers::price_list_id);
+            let customers = customers::table.filter(customers::reseller_id.eq(own)).select(customers::price_list_id);
+            let id = price_lists::id.nullable();
+            query.filter(id.eq_any(its).or(id.eq_any(customers)))
+        }
+    }
+}
+
+/// A list in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+    let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
+    let row: Option<Row> = query.select(Row::as_select()).first(conn).await.optional()?;
+    with_prices(conn, row).await
+}
+
+/// A list in scope, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+    if find(conn, scope, id).await?.is_none() {
+        return Ok(None);
+    }
+    let row: Option<Row> =
+        price_lists::table.find(id).select(Row::as_select()).for_update().first(conn).await.optional()?;
+    with_prices(conn, row).await
+}
+
+async fn with_prices(conn: &mut Conn, row: Option<Row>) -> Result<Option<PriceList>> {
+    let Some(row) = row else { return Ok(None) };
+    let prices: Vec<PriceRow> = price_list_prices::table
+        .filter(price_list_prices::price_list_id.eq(row.id))
+        .order((price_list_prices::product_id, price_list_prices::certificate_type, price_list_prices::term_months))
+        .select(PriceRow::as_select())
+        .load(conn)
+        .await?;
+    Ok(Some(row.into_list(prices)))
+}
+
+/// Lists in scope in order of their name, without their prices, and how many these are.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &PriceListFilter,
+    window: &Window,
+) -> Result<Page<(PriceList, i64)>> {
+    let mut query = price_lists::table.select(Row::as_select()).into_boxed();
+    if scope.reseller().is_some() {
+        query = query.filter(price_lists::id.eq_any(ids_in_scope(scope)));
+    }
+    if let Some(q) = &filter.q {
+        query = query.filter(price_lists::name_key.like(page::containing(q.as_str())));
+    }
+    if let Some(currency) = filter.currency {
+        query = query.filter(price_lists::currency.eq(currency));
+    }
+    let query = keyset!(query, price_lists::name_key, price_lists::id, window, page::text_after(window), ascending);
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page =
+        Page::cut(rows, window.limit, |row| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 });
+    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+    let counts: Vec<(PriceListId, i64)> = price_list_prices::table
+        .filter(price_list_prices::price_list_id.eq_any(ids))
+        .group_by(price_list_prices::price_list_id)
+        .select((price_list_prices::price_list_id, diesel::dsl::count_star()))
+        .load(conn)
+        .await?;
+    let counts: HashMap<_, _> = counts.into_iter().collect();
+    Ok(page.map(|row| {
+        let count = counts.get(&row.id).copied().unwrap_or_default();
+        (row.into_list(Vec::new()), count)
+    }))
+}
+
+/// Writes a new list.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, list: &PriceList) -> Result<()> {
+    diesel::insert_into(price_lists::table).values(Row::from(list)).execute(conn).await?;
+    insert_prices(conn, list).await
+}
+
+/// Writes a list that was locked.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, list: &PriceList) -> Result<()> {
+    diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).execute(conn).await?;
+    let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
+    diesel::delete(prices).execute(conn).await?;
+    insert_prices(conn, list).await
+}
+
+async fn insert_prices(conn: &mut Conn, list: &PriceList) -> Result<()> {
+    for prices in list.details.prices.chunks(ROWS_AT_ONCE) {
+        let row = |price: &ListPrice| PriceRow {
+            price_list_id: list.id,
+            product_id: price.product_id,
+            certificate_type: price.certificate_type.clone(),
+            term_months: price.term_months,
+            unit_price: price.unit_price,
+        };
+        let rows: Vec<_> = prices.iter().map(row).collect();
+        diesel::insert_into(price_list_prices::table).values(rows).execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Whether a list is assigned, or an order refers to it. Lock it first for an answer that lasts.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_in_use(conn: &mut Conn, id: PriceListId) -> Result<bool> {
+    let query = select(
+        exists(customers::table.filter(customers::price_list_id.eq(id)))
+            .or(exists(resellers::table.filter(resellers::price_list_id.eq(id))))
+            .or(exists(order_lines::table.filter(order_lines::price_list_id.eq(id)))),
+    );
+    Ok(query.get_result(conn).await?)
+}
+
+/// Deletes a list that is not in use.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete(conn: &mut Conn, id: PriceListId) -> Result<()> {
+    diesel::delete(price_lists::table.find(id)).execute(conn).await?;
+    Ok(())
+}
+
+/// The lists that customers pay by, in the order in which they are looked up: a customer's own, then its
+/// reseller's. Find the customers first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn assigned(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<PriceListId>>> {
+    let rows: Vec<(CustomerId, Option<PriceListId>, Option<PriceListId>)> = customers::table
+        .left_join(resellers::table)
+        .filter(customers::id.eq_any(ids))
+        .select((customers::id, customers::price_list_id, resellers::price_list_id.nullable()))
+        .load(conn)
+        .await?;
+    let lists = |own: Option<_>, resellers: Option<_>| own.into_iter().chain(resellers).collect();
+    Ok(rows.into_iter().map(|(id, own, resellers)| (id, lists(own, resellers))).collect())
+}
+
+/// Keeps lists as they are until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn keep(conn: &mut Conn, ids: &[PriceListId]) -> Result<()> {
+    let query = price_lists::table.filter(price_lists::id.eq_any(ids)).order(price_lists::id).select(price_lists::id);
+    query.for_share().load::<PriceListId>(conn).await?;
+    Ok(())
+}
+
+/// What lists have to say of products.
+///
+/// # Errors
+/// The database fails.
+pub async fn overrides(
+    conn: &mut Conn,
+    ids: &BTreeSet<PriceListId>,
+    product_ids: &[ProductId],
+) -> Result<BTreeMap<PriceListId, Overrides>> {
+    let mut found = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let rows: Vec<(Currency, PriceRow)> = price_list_prices::table
+        .inner_join(price_lists::table)
+        .filter(price_list_prices::price_list_id.eq_any(ids))
+        .filter(price_list_prices::product_id.eq_any(product_ids))
+        .select((price_lists::currency, PriceRow::as_select()))
+        .load(conn)
+        .await?;
+    for (currency, row) in rows {
+        let PriceRow { price_list_id, product_id, certificate_type, term_months, unit_price } = row;
+        let empty = || Overrides { price_list_id, currency, unit_prices: BTreeMap::new() };
+        let list = found.entry(price_list_id).or_insert_with(empty);
+        list.unit_prices.insert((product_id, certificate_type, term_months), unit_price);
+    }
+    Ok(found)
+}
