@@ -209,11 +209,26 @@ pub struct OrderFilter {
     pub confirmed_before: Option<DateTime<Utc>>,
 }
 
+/// Which upcoming charges.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpcomingFilter {
+    /// Of a customer.
+    pub customer_id: Option<CustomerId>,
+    /// Of the customers of a reseller.
+    pub partner_id: Option<ResellerId>,
+    /// On or after.
+    pub from: Option<NaiveDate>,
+    /// Before.
+    pub to: Option<NaiveDate>,
+}
+
 /// Which charges.
 #[derive(Debug, Clone, Default)]
 pub struct ChargeFilter {
     /// Of a customer.
     pub customer_id: Option<CustomerId>,
+    /// Of the customers of a reseller.
+    pub partner_id: Option<ResellerId>,
     /// In one of these states; all when empty.
     pub status: Vec<ChargeStatus>,
     /// On or after.

@@ -27,3 +27,4 @@ pub mod reseller;
 pub mod subscription;
 pub mod text;
 pub mod time;
+pub mod upcoming_charge;

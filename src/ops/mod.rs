@@ -13,6 +13,7 @@ pub mod products;
 pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
+pub mod upcoming_charges;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
-use super::schema::{charges, order_lines, orders};
+use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{ChargeId, CustomerId, OrderId, PriceListId, ProductId, SubscriptionId};
@@ -271,6 +271,10 @@ pub async fn list_charges(
     }
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(charges::customer_id.eq(customer_id));
+    }
+    if let Some(partner_id) = filter.partner_id {
+        let managed = customers::table.filter(customers::reseller_id.eq(partner_id)).select(customers::id);
+        query = query.filter(charges::customer_id.eq_any(managed));
     }
     if !filter.status.is_empty() {
         query = query.filter(charges::status.eq_any(&filter.status));

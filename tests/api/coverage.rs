@@ -33,6 +33,7 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         | "listOrders"
         | "listCharges"
         | "listRenewalFailures"
+        | "listUpcomingCharges"
         | "getSandboxClock" => (Value::Null, None, Read),
         "moveSandboxClock" => (Value::Null, Some(json!({ "advance_days": 1 })), MoveClock),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
@@ -41,7 +42,9 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         "disableReseller" => (world.other_reseller_id.clone(), Some(reason), WriteResellers),
         "enableReseller" => (reseller_id.clone(), None, WriteResellers),
         "createCustomer" => (Value::Null, Some(company("New Customer")), WriteCustomers),
-        "getCustomer" | "listAvailableProducts" | "listCustomerSubscriptions" => (customer_id.clone(), None, Read),
+        "getCustomer" | "listAvailableProducts" | "listCustomerSubscriptions" | "listCustomerUpcomingCharges" => {
+            (customer_id.clone(), None, Read)
+        }
         "updateCustomer" => (customer_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteCustomers),
         "archiveCustomer" => (world.idle_customer_id.clone(), None, WriteCustomers),
         "restoreCustomer" => (customer_id.clone(), None, WriteCustomers),

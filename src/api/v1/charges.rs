@@ -89,6 +89,7 @@ pub async fn list_charges(permit: Permit<Read>, listing: Listing<ChargeQuery>) -
     let query = &listing.filter;
     let filter = ChargeFilter {
         customer_id: query.customer_id,
+        partner_id: None,
         status: query.status.clone(),
         due_after: query.due_after,
         due_before: query.due_before,

@@ -20,6 +20,7 @@ pub mod renewals;
 pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
+pub mod upcoming_charges;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -77,6 +78,8 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(orders::list_orders)
         .service(orders::get_order)
         .service(charges::list_charges)
+        .service(upcoming_charges::list_upcoming_charges)
+        .service(upcoming_charges::list_customer_upcoming_charges)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

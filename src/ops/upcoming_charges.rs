@@ -1,0 +1,156 @@
+//! What is to be paid soon.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{Days, NaiveDate};
+
+use super::{Context, Named, Result, found, milestones};
+use crate::domain::id::{CustomerId, PriceListId, ProductId};
+use crate::domain::listing::{ChargeFilter, Page, SubscriptionFilter, SubscriptionSort, UpcomingFilter, Whose, Window};
+use crate::domain::money::Money;
+use crate::domain::order::ChargeStatus;
+use crate::domain::price_list;
+use crate::domain::product::Product;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::subscription::{Subscription, SubscriptionStatus};
+use crate::domain::time::add_months;
+use crate::domain::upcoming_charge::{Forecast, UpcomingCharge, renewals};
+use crate::store::{Conn, customers, orders, price_lists, products, subscriptions};
+
+/// How far ahead can be looked, in days.
+const MAX_DAYS_AHEAD: u64 = 366;
+
+/// How much is looked at in one piece; more would only take more memory.
+const PIECE: i64 = 500;
+
+/// The charges of a customer that wait for an invoice, and what its renewals will cost.
+///
+/// # Errors
+/// The customer is not found, or the days make no sense.
+pub async fn of_customer(
+    cx: &Context,
+    customer_id: CustomerId,
+    filter: &UpcomingFilter,
+    window: &Window,
+) -> Result<(Page<UpcomingCharge>, Vec<Money>)> {
+    let find = async |conn: &mut Conn| found(customers::find(conn, cx.actor.scope, customer_id).await?, "customer");
+    cx.db.statement(find).await?;
+    list(cx, &UpcomingFilter { customer_id: Some(customer_id), ..*filter }, window).await
+}
+
+/// The charges that wait for an invoice, and what renewals will cost, in order of day; and the totals of all
+/// of them. A renewal that would cost more than can be billed is left out.
+///
+/// # Errors
+/// The filter names what is not there, or the days make no sense.
+pub async fn list(
+    cx: &Context,
+    filter: &UpcomingFilter,
+    window: &Window,
+) -> Result<(Page<UpcomingCharge>, Vec<Money>)> {
+    let to = last_day(filter, cx.today())?;
+    milestones::settle(cx, Whose::from(filter.customer_id)).await?;
+    let named = [("partner_id", Named::Reseller(filter.partner_id))];
+    cx.db.read(async |tx| cx.check_filter(tx, &named).await).await?;
+
+    let mut forecast = Forecast::new(window);
+    add_pending(cx, filter, to, &mut forecast).await?;
+    add_renewals(cx, filter, to, &mut forecast).await?;
+    Ok(forecast.finish()?)
+}
+
+/// The day before which everything is to be shown: a month ahead unless another is asked for.
+fn last_day(filter: &UpcomingFilter, today: NaiveDate) -> std::result::Result<NaiveDate, Refusal> {
+    let latest = today + Days::new(MAX_DAYS_AHEAD);
+    let to = filter.to.unwrap_or_else(|| add_months(today, 1));
+    let wrong = |pointer, detail: String| Err(Violation::new(pointer, ViolationCode::OutOfRange, detail).into());
+    if to > latest {
+        return wrong("/to", format!("The latest possible is {latest}, {MAX_DAYS_AHEAD} days ahead."));
+    }
+    if filter.from.is_some_and(|from| from >= to) {
+        return wrong("/from", format!("This must be before {to}, the day up to which charges are shown."));
+    }
+    Ok(to)
+}
+
+async fn add_pending(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, forecast: &mut Forecast<'_>) -> Result<()> {
+    let filter = ChargeFilter {
+        customer_id: filter.customer_id,
+        partner_id: filter.partner_id,
+        status: vec![ChargeStatus::Pending],
+        due_after: filter.from,
+        due_before: Some(to),
+    };
+    let mut window = Window { limit: PIECE, after: None };
+    loop {
+        let list = async |conn: &mut Conn| orders::list_charges(conn, cx.actor.scope, &filter, &window).await;
+        let page: Page<_> = cx.db.statement(list).await?;
+        page.rows.into_iter().for_each(|charge| forecast.add(charge.into()));
+        match page.next {
+            None => return Ok(()),
+            next => window.after = next,
+        }
+    }
+}
+
+async fn add_renewals(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, forecast: &mut Forecast<'_>) -> Result<()> {
+    let which = SubscriptionFilter {
+        customer_id: filter.customer_id,
+        partner_id: filter.partner_id,
+        status: vec![SubscriptionStatus::Pending, SubscriptionStatus::Active],
+        auto_renew: Some(true),
+        ends_before: Some(to),
+        ..SubscriptionFilter::default()
+    };
+    let mut window = Window { limit: PIECE, after: None };
+    loop {
+        let sort = SubscriptionSort::EndAscending;
+        let (page, offers) = cx
+            .db
+            .read(async |tx| {
+                let page = subscriptions::list(tx, cx.actor.scope, &which, sort, &window).await?;
+                let offers = Offers::load(tx, &page.rows).await?;
+                Ok::<_, super::Error>((page, offers))
+            })
+            .await?;
+        for subscription in &page.rows {
+            let Some(product) = offers.product(subscription) else { continue };
+            match renewals(subscription, &product, to) {
+                Ok(charges) => charges
+                    .into_iter()
+                    .filter(|charge| filter.from.is_none_or(|from| charge.due_date >= from))
+                    .for_each(|charge| forecast.add(charge)),
+                Err(refusal) => tracing::warn!(subscription_id = %subscription.id, %refusal, "left out of a forecast"),
+            }
+        }
+        match page.next {
+            None => return Ok(()),
+            next => window.after = next,
+        }
+    }
+}
+
+/// What some subscriptions' products cost their customers.
+struct Offers {
+    products: BTreeMap<ProductId, Product>,
+    lists: HashMap<CustomerId, Vec<PriceListId>>,
+    overrides: BTreeMap<PriceListId, price_list::Overrides>,
+}
+
+impl Offers {
+    async fn load(tx: &mut Conn, subscriptions: &[Subscription]) -> Result<Self> {
+        let products: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
+        let customers: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
+        let (products, customers): (Vec<_>, Vec<_>) = (products.into_iter().collect(), customers.into_iter().collect());
+        let lists = price_lists::assigned(tx, &customers).await?;
+        let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), &products).await?;
+        let products = products::find_all(tx, &products).await?;
+        Ok(Self { products: products.into_iter().map(|product| (product.id, product)).collect(), lists, overrides })
+    }
+
+    fn product(&self, of: &Subscription) -> Option<Product> {
+        let lists = self.lists.get(&of.customer_id).into_iter().flatten();
+        let lists: Vec<_> = lists.filter_map(|id| self.overrides.get(id)).collect();
+        Some(price_list::offered(self.products.get(&of.product_id)?.clone(), &lists))
+    }
+}
