@@ -11,7 +11,7 @@ use super::customers::ids_in_scope;
 use super::schema::{charges, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
-use crate::domain::id::{ChargeId, CustomerId, OrderId, ProductId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, ProductId, SubscriptionId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
 use crate::domain::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, OrderLine};
@@ -49,7 +49,7 @@ struct LineRow {
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = charges, check_for_backend(diesel::pg::Pg))]
-struct ChargeRow {
+pub(super) struct ChargeRow {
     id: ChargeId,
     order_id: OrderId,
     customer_id: CustomerId,
@@ -60,6 +60,7 @@ struct ChargeRow {
     currency: Currency,
     due_date: NaiveDate,
     status: ChargeStatus,
+    invoice_id: Option<InvoiceId>,
 }
 
 impl LineRow {
@@ -123,6 +124,7 @@ impl From<ChargeRow> for Charge {
             amount: Money { amount: row.amount, currency: row.currency },
             due_date: row.due_date,
             status: row.status,
+            invoice_id: row.invoice_id,
         }
     }
 }
@@ -166,6 +168,7 @@ pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]
             currency: charge.amount.currency,
             due_date: charge.due_date,
             status: charge.status,
+            invoice_id: charge.invoice_id,
         })
         .collect();
     diesel::insert_into(charges::table).values(rows).execute(conn).await?;
@@ -291,8 +294,16 @@ pub async fn list_charges(
 /// # Errors
 /// The database fails.
 pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<()> {
-    let pending =
-        charges::table.filter(charges::subscription_id.eq(id)).filter(charges::status.eq(ChargeStatus::Pending));
-    diesel::update(pending).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
+    // In the order in which invoices take them, or the two would wait for each other.
+    let pending: Vec<ChargeId> = charges::table
+        .filter(charges::subscription_id.eq(id))
+        .filter(charges::status.eq(ChargeStatus::Pending))
+        .order(charges::id)
+        .select(charges::id)
+        .for_update()
+        .load(conn)
+        .await?;
+    let locked = charges::table.filter(charges::id.eq_any(pending));
+    diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
     Ok(())
 }

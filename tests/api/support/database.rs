@@ -62,6 +62,10 @@ impl Database {
             "orders",
             "order_lines",
             "charges",
+            "invoices",
+            "invoice_lines",
+            "invoice_numbers",
+            "invoice_runs",
             "allocations",
             "api_keys",
         ];
