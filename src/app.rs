@@ -23,6 +23,8 @@ pub struct AppState {
     pub clock: Clock,
     /// What customers pay in when nothing else is said.
     pub default_currency: Currency,
+    /// Who issues invoices.
+    pub issuer: String,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.

@@ -11,7 +11,7 @@ use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::money::Currency;
-use crate::domain::text::KeyName;
+use crate::domain::text::{CompanyName, KeyName};
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -81,6 +81,9 @@ pub struct Settings {
     /// Currency of customers that are created without one, ISO 4217
     #[arg(long, env = "DEFAULT_CURRENCY", default_value = "USD", global = true)]
     pub default_currency: Currency,
+    /// Who issues invoices: the name at their top
+    #[arg(long, env = "ISSUER", default_value = "Partner platform", global = true)]
+    pub issuer: CompanyName,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,

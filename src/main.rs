@@ -137,6 +137,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         db: db.clone(),
         clock: Clock::system(),
         default_currency: settings.default_currency,
+        issuer: settings.issuer.to_string(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };

@@ -26,9 +26,8 @@ fn recipe(operation: &str, world: &World) -> Recipe {
     let allocation = json!({ "certificate_type": "dv", "reference": "recipe" });
     let reason = json!({ "reason": "Because" });
     let (id, body, right) = match operation {
-        "listResellers" | "listCustomers" | "listProducts" | "listSubscriptions" | "listOrders" | "listCharges" => {
-            (Value::Null, None, Read)
-        }
+        "listResellers" | "listCustomers" | "listProducts" | "listSubscriptions" | "listOrders" | "listCharges"
+        | "listInvoices" => (Value::Null, None, Read),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
         "getReseller" => (reseller_id.clone(), None, Read),
         "updateReseller" => (reseller_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteResellers),
@@ -60,6 +59,10 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         "allocate" => (active_id.clone(), Some(allocation), Allocate),
         "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
         "getOrder" => (world.order_id.clone(), None, Read),
+        "getInvoice" | "getInvoiceDocument" => (world.invoice_id.clone(), None, Read),
+        "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
+        "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),
+        "voidInvoice" => (world.void_invoice_id.clone(), Some(reason), WriteInvoices),
         unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
     };
     Recipe { id, body, right }
@@ -181,7 +184,9 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_nothing_of_another_tenant() {
     let world = World::new().await;
-    for (path, rows) in [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("resellers", 1)] {
+    for (path, rows) in
+        [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("invoices", 0), ("resellers", 1)]
+    {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
@@ -189,7 +194,7 @@ async fn lists_show_nothing_of_another_tenant() {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }
-    for query in ["subscriptions?customer_id", "orders?customer_id", "charges?customer_id"] {
+    for query in ["subscriptions?customer_id", "orders?customer_id", "charges?customer_id", "invoices?customer_id"] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.customer_id))).await.violations();
         assert_eq!(found, [("customer_id".to_owned(), "unknown_reference".to_owned())]);
     }
@@ -210,8 +215,8 @@ async fn every_operation_refuses_bad_input_and_changes_nothing() {
 
         let answer = client.send(method.clone(), &format!("{own_path}?surprise=1"), body.clone()).await;
         assert_eq!(answer.violations(), [("surprise".to_owned(), "unknown_field".to_owned())], "{}", operation.id);
-        let html = client.with("accept", "text/html").send(method.clone(), &own_path, body.clone()).await;
-        html.problem(406, "not_acceptable");
+        let image = client.with("accept", "image/png").send(method.clone(), &own_path, body.clone()).await;
+        image.problem(406, "not_acceptable");
         if operation.path.contains('{') {
             let odd = client.send(method.clone(), &path(operation, "not-a-uuid"), body.clone()).await;
             odd.problem(400, "malformed_request");

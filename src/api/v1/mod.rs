@@ -6,10 +6,13 @@
 
 pub mod allocations;
 pub mod baskets;
+pub mod billing;
 pub mod charges;
 pub mod company;
 pub mod customers;
 pub mod inventory;
+pub mod invoice_document;
+pub mod invoices;
 pub mod money;
 pub mod orders;
 pub mod products;
@@ -67,7 +70,14 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(allocations::release_allocation)
         .service(orders::list_orders)
         .service(orders::get_order)
-        .service(charges::list_charges);
+        .service(charges::list_charges)
+        .service(invoices::list_invoices)
+        .service(billing::run_invoices)
+        .service(invoices::get_invoice)
+        .service(invoice_document::get_invoice_document)
+        .service(invoices::mark_invoice_emailed)
+        .service(invoices::mark_invoice_paid)
+        .service(invoices::void_invoice);
 }
 
 /// Why an action is taken; the body may be left out.

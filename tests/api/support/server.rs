@@ -50,6 +50,7 @@ impl Server {
             db: db.clone(),
             clock: clock.clone(),
             default_currency: "USD".parse().unwrap(),
+            issuer: "Certificates & Co".to_owned(),
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };
