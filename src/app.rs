@@ -25,6 +25,10 @@ pub struct AppState {
     pub default_currency: Currency,
     /// Whether the clock can be moved.
     pub sandbox: bool,
+    /// Day of the month on which invoices are made by themselves, if they are.
+    pub invoice_day: Option<u32>,
+    /// Who issues invoices.
+    pub issuer: String,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.

@@ -11,7 +11,7 @@ use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::money::Currency;
-use crate::domain::text::KeyName;
+use crate::domain::text::{CompanyName, KeyName};
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -90,6 +90,12 @@ pub struct Settings {
     /// Do what falls due in the background; without any such instance, only requests do it, for what they touch
     #[arg(long, env = "WORKER", default_value_t = true, action = clap::ArgAction::Set, global = true)]
     pub worker: bool,
+    /// Day of the month on which invoices are made for what is due, at most 28; 0: only on request
+    #[arg(long, env = "INVOICE_DAY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=28), global = true)]
+    pub invoice_day: u32,
+    /// Who issues invoices: the name at their top
+    #[arg(long, env = "ISSUER", default_value = "Partner platform", global = true)]
+    pub issuer: CompanyName,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
@@ -142,6 +148,12 @@ impl Settings {
             }
             _ => None,
         }
+    }
+
+    /// Day of the month on which invoices are made by themselves, if they are.
+    #[must_use]
+    pub fn invoice_day(&self) -> Option<u32> {
+        Some(self.invoice_day).filter(|day| *day > 0)
     }
 
     /// What the database may take.

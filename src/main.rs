@@ -148,6 +148,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         clock: cx.clock.clone(),
         default_currency: settings.default_currency,
         sandbox: settings.sandbox,
+        invoice_day: settings.invoice_day(),
+        issuer: settings.issuer.to_string(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
@@ -155,7 +157,13 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
-    let worker = Worker { db: db.clone(), clock: cx.clock, sandbox: settings.sandbox, shutdown: shutdown.clone() };
+    let worker = Worker {
+        db: db.clone(),
+        clock: cx.clock,
+        sandbox: settings.sandbox,
+        invoice_day: settings.invoice_day(),
+        shutdown: shutdown.clone(),
+    };
     let worker = settings.worker.then(|| tokio::spawn(worker.run()));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {

@@ -33,7 +33,7 @@ macro_rules! rights {
     )+};
 }
 
-rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts MoveClock }
+rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts WriteInvoices MoveClock }
 
 /// Proof that the caller has a right, and what a use case needs to know of the caller.
 pub struct Permit<R> {

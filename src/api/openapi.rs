@@ -56,6 +56,7 @@ pub struct Operation {
         (name = "Inventory", description = "How many certificates a subscription has now and after its renewal."),
         (name = "Allocations", description = "Certificates in use."),
         (name = "Orders", description = "What was confirmed, and what it costs."),
+        (name = "Invoices", description = "What customers are billed: due charges, with a number."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -257,7 +258,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
     if let Some(body) = operation.get_mut("requestBody") {
         let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
-        let optional = matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation"));
+        let optional =
+            matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest"));
         body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
     }

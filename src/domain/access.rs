@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 label! {
     /// What a key may do. Everyone reads within the tenant. `admin`: everything; `technician`: customers,
     /// suspend and enable, allocations; `sales`: customers, subscriptions and inventory, resellers and
-    /// products; `billing`: reads.
+    /// products; `billing`: reads, and invoices.
     Role {
         /// Everything.
         Admin = "admin",
@@ -16,7 +16,7 @@ label! {
         Technician = "technician",
         /// Customers, subscriptions, inventory, resellers, products.
         Sales = "sales",
-        /// Reads.
+        /// Reads, and invoices.
         Billing = "billing",
     }
 }
@@ -38,6 +38,8 @@ label! {
         WriteResellers = "write_resellers",
         /// Create and edit products and price lists, and assign these. The partner's only.
         WriteProducts = "write_products",
+        /// Run, send, settle and void invoices. The partner's only.
+        WriteInvoices = "write_invoices",
         /// Move the clock of a sandbox. The partner's only.
         MoveClock = "move_clock",
     }
@@ -52,6 +54,7 @@ impl Right {
             Self::WriteCustomers | Self::SuspendSubscriptions => &[Role::Admin, Role::Technician, Role::Sales],
             Self::WriteSubscriptions | Self::WriteResellers | Self::WriteProducts => &[Role::Admin, Role::Sales],
             Self::Allocate => &[Role::Admin, Role::Technician],
+            Self::WriteInvoices => &[Role::Admin, Role::Billing],
             Self::MoveClock => &[Role::Admin],
         }
     }
@@ -59,7 +62,7 @@ impl Right {
     /// Whether only the partner's own keys can have the right, no reseller's.
     #[must_use]
     pub fn is_partner_only(self) -> bool {
-        matches!(self, Self::WriteResellers | Self::WriteProducts | Self::MoveClock)
+        matches!(self, Self::WriteResellers | Self::WriteProducts | Self::WriteInvoices | Self::MoveClock)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Identifiers (UUID v7) and versions.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 macro_rules! id {
@@ -41,6 +43,8 @@ id! {
     OrderId,
     /// Identifies a charge.
     ChargeId,
+    /// Identifies an invoice.
+    InvoiceId,
     /// Identifies an allocation.
     AllocationId,
     /// Identifies an entry of the inventory ledger.
@@ -77,3 +81,65 @@ impl Version {
         Self(self.0 + 1)
     }
 }
+
+/// The number of an invoice, `INV-2027-000001`: from 1 in each year, without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InvoiceNumber {
+    /// The year in which it was issued.
+    pub year: i32,
+    /// The place in the year, 1 to 999,999,999.
+    pub sequence: i32,
+}
+
+/// The text is no number of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not like INV-2027-000001")]
+pub struct NotAnInvoiceNumber(String);
+
+impl std::fmt::Display for InvoiceNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "INV-{:04}-{:06}", self.year, self.sequence)
+    }
+}
+
+impl From<InvoiceNumber> for String {
+    fn from(number: InvoiceNumber) -> Self {
+        number.to_string()
+    }
+}
+
+impl std::str::FromStr for InvoiceNumber {
+    type Err = NotAnInvoiceNumber;
+
+    fn from_str(text: &str) -> Result<Self, NotAnInvoiceNumber> {
+        let parts = text.strip_prefix("INV-").and_then(|rest| rest.split_once('-'));
+        let number = parts
+            .and_then(|(year, sequence)| Some(Self { year: year.parse().ok()?, sequence: sequence.parse().ok()? }));
+        // Written in one way only: no sign, no other zeros.
+        let is_sane = |number: &Self| (0..=999_999_999).contains(&number.sequence) && number.to_string() == text;
+        number.filter(is_sane).ok_or_else(|| NotAnInvoiceNumber(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for InvoiceNumber {
+    type Error = NotAnInvoiceNumber;
+
+    fn try_from(text: String) -> Result<Self, NotAnInvoiceNumber> {
+        text.parse()
+    }
+}
+
+impl PartialSchema for InvoiceNumber {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(15))
+            .max_length(Some(18))
+            .pattern(Some("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$"))
+            .examples(["INV-2027-000001"])
+            .into()
+    }
+}
+
+impl ToSchema for InvoiceNumber {}

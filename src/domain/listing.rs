@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::customer::CustomerStatus;
-use super::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
+use super::id::{CustomerId, InvoiceNumber, ProductId, ResellerId, SubscriptionId};
+use super::invoice::InvoiceStatus;
 use super::label::label;
 use super::money::Currency;
 use super::order::{ChargeStatus, OrderKind};
@@ -235,4 +236,19 @@ pub struct ChargeFilter {
     pub due_after: Option<NaiveDate>,
     /// Before.
     pub due_before: Option<NaiveDate>,
+}
+
+/// Which invoices.
+#[derive(Debug, Clone, Default)]
+pub struct InvoiceFilter {
+    /// Of a customer.
+    pub customer_id: Option<CustomerId>,
+    /// In one of these states; all when empty.
+    pub status: Vec<InvoiceStatus>,
+    /// With this number.
+    pub number: Option<InvoiceNumber>,
+    /// At or after.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Before.
+    pub created_before: Option<DateTime<Utc>>,
 }

@@ -3,15 +3,18 @@
 //! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
 //! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
-//! [`proration`] computes each amount, [`order`] records it. Who may: [`access`]. Why not: [`refusal`].
+//! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due.
+//! Who may: [`access`]. Why not: [`refusal`].
 
 pub mod access;
 pub mod allocation;
 pub mod basket;
+pub mod billing;
 pub mod company;
 pub mod customer;
 pub mod id;
 pub mod inventory;
+pub mod invoice;
 pub mod label;
 pub mod listing;
 pub mod machine;

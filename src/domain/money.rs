@@ -58,6 +58,12 @@ impl Currency {
     pub fn code(self) -> &'static str {
         self.0.code()
     }
+
+    /// How many digits of an amount stand behind the point: 2 for USD, none for JPY.
+    #[must_use]
+    pub fn minor_digits(self) -> usize {
+        self.0.exponent().map_or(0, usize::from)
+    }
 }
 
 impl std::fmt::Display for Currency {
@@ -125,6 +131,23 @@ pub struct Money {
     pub amount: i64,
     /// The currency.
     pub currency: Currency,
+}
+
+/// As people read it: `USD 1,234.50`, `JPY 1,234`.
+impl std::fmt::Display for Money {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = self.currency.minor_digits();
+        // At least one digit before the point.
+        let text = format!("{:0>width$}", self.amount.unsigned_abs(), width = digits + 1);
+        let (whole, fraction) = text.split_at(text.len() - digits);
+        let sign = if self.amount < 0 { "-" } else { "" };
+        write!(f, "{} {sign}", self.currency)?;
+        for (index, digit) in whole.chars().enumerate() {
+            let separator = if index > 0 && (whole.len() - index) % 3 == 0 { "," } else { "" };
+            write!(f, "{separator}{digit}")?;
+        }
+        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+    }
 }
 
 /// An amount is beyond ±[`MAX_AMOUNT`] minor units.

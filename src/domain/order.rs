@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use super::id::{ChargeId, CustomerId, OrderId, PriceListId, ProductId, SubscriptionId};
+use super::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
 use super::label::label;
 use super::money::Money;
 use super::proration::Calculation;
@@ -118,6 +118,8 @@ pub struct Charge {
     pub due_date: NaiveDate,
     /// Its state.
     pub status: ChargeStatus,
+    /// The invoice that took it.
+    pub invoice_id: Option<InvoiceId>,
 }
 
 impl Order {
@@ -162,6 +164,7 @@ impl Order {
                     amount: line.amount,
                     due_date: line.due_date,
                     status: ChargeStatus::Pending,
+                    invoice_id: None,
                 })
             })
             .collect()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::Actor;
-use crate::ops::{Context, Error, milestones, sandbox};
+use crate::ops::{Context, Error, billing, milestones, sandbox};
 use crate::shutdown::Shutdown;
 
 /// Between one look and the next.
@@ -23,6 +23,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Whether the clock can be moved.
     pub sandbox: bool,
+    /// Day of the month on which invoices are made, if they are.
+    pub invoice_day: Option<u32>,
     /// When to stop.
     pub shutdown: Shutdown,
 }
@@ -50,8 +52,12 @@ impl Worker {
         let cx = || Context::new(self.db.clone(), self.clock.clone(), Actor::system());
         if self.sandbox {
             // Somebody may have moved it elsewhere, or have been interrupted.
-            sandbox::walk(&cx()).await?;
+            sandbox::walk(&cx(), self.invoice_day).await?;
         }
-        milestones::drain(&cx(), || self.shutdown.is_draining()).await
+        milestones::drain(&cx(), || self.shutdown.is_draining()).await?;
+        if let Some(day) = self.invoice_day.filter(|_| !self.shutdown.is_draining()) {
+            billing::run_monthly(&cx(), day).await?;
+        }
+        Ok(())
     }
 }

@@ -2,9 +2,11 @@
 //! domain, save, and answer; they contain no rules and no SQL.
 
 pub mod allocations;
+pub mod billing;
 pub mod customers;
 pub mod demo;
 pub mod inventory;
+pub mod invoices;
 pub mod keys;
 pub mod milestones;
 pub mod orders;

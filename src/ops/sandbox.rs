@@ -4,14 +4,15 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::{Context, Result, milestones};
+use super::{Context, Error, Result, billing, milestones};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::Actor;
+use crate::domain::billing::next_invoice_day;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::time::start_of;
-use crate::store::renewal_failures;
 use crate::store::sandbox::{self, Ahead};
+use crate::store::{Conn, renewal_failures};
 
 /// The most days by which the clock is moved at once: ten years.
 pub const MAX_DAYS: i32 = 3653;
@@ -60,16 +61,16 @@ pub async fn read(cx: &Context) -> Result<Reading> {
 ///
 /// # Errors
 /// The clock goes forwards only, and not too far.
-pub async fn advance(cx: &Context, to: Move) -> Result<Reading> {
+pub async fn advance(cx: &Context, to: Move, invoice_day: Option<u32>) -> Result<Reading> {
     cx.db
         .transaction(async |tx| {
             let ahead = sandbox::lock(tx).await?;
             let machine = cx.clock.machine();
             let target = target(machine + ahead.target, to)?;
-            Ok::<_, super::Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
+            Ok::<_, Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
         })
         .await?;
-    walk(cx).await?;
+    walk(cx, invoice_day).await?;
     read(cx).await
 }
 
@@ -90,23 +91,29 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
 ///
 /// # Errors
 /// The database fails.
-pub async fn walk(cx: &Context) -> Result<()> {
+pub async fn walk(cx: &Context, invoice_day: Option<u32>) -> Result<()> {
     loop {
         let ahead = follow(&cx.db, &cx.clock).await?;
         let cx = Context::new(cx.db.clone(), cx.clock.clone(), Actor::system());
         milestones::settle_all(&cx).await?;
+        if let Some(day) = invoice_day {
+            billing::run_monthly(&cx, day).await?;
+        }
         if ahead.now >= ahead.target {
             return Ok(());
         }
         let machine = cx.clock.machine();
         let target = machine + ahead.target;
-        let next = next_day(&cx).await?.map(start_of).filter(|next| *next < target);
+        let next = next_day(&cx, invoice_day).await?.map(start_of).filter(|next| *next < target);
         let now = next.unwrap_or(target) - machine;
-        cx.db.statement(async |conn| Ok::<_, super::Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
+        cx.db.statement(async |conn| Ok::<_, Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
     }
 }
 
 /// The next day on which something falls due.
-async fn next_day(cx: &Context) -> Result<Option<NaiveDate>> {
-    cx.db.statement(async |conn| Ok(renewal_failures::next_due_date(conn, cx.today()).await?)).await
+async fn next_day(cx: &Context, invoice_day: Option<u32>) -> Result<Option<NaiveDate>> {
+    let due = async |conn: &mut Conn| renewal_failures::next_due_date(conn, cx.today()).await;
+    let due: Option<NaiveDate> = cx.db.statement(due).await?;
+    let invoices = invoice_day.and_then(|day| next_invoice_day(day, cx.today()));
+    Ok(due.into_iter().chain(invoices).min())
 }

@@ -4,10 +4,12 @@
 
 pub mod allocations;
 pub mod api_keys;
+pub mod billing;
 mod columns;
 pub mod customers;
 mod error;
 pub mod inventory;
+pub mod invoices;
 pub mod orders;
 mod page;
 pub mod price_lists;

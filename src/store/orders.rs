@@ -11,7 +11,7 @@ use super::customers::ids_in_scope;
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
-use crate::domain::id::{ChargeId, CustomerId, OrderId, PriceListId, ProductId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
 use crate::domain::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, OrderLine};
@@ -50,7 +50,7 @@ struct LineRow {
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = charges, check_for_backend(diesel::pg::Pg))]
-struct ChargeRow {
+pub(super) struct ChargeRow {
     id: ChargeId,
     order_id: OrderId,
     customer_id: CustomerId,
@@ -61,7 +61,11 @@ struct ChargeRow {
     currency: Currency,
     due_date: NaiveDate,
     status: ChargeStatus,
+    invoice_id: Option<InvoiceId>,
 }
+
+/// PostgreSQL takes 65,535 parameters in a statement, and a line has thirteen.
+const ROWS_AT_ONCE: usize = 4_000;
 
 impl LineRow {
     fn new(order_id: OrderId, position: usize, line: &OrderLine) -> Option<Self> {
@@ -126,6 +130,7 @@ impl From<ChargeRow> for Charge {
             amount: Money { amount: row.amount, currency: row.currency },
             due_date: row.due_date,
             status: row.status,
+            invoice_id: row.invoice_id,
         }
     }
 }
@@ -155,7 +160,9 @@ pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
 pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
     let lines = order.lines.iter().enumerate();
     let lines: Vec<_> = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line)).collect();
-    diesel::insert_into(order_lines::table).values(lines).execute(conn).await?;
+    for lines in lines.chunks(ROWS_AT_ONCE) {
+        diesel::insert_into(order_lines::table).values(lines).execute(conn).await?;
+    }
     let rows: Vec<_> = new_charges
         .iter()
         .map(|charge| ChargeRow {
@@ -169,9 +176,12 @@ pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]
             currency: charge.amount.currency,
             due_date: charge.due_date,
             status: charge.status,
+            invoice_id: charge.invoice_id,
         })
         .collect();
-    diesel::insert_into(charges::table).values(rows).execute(conn).await?;
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        diesel::insert_into(charges::table).values(rows).execute(conn).await?;
+    }
     Ok(())
 }
 
@@ -298,8 +308,16 @@ pub async fn list_charges(
 /// # Errors
 /// The database fails.
 pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<()> {
-    let pending =
-        charges::table.filter(charges::subscription_id.eq(id)).filter(charges::status.eq(ChargeStatus::Pending));
-    diesel::update(pending).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
+    // In the order in which invoices take them, or the two would wait for each other.
+    let pending: Vec<ChargeId> = charges::table
+        .filter(charges::subscription_id.eq(id))
+        .filter(charges::status.eq(ChargeStatus::Pending))
+        .order(charges::id)
+        .select(charges::id)
+        .for_update()
+        .load(conn)
+        .await?;
+    let locked = charges::table.filter(charges::id.eq_any(pending));
+    diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
     Ok(())
 }

@@ -169,6 +169,53 @@ table! {
         currency -> Text,
         due_date -> Date,
         status -> Text,
+        invoice_id -> Nullable<Uuid>,
+    }
+}
+
+table! {
+    invoices (id) {
+        id -> Uuid,
+        number_year -> Integer,
+        number_sequence -> Integer,
+        customer_id -> Uuid,
+        bill_to -> Jsonb,
+        currency -> Text,
+        total -> BigInt,
+        line_count -> Integer,
+        through -> Date,
+        status -> Text,
+        emailed_at -> Nullable<Timestamptz>,
+        paid_at -> Nullable<Timestamptz>,
+        voided_at -> Nullable<Timestamptz>,
+        voided_reason -> Nullable<Text>,
+        version -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+table! {
+    invoice_lines (invoice_id, position) {
+        invoice_id -> Uuid,
+        position -> Integer,
+        charge_id -> Uuid,
+        product_name -> Text,
+    }
+}
+
+table! {
+    invoice_numbers (year) {
+        year -> Integer,
+        last -> Integer,
+    }
+}
+
+table! {
+    invoice_runs (month) {
+        month -> Date,
+        through -> Date,
+        completed_at -> Timestamptz,
     }
 }
 
@@ -234,6 +281,8 @@ joinable!(price_list_prices -> price_lists (price_list_id));
 joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));
 joinable!(subscriptions -> products (product_id));
+joinable!(charges -> subscriptions (subscription_id));
+joinable!(invoice_lines -> charges (charge_id));
 joinable!(api_keys -> resellers (reseller_id));
 allow_tables_to_appear_in_same_query!(
     resellers,
@@ -246,6 +295,8 @@ allow_tables_to_appear_in_same_query!(
     orders,
     order_lines,
     charges,
+    invoices,
+    invoice_lines,
     allocations,
     api_keys,
     renewal_failures,

@@ -10,10 +10,10 @@ use crate::support::world::{World, basket, company, id};
 use crate::support::{Answer, Client};
 
 /// How often a race of two is run: either may win.
-const ROUNDS: usize = 6;
+pub const ROUNDS: usize = 6;
 
 /// Sends requests at the same time, each from a task of its own, and answers in their order.
-async fn at_once<F>(requests: impl IntoIterator<Item = F>) -> Vec<Answer>
+pub async fn at_once<F>(requests: impl IntoIterator<Item = F>) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
 {
@@ -21,12 +21,12 @@ where
     join_all(tasks).await.into_iter().map(Result::unwrap).collect()
 }
 
-fn post(client: &Client, path: &str, body: Value) -> impl Future<Output = Answer> + Send + 'static {
+pub fn post(client: &Client, path: &str, body: Value) -> impl Future<Output = Answer> + Send + 'static {
     let (client, path) = (client.clone(), path.to_owned());
     async move { client.post(&path, body).await }
 }
 
-fn act(client: &Client, path: &str) -> impl Future<Output = Answer> + Send + 'static {
+pub fn act(client: &Client, path: &str) -> impl Future<Output = Answer> + Send + 'static {
     let (client, path) = (client.clone(), path.to_owned());
     async move { client.act(&path).await }
 }
@@ -38,7 +38,7 @@ fn patch(client: &Client, path: &str, body: Value) -> impl Future<Output = Answe
 
 /// How many of the answers were successes; the others must all be this problem.
 #[track_caller]
-fn successes(answers: Vec<Answer>, status: u16, code: &str) -> usize {
+pub fn successes(answers: Vec<Answer>, status: u16, code: &str) -> usize {
     let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status < 300);
     for answer in refused {
         answer.problem(status, code);

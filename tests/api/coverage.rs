@@ -34,6 +34,7 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         | "listCharges"
         | "listRenewalFailures"
         | "listUpcomingCharges"
+        | "listInvoices"
         | "getSandboxClock" => (Value::Null, None, Read),
         "moveSandboxClock" => (Value::Null, Some(json!({ "advance_days": 1 })), MoveClock),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
@@ -74,6 +75,10 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         "allocate" => (active_id.clone(), Some(allocation), Allocate),
         "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
         "getOrder" => (world.order_id.clone(), None, Read),
+        "getInvoice" | "getInvoiceDocument" => (world.invoice_id.clone(), None, Read),
+        "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
+        "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),
+        "voidInvoice" => (world.void_invoice_id.clone(), Some(reason), WriteInvoices),
         unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
     };
     Recipe { id, body, right }
@@ -195,7 +200,9 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_nothing_of_another_tenant() {
     let world = World::new().await;
-    for (path, rows) in [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("resellers", 1)] {
+    for (path, rows) in
+        [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("invoices", 0), ("resellers", 1)]
+    {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
@@ -203,7 +210,7 @@ async fn lists_show_nothing_of_another_tenant() {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }
-    for query in ["subscriptions?customer_id", "orders?customer_id", "charges?customer_id"] {
+    for query in ["subscriptions?customer_id", "orders?customer_id", "charges?customer_id", "invoices?customer_id"] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.customer_id))).await.violations();
         assert_eq!(found, [("customer_id".to_owned(), "unknown_reference".to_owned())]);
     }
@@ -224,8 +231,8 @@ async fn every_operation_refuses_bad_input_and_changes_nothing() {
 
         let answer = client.send(method.clone(), &format!("{own_path}?surprise=1"), body.clone()).await;
         assert_eq!(answer.violations(), [("surprise".to_owned(), "unknown_field".to_owned())], "{}", operation.id);
-        let html = client.with("accept", "text/html").send(method.clone(), &own_path, body.clone()).await;
-        html.problem(406, "not_acceptable");
+        let image = client.with("accept", "image/png").send(method.clone(), &own_path, body.clone()).await;
+        image.problem(406, "not_acceptable");
         if operation.path.contains('{') {
             let odd = client.send(method.clone(), &path(operation, "not-a-uuid"), body.clone()).await;
             odd.problem(400, "malformed_request");

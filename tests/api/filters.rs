@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::world::{World, basket, company, id, product};
+use crate::support::world::{World, basket, bill, company, id, product};
 use crate::support::{Client, Server};
 
 async fn list(client: &Client, path: &str) -> Vec<Value> {
@@ -225,9 +225,9 @@ async fn charges_are_filtered() {
     for (filter, expected) in [
         (String::new(), vec![suspended, pending, active, active, lapsed]),
         ("status=voided".to_owned(), vec![pending]),
-        ("status=pending".to_owned(), vec![suspended, active, active, lapsed]),
+        ("status=pending".to_owned(), vec![suspended, active, active]),
         ("status=pending,voided&due_after=2027-01-02".to_owned(), vec![pending]),
-        ("status=invoiced".to_owned(), vec![]),
+        ("status=invoiced".to_owned(), vec![lapsed]),
         ("due_after=2027-01-01".to_owned(), vec![suspended, pending, active, active]),
         ("due_before=2027-01-01".to_owned(), vec![lapsed]),
         ("due_before=2027-02-01&due_after=2026-11-21".to_owned(), vec![suspended, active, active]),
@@ -236,5 +236,37 @@ async fn charges_are_filtered() {
     ] {
         let found = of(list(&world.admin, &format!("/v1/charges?{filter}")).await);
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "newest first: {filter}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invoices_are_filtered() {
+    let world = World::new().await;
+    let admin = &world.admin;
+    world.server.clock.set("2027-01-02T00:00:00Z".parse().unwrap());
+    let newest = bill(admin).await;
+    admin.act(&format!("/v1/invoices/{}/mark-emailed", id(&newest))).await.ok();
+    let (created, voided) = (&world.invoice_id, &world.void_invoice_id);
+    let idle = id(&world.idle_customer_id);
+    for (filter, expected) in [
+        (String::new(), vec![&newest, created, voided]),
+        ("status=created".to_owned(), vec![created]),
+        ("status=emailed,void".to_owned(), vec![&newest, voided]),
+        ("status=paid".to_owned(), vec![]),
+        ("number=INV-2026-000002".to_owned(), vec![created]),
+        ("number=INV-2027-000001&status=emailed".to_owned(), vec![&newest]),
+        ("number=INV-2027-000002".to_owned(), vec![]),
+        ("number=INV-2027-000000".to_owned(), vec![]),
+        ("created_after=2027-01-02T00:00:00Z".to_owned(), vec![&newest]),
+        ("created_before=2027-01-02T00:00:00Z".to_owned(), vec![created, voided]),
+        (format!("customer_id={}&status=void", id(&world.customer_id)), vec![voided]),
+        (format!("customer_id={idle}"), vec![]),
+    ] {
+        let found = list(admin, &format!("/v1/invoices?{filter}")).await;
+        assert_eq!(found.iter().map(|invoice| &invoice["id"]).collect::<Vec<_>>(), expected, "newest first: {filter}");
+    }
+    for number in ["INV-2027-1", "inv-2027-000001", "INV-2027-0000001", "INV-2027-9999999999", "1"] {
+        let found = admin.get(&format!("/v1/invoices?number={number}")).await.violations();
+        assert!(found.iter().all(|(parameter, _)| parameter == "number") && !found.is_empty(), "{number}: {found:?}");
     }
 }

@@ -61,7 +61,8 @@ async fn lists() -> (World, Vec<String>) {
     }
     admin.act(&format!("/v1/subscriptions/{}/renew", id(&world.lapsed_id))).await.ok();
     let mut lists = Vec::from(
-        ["resellers", "customers", "products", "subscriptions", "orders", "charges"].map(|list| format!("/v1/{list}")),
+        ["resellers", "customers", "products", "subscriptions", "orders", "charges", "invoices"]
+            .map(|list| format!("/v1/{list}")),
     );
     lists.extend(["/subscriptions", "/available-products"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));

@@ -19,6 +19,7 @@ const SETTINGS: &[&str] = &[
     "DATA_DIR",
     "DEFAULT_CURRENCY",
     "DRAIN_DELAY_SECONDS",
+    "ISSUER",
     "LISTEN",
     "LOG_FORMAT",
     "LOG_LEVEL",

@@ -121,6 +121,7 @@ async fn a_setting_that_is_no_good_is_refused_before_anything_else() {
         ("LISTEN", "--listen", "127.0.0.1:99999"),
         ("DEFAULT_CURRENCY", "--default-currency", "XXX"),
         ("DEFAULT_CURRENCY", "--default-currency", "usd"),
+        ("ISSUER", "--issuer", " "),
         ("WORKERS", "--workers", "0"),
         ("DATABASE_MAX_CONNECTIONS", "--database-max-connections", "0"),
         ("DATABASE_LOCK_TIMEOUT_MS", "--database-lock-timeout-ms", "-1"),

@@ -3,6 +3,7 @@
 use chrono::{Days, NaiveDate};
 use partner_platform::domain::access::Right;
 use partner_platform::domain::customer::{self, Customer, CustomerStatus, Holdings};
+use partner_platform::domain::invoice::{self, Invoice};
 use partner_platform::domain::machine::{Possibility, Verdict};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::reseller::{self, Reseller};
@@ -10,7 +11,7 @@ use partner_platform::domain::subscription::{Action, LISTED_ACTIONS, State, Subs
 use proptest::prelude::*;
 
 use crate::samples::{
-    END, IN_TERM, START, any_subscription, cancelled, customer, day, in_state, line, noon, reseller, suspended,
+    END, IN_TERM, START, any_subscription, cancelled, customer, day, in_state, invoice, line, noon, reseller, suspended,
 };
 
 /// One word for what a guard says.
@@ -101,6 +102,26 @@ fn what_every_action_meets_in_every_state_of_a_reseller() {
     insta::assert_snapshot!(table(&states, &actions, cell));
 }
 
+fn invoice_states() -> [(&'static str, Invoice); 4] {
+    use invoice::State::{Created, Emailed, Paid, Void};
+    let (emailed_at, at) = (noon(START), noon(IN_TERM));
+    let void = Void { emailed_at: None, at, reason: None };
+    [("created", Created), ("emailed", Emailed { at }), ("paid", Paid { emailed_at, at }), ("void", void)]
+        .map(|(name, state)| (name, Invoice { state, ..invoice() }))
+}
+
+#[test]
+fn what_every_action_meets_in_every_state_of_an_invoice() {
+    let actions: Vec<_> = invoice::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let cell = |index: usize, invoice: &Invoice| word(invoice.guard(invoice::Action::ALL[index]));
+    insta::assert_snapshot!(table(&invoice_states(), &actions, cell), @r"
+                           created    emailed    paid       void
+    mark_emailed           yes        already    -          -
+    mark_paid              -          yes        already    -
+    void                   yes        yes        -          already
+    ");
+}
+
 #[test]
 fn a_refusal_names_state_action_and_what_is_allowed() {
     let refusal = in_state(State::Pending).guard(Action::Suspend, day("2025-12-31")).unwrap_err();
@@ -146,6 +167,16 @@ fn the_possibilities_of_customers_and_resellers_agree_with_the_guards() {
     for ((right, possibility), action) in reseller().possibilities().iter().zip(reseller::Action::ALL) {
         assert!(agrees(possibility, &Ok(reseller().guard(*action))), "{action}");
         assert_eq!((possibility.action, *right), (action.as_str(), Right::WriteResellers));
+    }
+}
+
+#[test]
+fn the_possibilities_of_an_invoice_agree_with_the_guard() {
+    for (state, invoice) in invoice_states() {
+        for ((right, possibility), action) in invoice.possibilities().iter().zip(invoice::Action::ALL) {
+            assert!(agrees(possibility, &invoice.guard(*action)), "{action} of {state}");
+            assert_eq!((possibility.action, *right), (action.as_str(), Right::WriteInvoices));
+        }
     }
 }
 

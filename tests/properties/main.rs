@@ -5,9 +5,11 @@
 
 mod access;
 mod basket;
+mod billing;
 mod customer;
 mod digest;
 mod inventory;
+mod invoice;
 mod machine;
 mod money;
 mod order;

@@ -1,6 +1,6 @@
 //! Money: sums in range, and currencies.
 
-use partner_platform::domain::money::{AmountOutOfRange, Currency, MAX_AMOUNT, total};
+use partner_platform::domain::money::{AmountOutOfRange, Currency, MAX_AMOUNT, Money, total};
 use proptest::prelude::*;
 
 #[test]
@@ -18,6 +18,24 @@ fn a_sum_beyond_the_limit_is_out_of_range() {
 #[test]
 fn a_sum_may_pass_the_limit_on_the_way() {
     assert_eq!(total([MAX_AMOUNT, 5, -10]), Ok(MAX_AMOUNT - 5));
+}
+
+#[test]
+fn an_amount_is_read_in_the_units_of_its_currency() {
+    for (amount, currency, expected) in [
+        (0, "USD", "USD 0.00"),
+        (5, "USD", "USD 0.05"),
+        (123_456, "EUR", "EUR 1,234.56"),
+        (100_000, "EUR", "EUR 1,000.00"),
+        (99_999, "EUR", "EUR 999.99"),
+        (123_456, "JPY", "JPY 123,456"),
+        (7, "JPY", "JPY 7"),
+        (1_234_567, "KWD", "KWD 1,234.567"),
+        (-123_456, "USD", "USD -1,234.56"),
+        (MAX_AMOUNT, "USD", "USD 90,071,992,547,409.91"),
+    ] {
+        assert_eq!(Money { amount, currency: currency.parse().unwrap() }.to_string(), expected);
+    }
 }
 
 #[test]

@@ -5,13 +5,19 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use partner_platform::domain::basket::{Item, ItemLine};
+use partner_platform::domain::billing::split;
 use partner_platform::domain::company::{Address, Company};
 use partner_platform::domain::customer::{Administration, Customer};
-use partner_platform::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
+use partner_platform::domain::id::{
+    ChargeId, CustomerId, InvoiceId, InvoiceNumber, OrderId, ProductId, ResellerId, SubscriptionId,
+};
 use partner_platform::domain::inventory::Line;
+use partner_platform::domain::invoice::{BillTo, Invoice, InvoiceLine};
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::money::Currency;
+use partner_platform::domain::money::{Currency, Money};
+use partner_platform::domain::order::{Charge, ChargeStatus};
 use partner_platform::domain::product::{CertificateType, Details, Price, Product, ProductStatus, UnitPrices};
+use partner_platform::domain::proration::Calculation;
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::reseller::Reseller;
 use partner_platform::domain::subscription::{Cancellation, Opening, State, Subscription, Suspension};
@@ -144,6 +150,32 @@ pub fn suspended(lapsed: bool) -> State {
 
 pub fn cancelled() -> State {
     State::Cancelled(Cancellation { at: noon("2025-12-01"), reason: None })
+}
+
+/// A pending charge of a customer as it would stand on an invoice.
+pub fn invoice_line(number: u128, customer: u128, amount: i64, currency: &str, due: &str) -> InvoiceLine {
+    let charge = Charge {
+        id: id::<ChargeId>(number),
+        order_id: id::<OrderId>(50),
+        customer_id: id::<CustomerId>(customer),
+        subscription_id: subscription().id,
+        certificate_type: code("ov"),
+        calculation: Calculation { unit_price: amount, quantity: 1, remaining_days: 365, term_days: 365 },
+        amount: Money { amount, currency: text(currency) },
+        due_date: day(due),
+        status: ChargeStatus::Pending,
+        invoice_id: None,
+    };
+    InvoiceLine { charge, product_id: product().id, product_name: text("Certificates") }
+}
+
+/// An invoice of one line over USD 99.00.
+pub fn invoice() -> Invoice {
+    let number = InvoiceNumber { year: 2026, sequence: 7 };
+    let company = company();
+    let bill_to = BillTo { company_name: company.name, address: company.address, contact: company.contact };
+    let draft = &split(vec![invoice_line(200, 1, 9_900, "USD", START)])[0];
+    Invoice::issue(id::<InvoiceId>(60), number, bill_to, draft, day(START), noon(START))
 }
 
 /// One wanted subscription: 12 months of 3 `ov` from today.

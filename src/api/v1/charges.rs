@@ -4,14 +4,13 @@ use actix_web::{HttpResponse, get};
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::money::Money;
 use super::quote::Calculation;
 use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, list, listing};
 use crate::api::problem::{Problem, in_query};
-use crate::domain::id::{ChargeId, CustomerId, OrderId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, SubscriptionId};
 use crate::domain::listing::ChargeFilter;
 use crate::domain::order::{self, ChargeStatus};
 use crate::domain::text::Code;
@@ -36,9 +35,9 @@ pub struct Charge {
     /// When: the first day that is paid for.
     pub due_date: NaiveDate,
     pub status: ChargeStatus,
-    /// The invoice that took it; null until there is one.
+    /// The invoice that took it; null until one does, and again when that is void.
     #[schema(required)]
-    pub invoice_id: Option<Uuid>,
+    pub invoice_id: Option<InvoiceId>,
 }
 
 list!(ChargeList of Charge);
@@ -73,7 +72,7 @@ impl From<order::Charge> for Charge {
             amount: charge.amount.into(),
             due_date: charge.due_date,
             status: charge.status,
-            invoice_id: None,
+            invoice_id: charge.invoice_id,
         }
     }
 }

@@ -6,10 +6,13 @@
 
 pub mod allocations;
 pub mod baskets;
+pub mod billing;
 pub mod charges;
 pub mod company;
 pub mod customers;
 pub mod inventory;
+pub mod invoice_document;
+pub mod invoices;
 pub mod money;
 pub mod orders;
 pub mod price_lists;
@@ -80,6 +83,13 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(charges::list_charges)
         .service(upcoming_charges::list_upcoming_charges)
         .service(upcoming_charges::list_customer_upcoming_charges)
+        .service(invoices::list_invoices)
+        .service(billing::run_invoices)
+        .service(invoices::get_invoice)
+        .service(invoice_document::get_invoice_document)
+        .service(invoices::mark_invoice_emailed)
+        .service(invoices::mark_invoice_paid)
+        .service(invoices::void_invoice)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

@@ -98,6 +98,6 @@ pub async fn move_sandbox_clock(
     body: Json<SandboxClockSet>,
 ) -> Result<HttpResponse, Problem> {
     check(&state)?;
-    let reading = sandbox::advance(&permit.cx, body.0.into_move()?).await?;
+    let reading = sandbox::advance(&permit.cx, body.0.into_move()?, state.invoice_day).await?;
     Ok(HttpResponse::Ok().json(SandboxClock::from(reading)))
 }

@@ -62,6 +62,8 @@ impl Server {
             clock: clock.clone(),
             default_currency: "USD".parse().unwrap(),
             sandbox,
+            invoice_day: Some(1),
+            issuer: "Certificates & Co".to_owned(),
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };

@@ -34,6 +34,10 @@ pub struct World {
     pub lapsed_id: Value,
     pub order_id: Value,
     pub allocation_id: Value,
+    /// Bills the first month of the lapsed subscription.
+    pub invoice_id: Value,
+    /// Billed the same, and was voided.
+    pub void_invoice_id: Value,
 }
 
 pub fn company(name: &str) -> Value {
@@ -91,6 +95,12 @@ pub fn id(value: &Value) -> &str {
     value.as_str().expect("an id")
 }
 
+/// Bills what is due and answers the newest invoice.
+pub async fn bill(client: &Client) -> Value {
+    client.act("/v1/invoices/run").await.ok();
+    client.get("/v1/invoices?limit=1").await.ok()["data"][0]["id"].clone()
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::on(Server::start().await).await
@@ -113,6 +123,10 @@ impl World {
         short["subscriptions"][0]["term_months"] = json!(1);
         let lapsed_id = admin.post(&subscriptions, short).await.created()["subscriptions"][0]["id"].clone();
         admin.act(&format!("/v1/subscriptions/{}/suspend", id(&lapsed_id))).await.ok();
+
+        let void_invoice_id = bill(&admin).await;
+        admin.act(&format!("/v1/invoices/{}/void", id(&void_invoice_id))).await.ok();
+        let invoice_id = bill(&admin).await;
 
         server.clock.set(noon(2027, 1, 1));
         let mut both = basket(&product_id, 50);
@@ -159,6 +173,8 @@ impl World {
             lapsed_id,
             order_id,
             allocation_id,
+            invoice_id,
+            void_invoice_id,
         }
     }
 

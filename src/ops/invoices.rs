@@ -1,0 +1,63 @@
+//! Invoices, and what becomes of them.
+
+use super::{Context, Error, Named, Precondition, Result, found};
+use crate::domain::id::InvoiceId;
+use crate::domain::invoice::{Command, Invoice, InvoiceLine};
+use crate::domain::listing::{InvoiceFilter, Page, Window};
+use crate::domain::machine::Outcome;
+use crate::store::invoices;
+
+/// Invoices in the tenant, newest first.
+///
+/// # Errors
+/// The filter names what is not there.
+pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
+    cx.db
+        .read(async |tx| {
+            cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
+            Ok(invoices::list(tx, cx.actor.scope, filter, window).await?)
+        })
+        .await
+}
+
+/// An invoice with its lines.
+///
+/// # Errors
+/// Not found.
+pub async fn get(cx: &Context, id: InvoiceId) -> Result<(Invoice, Vec<InvoiceLine>)> {
+    cx.db
+        .read(async |tx| {
+            let invoice = found(invoices::find(tx, cx.actor.scope, id).await?, "invoice")?;
+            let lines = invoices::lines(tx, id).await?;
+            Ok((invoice, lines))
+        })
+        .await
+}
+
+/// Marks an invoice as emailed or paid, or voids it; the charges of a void one are pending again.
+///
+/// # Errors
+/// Not found, another version, or what the domain refuses.
+pub async fn transition(
+    cx: &Context,
+    id: InvoiceId,
+    precondition: &Precondition,
+    command: Command,
+) -> Result<(Invoice, Vec<InvoiceLine>)> {
+    cx.db
+        .transaction(async |tx| {
+            let before = found(invoices::lock(tx, cx.actor.scope, id).await?, "invoice")?;
+            precondition.check(before.version)?;
+            let refused = |refusal| Error::Refused { refusal, offers: cx.actor.offers(before.possibilities()) };
+            let invoice = match before.apply(command, cx.at).map_err(refused)? {
+                Outcome::Unchanged => before,
+                Outcome::Changed(after) => {
+                    invoices::save(tx, &after).await?;
+                    after
+                }
+            };
+            let lines = invoices::lines(tx, id).await?;
+            Ok((invoice, lines))
+        })
+        .await
+}

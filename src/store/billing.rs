@@ -1,0 +1,128 @@
+//! Billing: the charges that are due, the numbers of invoices, and the months that were billed.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::dsl::max;
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::orders::ChargeRow;
+use super::schema::{charges, customers, invoice_numbers, invoice_runs, products, subscriptions};
+use super::{Conn, Result};
+use crate::domain::billing::Month;
+use crate::domain::company::{Address, Contact};
+use crate::domain::id::{CustomerId, InvoiceNumber, ProductId, SubscriptionId};
+use crate::domain::invoice::BillTo;
+use crate::domain::order::{Charge, ChargeStatus};
+use crate::domain::text::{CompanyName, Line};
+
+/// What an invoice says of a customer.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
+struct CustomerRow {
+    id: CustomerId,
+    company_name: CompanyName,
+    address: Json<Address>,
+    contact: Option<Json<Contact>>,
+}
+
+/// The next pending charges that are due on a day or before, customer by customer, behind one of them.
+/// They are locked: what another run has taken meanwhile is not among them. This knows no scope: a run bills
+/// everyone's, and only the partner can have one.
+///
+/// # Errors
+/// The database fails.
+pub async fn due_charges(
+    conn: &mut Conn,
+    through: NaiveDate,
+    after: Option<CustomerId>,
+    limit: i64,
+) -> Result<Vec<Charge>> {
+    // Everyone locks charges in this order, so that nobody waits for who waits for them.
+    let query = charges::table
+        .filter(charges::status.eq(ChargeStatus::Pending))
+        .filter(charges::due_date.le(through))
+        .filter(charges::customer_id.gt(after.unwrap_or(CustomerId(uuid::Uuid::nil()))))
+        .order((charges::customer_id, charges::id))
+        .limit(limit)
+        .select(ChargeRow::as_select())
+        .for_update();
+    let rows: Vec<ChargeRow> = query.load(conn).await?;
+    Ok(rows.into_iter().map(Charge::from).collect())
+}
+
+/// The products of subscriptions, as they are called now.
+///
+/// # Errors
+/// The database fails.
+pub async fn products_of(
+    conn: &mut Conn,
+    ids: &[SubscriptionId],
+) -> Result<HashMap<SubscriptionId, (ProductId, Line)>> {
+    let rows: Vec<(SubscriptionId, ProductId, Line)> = subscriptions::table
+        .inner_join(products::table)
+        .filter(subscriptions::id.eq_any(ids))
+        .select((subscriptions::id, products::id, products::name))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(id, product_id, name)| (id, (product_id, name))).collect())
+}
+
+/// Customers as they are billed.
+///
+/// # Errors
+/// The database fails.
+pub async fn bill_to(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, BillTo>> {
+    let query = customers::table.filter(customers::id.eq_any(ids)).select(CustomerRow::as_select());
+    let rows: Vec<CustomerRow> = query.load(conn).await?;
+    let bill_to = |row: CustomerRow| BillTo {
+        company_name: row.company_name,
+        address: row.address.0,
+        contact: row.contact.map(|Json(contact)| contact),
+    };
+    Ok(rows.into_iter().map(|row| (row.id, bill_to(row))).collect())
+}
+
+/// The next numbers of a year. Others wait for theirs until the transaction ends; when it is rolled back,
+/// they get these.
+///
+/// # Errors
+/// The database fails.
+pub async fn take_numbers(conn: &mut Conn, year: i32, count: i32) -> Result<impl Iterator<Item = InvoiceNumber>> {
+    let last: i32 = diesel::insert_into(invoice_numbers::table)
+        .values((invoice_numbers::year.eq(year), invoice_numbers::last.eq(count)))
+        .on_conflict(invoice_numbers::year)
+        .do_update()
+        .set(invoice_numbers::last.eq(invoice_numbers::last + count))
+        .returning(invoice_numbers::last)
+        .get_result(conn)
+        .await?;
+    Ok((last - count + 1..=last).map(move |sequence| InvoiceNumber { year, sequence }))
+}
+
+/// The first day of the last month that was billed to the end.
+///
+/// # Errors
+/// The database fails.
+pub async fn last_month(conn: &mut Conn) -> Result<Option<NaiveDate>> {
+    Ok(invoice_runs::table.select(max(invoice_runs::month)).first(conn).await?)
+}
+
+/// Records that a month was billed to the end, unless another instance already has.
+///
+/// # Errors
+/// The database fails.
+pub async fn record_month(conn: &mut Conn, month: Month, completed_at: DateTime<Utc>) -> Result<()> {
+    diesel::insert_into(invoice_runs::table)
+        .values((
+            invoice_runs::month.eq(month.first),
+            invoice_runs::through.eq(month.through),
+            invoice_runs::completed_at.eq(completed_at),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)
+        .await?;
+    Ok(())
+}

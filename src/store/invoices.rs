@@ -1,0 +1,238 @@
+//! Invoices with their lines.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::columns::Json;
+use super::customers::ids_in_scope;
+use super::orders::ChargeRow;
+use super::schema::{charges, invoice_lines, invoices, subscriptions};
+use super::{Conn, Error, Result};
+use crate::domain::access::Scope;
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, InvoiceNumber, ProductId, Version};
+use crate::domain::invoice::{BillTo, Invoice, InvoiceLine, InvoiceStatus, State};
+use crate::domain::listing::{InvoiceFilter, Page, Position, SortValue, Window};
+use crate::domain::money::{Currency, Money};
+use crate::domain::order::ChargeStatus;
+use crate::domain::text::{Line, Reason};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = invoices, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: InvoiceId,
+    number_year: i32,
+    number_sequence: i32,
+    customer_id: CustomerId,
+    bill_to: Json<BillTo>,
+    currency: Currency,
+    total: i64,
+    line_count: i32,
+    through: NaiveDate,
+    status: InvoiceStatus,
+    emailed_at: Option<DateTime<Utc>>,
+    paid_at: Option<DateTime<Utc>>,
+    voided_at: Option<DateTime<Utc>>,
+    voided_reason: Option<Reason>,
+    version: Version,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = invoice_lines)]
+struct LineRow {
+    invoice_id: InvoiceId,
+    position: i32,
+    charge_id: ChargeId,
+    product_name: Line,
+}
+
+impl From<&Invoice> for Row {
+    fn from(invoice: &Invoice) -> Self {
+        let voided = invoice.voided();
+        Self {
+            id: invoice.id,
+            number_year: invoice.number.year,
+            number_sequence: invoice.number.sequence,
+            customer_id: invoice.customer_id,
+            bill_to: Json(invoice.bill_to.clone()),
+            currency: invoice.total.currency,
+            total: invoice.total.amount,
+            line_count: invoice.line_count,
+            through: invoice.through,
+            status: invoice.status(),
+            emailed_at: invoice.emailed_at(),
+            paid_at: invoice.paid_at(),
+            voided_at: voided.map(|(at, _)| at),
+            voided_reason: voided.and_then(|(_, reason)| reason.cloned()),
+            version: invoice.version,
+            created_at: invoice.created_at,
+            updated_at: invoice.updated_at,
+        }
+    }
+}
+
+impl TryFrom<Row> for Invoice {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let state = match (row.status, row.emailed_at, row.paid_at, row.voided_at) {
+            (InvoiceStatus::Created, None, None, None) => State::Created,
+            (InvoiceStatus::Emailed, Some(at), None, None) => State::Emailed { at },
+            (InvoiceStatus::Paid, Some(emailed_at), Some(at), None) => State::Paid { emailed_at, at },
+            (InvoiceStatus::Void, emailed_at, None, Some(at)) => {
+                State::Void { emailed_at, at, reason: row.voided_reason }
+            }
+            _ => return Err(Error::Corrupt { table: "invoices", reason: "the status has another's columns" }),
+        };
+        Ok(Self {
+            id: row.id,
+            number: InvoiceNumber { year: row.number_year, sequence: row.number_sequence },
+            customer_id: row.customer_id,
+            bill_to: row.bill_to.0,
+            total: Money { amount: row.total, currency: row.currency },
+            line_count: row.line_count,
+            through: row.through,
+            state,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// An invoice in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
+    let query = invoices::table.filter(invoices::id.eq(id)).filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
+    query.select(Row::as_select()).first(conn).await.optional()?.map(Invoice::try_from).transpose()
+}
+
+/// An invoice in scope, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
+    // What is not in scope is not waited for.
+    if find(conn, scope, id).await?.is_none() {
+        return Ok(None);
+    }
+    let query = invoices::table.find(id).select(Row::as_select()).for_update();
+    query.first(conn).await.optional()?.map(Invoice::try_from).transpose()
+}
+
+/// Invoices in scope, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(conn: &mut Conn, scope: Scope, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
+    let mut query =
+        invoices::table.order(invoices::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
+    if scope.reseller().is_some() {
+        query = query.filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
+    }
+    if let Some(customer_id) = filter.customer_id {
+        query = query.filter(invoices::customer_id.eq(customer_id));
+    }
+    if !filter.status.is_empty() {
+        query = query.filter(invoices::status.eq_any(&filter.status));
+    }
+    if let Some(InvoiceNumber { year, sequence }) = filter.number {
+        query = query.filter(invoices::number_year.eq(year)).filter(invoices::number_sequence.eq(sequence));
+    }
+    if let Some(after) = filter.created_after {
+        query = query.filter(invoices::created_at.ge(after));
+    }
+    if let Some(before) = filter.created_before {
+        query = query.filter(invoices::created_at.lt(before));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(invoices::id.lt(after.id));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    page.try_map(Invoice::try_from)
+}
+
+/// The lines of an invoice, in their order. Find the invoice first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn lines(conn: &mut Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
+    let rows: Vec<(ChargeRow, ProductId, Line)> = invoice_lines::table
+        .inner_join(charges::table.inner_join(subscriptions::table))
+        .filter(invoice_lines::invoice_id.eq(id))
+        .order(invoice_lines::position)
+        .select((ChargeRow::as_select(), subscriptions::product_id, invoice_lines::product_name))
+        .load(conn)
+        .await?;
+    let line = |(charge, product_id, product_name): (ChargeRow, _, _)| InvoiceLine {
+        charge: charge.into(),
+        product_id,
+        product_name,
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
+/// Writes new invoices with their lines, and takes the charges, which must be locked and pending.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<()> {
+    let rows: Vec<_> = new.iter().map(|(invoice, _)| Row::from(invoice)).collect();
+    diesel::insert_into(invoices::table).values(rows).execute(conn).await?;
+    let lines: Vec<_> = new
+        .iter()
+        .flat_map(|(invoice, lines)| {
+            (0..).zip(lines).map(|(position, line)| LineRow {
+                invoice_id: invoice.id,
+                position,
+                charge_id: line.charge.id,
+                product_name: line.product_name.clone(),
+            })
+        })
+        .collect();
+    diesel::insert_into(invoice_lines::table).values(lines).execute(conn).await?;
+    let ids: Vec<_> = new.iter().map(|(invoice, _)| invoice.id).collect();
+    let theirs = || invoice_lines::table.filter(invoice_lines::invoice_id.eq_any(&ids));
+    let invoice_id = theirs().filter(invoice_lines::charge_id.eq(charges::id)).select(invoice_lines::invoice_id);
+    let taken = theirs().select(invoice_lines::charge_id);
+    diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+        .set((charges::status.eq(ChargeStatus::Invoiced), charges::invoice_id.eq(invoice_id.single_value())))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes an invoice that was locked. A void one gives its charges back: they are pending again.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, invoice: &Invoice) -> Result<()> {
+    diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).execute(conn).await?;
+    if invoice.status() == InvoiceStatus::Void {
+        give_back(conn, invoice.id).await?;
+    }
+    Ok(())
+}
+
+async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<()> {
+    let lines = invoice_lines::table.filter(invoice_lines::invoice_id.eq(id)).select(invoice_lines::charge_id);
+    // In the order in which others lock them.
+    let taken: Vec<ChargeId> = charges::table
+        .filter(charges::id.eq_any(lines))
+        .filter(charges::invoice_id.eq(id))
+        .order(charges::id)
+        .select(charges::id)
+        .for_update()
+        .load(conn)
+        .await?;
+    diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+        .set((charges::status.eq(ChargeStatus::Pending), charges::invoice_id.eq(None::<InvoiceId>)))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
