@@ -79,6 +79,7 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        updated_by -> Text,
     }
 }
 
