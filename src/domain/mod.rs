@@ -3,7 +3,8 @@
 //! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
 //! whom: [`company`], [`reseller`], [`customer`], [`product`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
-//! [`proration`] computes each amount, [`order`] records it. Who may: [`access`]. Why not: [`refusal`].
+//! [`proration`] computes each amount, [`order`] records it, [`report`] sums it up. Who may: [`access`].
+//! Why not: [`refusal`].
 
 pub mod access;
 pub mod allocation;
@@ -21,6 +22,7 @@ pub mod product;
 pub mod proration;
 pub mod quote;
 pub mod refusal;
+pub mod report;
 pub mod reseller;
 pub mod subscription;
 pub mod text;

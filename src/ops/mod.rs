@@ -8,6 +8,7 @@ pub mod inventory;
 pub mod keys;
 pub mod orders;
 pub mod products;
+pub mod reports;
 pub mod resellers;
 pub mod subscriptions;
 

@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod orders;
 mod page;
 pub mod products;
+pub mod reports;
 pub mod resellers;
 mod schema;
 pub mod subscriptions;

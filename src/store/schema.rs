@@ -185,7 +185,14 @@ table! {
     }
 }
 
+joinable!(customers -> resellers (reseller_id));
+joinable!(subscriptions -> customers (customer_id));
 joinable!(subscriptions -> products (product_id));
+joinable!(inventory_lines -> subscriptions (subscription_id));
+joinable!(orders -> customers (customer_id));
+joinable!(order_lines -> orders (order_id));
+joinable!(order_lines -> products (product_id));
+joinable!(charges -> subscriptions (subscription_id));
 joinable!(api_keys -> resellers (reseller_id));
 allow_tables_to_appear_in_same_query!(
     resellers,

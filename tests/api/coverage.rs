@@ -29,6 +29,7 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         "listResellers" | "listCustomers" | "listProducts" | "listSubscriptions" | "listOrders" | "listCharges" => {
             (Value::Null, None, Read)
         }
+        "reportSubscriptions" | "reportTransactions" | "reportUsage" => (Value::Null, None, Read),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
         "getReseller" => (reseller_id.clone(), None, Read),
         "updateReseller" => (reseller_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteResellers),
@@ -181,7 +182,16 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_nothing_of_another_tenant() {
     let world = World::new().await;
-    for (path, rows) in [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("resellers", 1)] {
+    for (path, rows) in [
+        ("customers", 0),
+        ("subscriptions", 0),
+        ("orders", 0),
+        ("charges", 0),
+        ("resellers", 1),
+        ("reports/subscriptions", 0),
+        ("reports/transactions", 0),
+        ("reports/usage", 0),
+    ] {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }

@@ -15,6 +15,7 @@ pub mod orders;
 pub mod products;
 pub mod quote;
 pub mod renewals;
+pub mod reports;
 pub mod resellers;
 pub mod subscriptions;
 
@@ -67,7 +68,10 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(allocations::release_allocation)
         .service(orders::list_orders)
         .service(orders::get_order)
-        .service(charges::list_charges);
+        .service(charges::list_charges)
+        .service(reports::subscriptions::report_subscriptions)
+        .service(reports::transactions::report_transactions)
+        .service(reports::usage::report_usage);
 }
 
 /// Why an action is taken; the body may be left out.
