@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod auth;
 pub mod code;
+pub mod csv;
 mod example;
 pub mod json;
 pub mod middleware;
@@ -11,6 +12,7 @@ pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod query;
+pub mod report;
 pub mod resource;
 mod schema;
 pub mod service;

@@ -10,8 +10,12 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use super::code::ErrorCode;
+use super::csv::CSV;
 use super::example;
 use super::problem::{PROBLEM_JSON, Problem};
+use super::v1::reports::subscriptions::SubscriptionReportColumn;
+use super::v1::reports::transactions::TransactionReportColumn;
+use super::v1::reports::usage::UsageReportColumn;
 use crate::domain::listing::{CompanySort, SubscriptionSort};
 use crate::domain::text::SearchText;
 
@@ -47,7 +51,15 @@ pub struct Operation {
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
         contact(name = "Partner platform", url = "https://example.com/support")
     ),
-    components(schemas(Problem, CompanySort, SubscriptionSort, SearchText)),
+    components(schemas(
+        Problem,
+        CompanySort,
+        SubscriptionSort,
+        SearchText,
+        SubscriptionReportColumn,
+        TransactionReportColumn,
+        UsageReportColumn
+    )),
     tags(
         (name = "Customers", description = "Whom subscriptions are sold to, directly or by a reseller."),
         (name = "Resellers", description = "Who sells for the partner."),
@@ -57,6 +69,7 @@ pub struct Operation {
         (name = "Allocations", description = "Certificates in use."),
         (name = "Orders", description = "What was confirmed, and what it costs."),
         (name = "Invoices", description = "What customers are billed: due charges, with a number."),
+        (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -294,6 +307,9 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     }
     if !schema["properties"]["next_cursor"].is_null() {
         answer["headers"]["Link"] = header("The next page, as `rel=\"next\"`; left out on the last.");
+    }
+    if !answer["content"][CSV].is_null() {
+        answer["headers"]["Content-Disposition"] = header("The name of the file; for CSV.");
     }
     if status.starts_with('2') {
         answer["content"]["application/json"]["example"] = example::of(schema, schemas);

@@ -61,7 +61,7 @@ impl<F: Paged + DeserializeOwned> FromRequest for Listing<F> {
 }
 
 impl<F: Paged> Listing<F> {
-    fn new(path: &str, query: Query<F>) -> Result<Self, Problem> {
+    pub(super) fn new(path: &str, query: Query<F>) -> Result<Self, Problem> {
         let Query { value: filter, json: mut query } = query;
         query.remove("cursor");
         let mut what = query.clone();

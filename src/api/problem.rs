@@ -256,6 +256,10 @@ impl From<store::Error> for Problem {
                 tracing::warn!(reason, "database unavailable");
                 Self::of(ErrorCode::Unavailable)
             }
+            store::Error::SumOutOfRange(_) => {
+                let detail = "The charges of a subscription add up to more than an amount can be; filter it out.";
+                Self::new(ErrorCode::AmountOutOfRange, detail)
+            }
             store::Error::Corrupt { .. } | store::Error::Database(_) => {
                 tracing::error!(%error, "database error");
                 Self::of(ErrorCode::Internal)

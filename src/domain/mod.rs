@@ -3,8 +3,8 @@
 //! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
 //! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
-//! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due.
-//! Who may: [`access`]. Why not: [`refusal`].
+//! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
+//! [`report`] sums it up. Who may: [`access`]. Why not: [`refusal`].
 
 pub mod access;
 pub mod allocation;
@@ -26,6 +26,7 @@ pub mod proration;
 pub mod quote;
 pub mod refusal;
 pub mod renewal_failure;
+pub mod report;
 pub mod reseller;
 pub mod subscription;
 pub mod text;

@@ -78,6 +78,18 @@ pub struct OrderLine {
     pub due_date: NaiveDate,
 }
 
+impl OrderLine {
+    /// How many certificates it is about: those that are paid for or, where nothing is, by how many the
+    /// quantity changes; `None` where the renewal quantity begins or stops to follow the current one.
+    #[must_use]
+    pub fn certificates(&self) -> Option<i32> {
+        match &self.calculation {
+            Some(calculation) => Some(calculation.quantity),
+            None => Some(self.quantity_after? - self.quantity_before?),
+        }
+    }
+}
+
 /// The record of a confirmed change; never edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {

@@ -1,6 +1,6 @@
 //! Customers.
 
-use super::{Context, Error, Named, Precondition, Result, found, milestones, price_lists};
+use super::{Context, Error, Named, Precondition, Result, found, milestones, offers, price_lists};
 use crate::domain::company::Company;
 use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
 use crate::domain::id::{CustomerId, ResellerId};
@@ -139,7 +139,7 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
             let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
             let page = if sellable {
                 let page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
-                Page { rows: price_lists::offered(tx, id, page.rows).await?, next: page.next }
+                Page { rows: offers::offered(tx, id, page.rows).await?, next: page.next }
             } else {
                 Page { rows: Vec::new(), next: None }
             };

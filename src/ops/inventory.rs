@@ -1,7 +1,7 @@
 //! Current and renewal inventory: quoted, then confirmed.
 
 use super::subscriptions::{find, lock, refused};
-use super::{Context, Precondition, Result, found, milestones, orders, price_lists};
+use super::{Context, Precondition, Result, found, milestones, offers, orders};
 use crate::domain::id::SubscriptionId;
 use crate::domain::inventory::{Entry, Line, replay};
 use crate::domain::listing::{Page, Whose, Window};
@@ -72,7 +72,7 @@ pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Resul
         .read(async |tx| {
             let subscription = find(tx, cx, id).await?;
             let products = products::find_all(tx, &[subscription.product_id]).await?;
-            let offered = price_lists::offered(tx, subscription.customer_id, products).await?;
+            let offered = offers::offered(tx, subscription.customer_id, products).await?;
             let product = found(offered.into_iter().next(), "product")?;
             let plan = change.plan(&subscription, &product, cx.at);
             Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
@@ -96,7 +96,7 @@ pub async fn confirm(
         .transaction(async |tx| {
             let before = lock(tx, cx, id, precondition).await?;
             let products = products::hold(tx, &[before.product_id]).await?;
-            let offered = price_lists::hold_offered(tx, before.customer_id, products).await?;
+            let offered = offers::hold_offered(tx, before.customer_id, products).await?;
             let product = found(offered.into_iter().next(), "product")?;
             let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
             let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;

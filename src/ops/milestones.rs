@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 
-use super::{Context, Error, Result, found, orders, price_lists};
+use super::{Context, Error, Result, found, offers, orders};
 use crate::domain::access::Actor;
 use crate::domain::id::SubscriptionId;
 use crate::domain::listing::{Page, Whose, Window};
@@ -133,7 +133,7 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
         Milestone::LapseEnd => apply(tx, &cx, before, Command::Expire).await?,
         Milestone::TermEnd => {
             let products = products::find_all(tx, &[before.product_id]).await?;
-            let offered = price_lists::offered(tx, before.customer_id, products).await?;
+            let offered = offers::offered(tx, before.customer_id, products).await?;
             let product = found(offered.into_iter().next(), "product")?;
             let plan = quote::end_term(before, &product, cx.at)?;
             if !plan.quote.lines.is_empty() {

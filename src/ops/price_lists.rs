@@ -1,14 +1,14 @@
-//! Price lists, and products as customers are offered them.
+//! Price lists.
 
 use std::collections::BTreeMap;
 
 use super::{Context, Precondition, Result, found, milestones};
 use crate::domain::access::Right;
-use crate::domain::id::{CustomerId, PriceListId, ProductId};
+use crate::domain::id::{PriceListId, ProductId};
 use crate::domain::listing::{Page, PriceListFilter, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::money::Currency;
-use crate::domain::price_list::{self, Details, PriceList};
+use crate::domain::price_list::{Details, PriceList};
 use crate::domain::product::Product;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::{Conn, price_lists, products};
@@ -118,40 +118,4 @@ pub(super) async fn check_assignment(
         }
         Some(_) => Ok(()),
     }
-}
-
-/// Products as they are offered to a customer, which must have been found.
-///
-/// # Errors
-/// The database fails.
-pub(super) async fn offered(tx: &mut Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
-    let lists = lists_of(tx, customer_id).await?;
-    offered_by(tx, &lists, products).await
-}
-
-/// The same, and the prices stay so until the transaction ends.
-///
-/// # Errors
-/// The database fails.
-pub(super) async fn hold_offered(
-    tx: &mut Conn,
-    customer_id: CustomerId,
-    products: Vec<Product>,
-) -> Result<Vec<Product>> {
-    let lists = lists_of(tx, customer_id).await?;
-    if !lists.is_empty() {
-        price_lists::keep(tx, &lists).await?;
-    }
-    offered_by(tx, &lists, products).await
-}
-
-async fn lists_of(tx: &mut Conn, customer_id: CustomerId) -> Result<Vec<PriceListId>> {
-    Ok(price_lists::assigned(tx, &[customer_id]).await?.remove(&customer_id).unwrap_or_default())
-}
-
-async fn offered_by(tx: &mut Conn, lists: &[PriceListId], products: Vec<Product>) -> Result<Vec<Product>> {
-    let product_ids: Vec<_> = products.iter().map(|product| product.id).collect();
-    let overrides = price_lists::overrides(tx, &lists.iter().copied().collect(), &product_ids).await?;
-    let lists: Vec<_> = lists.iter().filter_map(|id| overrides.get(id)).collect();
-    Ok(products.into_iter().map(|product| price_list::offered(product, &lists)).collect())
 }

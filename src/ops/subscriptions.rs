@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Error, Named, Precondition, Result, customers, found, milestones, orders, price_lists};
+use super::{Context, Error, Named, Precondition, Result, customers, found, milestones, offers, orders};
 use crate::domain::basket::{self, Item};
 use crate::domain::customer::{Action, Customer};
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
@@ -89,7 +89,7 @@ pub async fn preview_add(cx: &Context, customer_id: CustomerId, items: &[Item]) 
         .read(async |tx| {
             let customer = found(store::customers::find(tx, cx.actor.scope, customer_id).await?, "customer")?;
             let products = products::find_all(tx, &product_ids(items)).await?;
-            let products = price_lists::offered(tx, customer_id, products).await?;
+            let products = offers::offered(tx, customer_id, products).await?;
             Ok(plan_add(tx, cx, &customer, items, products).await?.quote)
         })
         .await
@@ -110,7 +110,7 @@ pub async fn add(
         .transaction(async |tx| {
             let (customer, _) = customers::lock(tx, cx, customer_id, precondition).await?;
             let products = products::hold(tx, &product_ids(items)).await?;
-            let products = price_lists::hold_offered(tx, customer_id, products).await?;
+            let products = offers::hold_offered(tx, customer_id, products).await?;
             let plan = plan_add(tx, cx, &customer, items, products).await?;
             orders::confirm(tx, cx, customer_id, None, plan, digest).await
         })

@@ -1,21 +1,18 @@
 //! What is to be paid soon.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use chrono::{Days, NaiveDate};
 
+use super::offers::Offers;
 use super::{Context, Named, Result, found, milestones};
-use crate::domain::id::{CustomerId, PriceListId, ProductId};
+use crate::domain::id::CustomerId;
 use crate::domain::listing::{ChargeFilter, Page, SubscriptionFilter, SubscriptionSort, UpcomingFilter, Whose, Window};
 use crate::domain::money::Money;
 use crate::domain::order::ChargeStatus;
-use crate::domain::price_list;
-use crate::domain::product::Product;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::domain::subscription::{Subscription, SubscriptionStatus};
+use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::time::add_months;
 use crate::domain::upcoming_charge::{Forecast, UpcomingCharge, renewals};
-use crate::store::{Conn, customers, orders, price_lists, products, subscriptions};
+use crate::store::{Conn, customers, orders, subscriptions};
 
 /// How far ahead can be looked, in days.
 const MAX_DAYS_AHEAD: u64 = 366;
@@ -109,12 +106,12 @@ async fn add_renewals(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, fore
             .db
             .read(async |tx| {
                 let page = subscriptions::list(tx, cx.actor.scope, &which, sort, &window).await?;
-                let offers = Offers::load(tx, &page.rows).await?;
+                let offers = Offers::of_subscriptions(tx, &page.rows).await?;
                 Ok::<_, super::Error>((page, offers))
             })
             .await?;
         for subscription in &page.rows {
-            let Some(product) = offers.product(subscription) else { continue };
+            let Some(product) = offers.to(subscription.customer_id, subscription.product_id) else { continue };
             match renewals(subscription, &product, to) {
                 Ok(charges) => charges
                     .into_iter()
@@ -127,30 +124,5 @@ async fn add_renewals(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, fore
             None => return Ok(()),
             next => window.after = next,
         }
-    }
-}
-
-/// What some subscriptions' products cost their customers.
-struct Offers {
-    products: BTreeMap<ProductId, Product>,
-    lists: HashMap<CustomerId, Vec<PriceListId>>,
-    overrides: BTreeMap<PriceListId, price_list::Overrides>,
-}
-
-impl Offers {
-    async fn load(tx: &mut Conn, subscriptions: &[Subscription]) -> Result<Self> {
-        let products: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
-        let customers: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
-        let (products, customers): (Vec<_>, Vec<_>) = (products.into_iter().collect(), customers.into_iter().collect());
-        let lists = price_lists::assigned(tx, &customers).await?;
-        let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), &products).await?;
-        let products = products::find_all(tx, &products).await?;
-        Ok(Self { products: products.into_iter().map(|product| (product.id, product)).collect(), lists, overrides })
-    }
-
-    fn product(&self, of: &Subscription) -> Option<Product> {
-        let lists = self.lists.get(&of.customer_id).into_iter().flatten();
-        let lists: Vec<_> = lists.filter_map(|id| self.overrides.get(id)).collect();
-        Some(price_list::offered(self.products.get(&of.product_id)?.clone(), &lists))
     }
 }

@@ -2,6 +2,8 @@
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 
+use crate::domain::money::AmountOutOfRange;
+
 /// The database refused or could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,6 +13,9 @@ pub enum Error {
     /// The database is gone, too slow or too busy; the same call may go through later.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Amounts that are in range each have a sum that is not.
+    #[error(transparent)]
+    SumOutOfRange(#[from] AmountOutOfRange),
     /// A row does not mean anything: a bug, or a hand in the database.
     #[error("a row of {table} cannot be read: {reason}")]
     Corrupt {

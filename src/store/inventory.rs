@@ -31,9 +31,9 @@ pub struct Cause<'a> {
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = inventory_lines, check_for_backend(diesel::pg::Pg))]
-struct LineRow {
-    subscription_id: SubscriptionId,
-    certificate_type: Code,
+pub(super) struct LineRow {
+    pub(super) subscription_id: SubscriptionId,
+    pub(super) certificate_type: Code,
     current: i32,
     renewal: Option<i32>,
     used: i32,
@@ -61,6 +61,13 @@ impl EntryRow {
     }
 }
 
+impl From<LineRow> for Line {
+    fn from(row: LineRow) -> Self {
+        let LineRow { subscription_id: _, certificate_type, current, renewal, used } = row;
+        Self { certificate_type, current, renewal, used }
+    }
+}
+
 /// The lines of subscriptions, in order of certificate type.
 pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
     let rows: Vec<LineRow> = inventory_lines::table
@@ -71,8 +78,7 @@ pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<
         .await?;
     let mut lines: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows {
-        let LineRow { subscription_id, certificate_type, current, renewal, used } = row;
-        lines.entry(subscription_id).or_default().push(Line { certificate_type, current, renewal, used });
+        lines.entry(row.subscription_id).or_default().push(row.into());
     }
     Ok(lines)
 }

@@ -15,6 +15,7 @@ mod page;
 pub mod price_lists;
 pub mod products;
 pub mod renewal_failures;
+pub mod reports;
 pub mod resellers;
 pub mod sandbox;
 mod schema;

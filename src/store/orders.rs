@@ -32,10 +32,10 @@ struct Row {
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = order_lines, check_for_backend(diesel::pg::Pg))]
-struct LineRow {
-    order_id: OrderId,
-    position: i32,
-    subscription_id: SubscriptionId,
+pub(super) struct LineRow {
+    pub(super) order_id: OrderId,
+    pub(super) position: i32,
+    pub(super) subscription_id: SubscriptionId,
     subscription_index: Option<i32>,
     product_id: ProductId,
     certificate_type: Code,
@@ -86,7 +86,7 @@ impl LineRow {
         })
     }
 
-    fn into_line(self, currency: Currency) -> OrderLine {
+    pub(super) fn into_line(self, currency: Currency) -> OrderLine {
         OrderLine {
             subscription_id: Some(self.subscription_id),
             subscription_index: self.subscription_index,

@@ -104,6 +104,7 @@ table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         due_date -> Nullable<Date>,
+        updated_by -> Text,
     }
 }
 
@@ -283,6 +284,11 @@ joinable!(renewal_failures -> subscriptions (subscription_id));
 joinable!(subscriptions -> products (product_id));
 joinable!(charges -> subscriptions (subscription_id));
 joinable!(invoice_lines -> charges (charge_id));
+joinable!(subscriptions -> customers (customer_id));
+joinable!(inventory_lines -> subscriptions (subscription_id));
+joinable!(orders -> customers (customer_id));
+joinable!(order_lines -> orders (order_id));
+joinable!(order_lines -> products (product_id));
 joinable!(api_keys -> resellers (reseller_id));
 allow_tables_to_appear_in_same_query!(
     resellers,

@@ -236,7 +236,8 @@ pub async fn list(
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
-    diesel::insert_into(subscriptions::table).values(Row::from(subscription)).execute(conn).await?;
+    let by = subscriptions::updated_by.eq(&cause.actor);
+    diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).execute(conn).await?;
     insert_term(conn, subscription).await?;
     inventory::save(conn, subscription.id, &[], &subscription.lines, cause).await
 }
@@ -247,7 +248,8 @@ pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<
 /// The database fails.
 pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
     if after.version != before.version {
-        diesel::update(subscriptions::table.find(after.id)).set(Row::from(after)).execute(conn).await?;
+        let by = subscriptions::updated_by.eq(&cause.actor);
+        diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).execute(conn).await?;
     }
     if after.term.number != before.term.number {
         insert_term(conn, after).await?;

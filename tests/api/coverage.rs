@@ -37,6 +37,7 @@ fn recipe(operation: &str, world: &World) -> Recipe {
         | "listInvoices"
         | "getSandboxClock" => (Value::Null, None, Read),
         "moveSandboxClock" => (Value::Null, Some(json!({ "advance_days": 1 })), MoveClock),
+        "reportSubscriptions" | "reportTransactions" | "reportUsage" => (Value::Null, None, Read),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
         "getReseller" => (reseller_id.clone(), None, Read),
         "updateReseller" => (reseller_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteResellers),
@@ -200,9 +201,20 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_nothing_of_another_tenant() {
     let world = World::new().await;
-    for (path, rows) in
-        [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("invoices", 0), ("resellers", 1)]
-    {
+    for (path, rows) in [
+        ("customers", 0),
+        ("subscriptions", 0),
+        ("orders", 0),
+        ("charges", 0),
+        ("upcoming-charges", 0),
+        ("invoices", 0),
+        ("price-lists", 0),
+        ("renewal-failures", 0),
+        ("resellers", 1),
+        ("reports/subscriptions", 0),
+        ("reports/transactions", 0),
+        ("reports/usage", 0),
+    ] {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }

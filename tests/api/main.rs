@@ -21,6 +21,8 @@ mod orders;
 mod pages;
 mod products;
 mod quotes;
+mod reports;
+mod reports_csv;
 mod requests;
 mod resellers;
 mod sandbox;

@@ -64,6 +64,7 @@ async fn lists() -> (World, Vec<String>) {
         ["resellers", "customers", "products", "subscriptions", "orders", "charges", "invoices"]
             .map(|list| format!("/v1/{list}")),
     );
+    lists.extend(["subscriptions", "transactions", "usage"].map(|report| format!("/v1/reports/{report}")));
     lists.extend(["/subscriptions", "/available-products"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));

@@ -15,8 +15,18 @@ const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", 
 const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "ops/demo.rs"];
 
 /// The files of `store` with data that belongs to a tenant.
-const TENANTS: [&str; 7] =
-    ["allocations", "customers", "inventory", "invoices", "orders", "resellers", "subscriptions"];
+const TENANTS: [&str; 10] = [
+    "allocations",
+    "customers",
+    "inventory",
+    "invoices",
+    "orders",
+    "price_lists",
+    "renewal_failures",
+    "reports",
+    "resellers",
+    "subscriptions",
+];
 
 /// Lists of one subscription, which was found in scope before.
 const LISTS_OF_ONE: &[(&str, &str)] = &[("store/allocations.rs", "list")];

@@ -16,11 +16,11 @@ SELECT gen_random_uuid(), 'Customer ' || n, 'customer ' || n, '{"line1": "1 Quay
 FROM generate_series(1, greatest(1, $SUBSCRIPTIONS / 10)) AS n;
 
 INSERT INTO subscriptions (id, customer_id, product_id, currency, status, lapsed, auto_renew, anchor, anchor_term,
-    term_months, term_number, start_date, end_date, unit_prices, version, created_at, updated_at, due_date)
+    term_months, term_number, start_date, end_date, unit_prices, version, created_at, updated_at, due_date, updated_by)
 SELECT gen_random_uuid(), customer.id, product.id, 'USD', 'active', false, true, $DAY - interval '1 year', 1,
     12, 1, $DAY - interval '1 year', $DAY,
     '{"dv": {"amount": 9900, "price_list_id": null}, "ov": {"amount": 25000, "price_list_id": null}}', 1,
-    $DAY - interval '1 year', $DAY - interval '1 year', $DAY
+    $DAY - interval '1 year', $DAY - interval '1 year', $DAY, 'system'
 FROM (SELECT id, row_number() OVER () AS n FROM customers) AS customer, products AS product,
     generate_series(1, 10) AS copy
 WHERE (customer.n - 1) * 10 + copy <= $SUBSCRIPTIONS;

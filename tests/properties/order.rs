@@ -2,7 +2,7 @@
 
 use partner_platform::domain::basket::{self, Item, ItemLine};
 use partner_platform::domain::id::{ChargeId, OrderId, SubscriptionId};
-use partner_platform::domain::order::{Bucket, ChargeStatus, Order};
+use partner_platform::domain::order::{Bucket, ChargeStatus, Order, OrderLine};
 use partner_platform::domain::quote::{self, Plan};
 use partner_platform::domain::subscription::State;
 
@@ -52,6 +52,18 @@ fn the_charges_are_the_lines_with_an_amount() {
     assert!(charges.iter().all(|charge| charge.status == ChargeStatus::Pending && charge.order_id == order.id));
     assert!(charges.iter().all(|charge| charge.calculation.amount() == Ok(charge.amount.amount)));
     assert!(charges.iter().all(|charge| charge.due_date == day(IN_TERM) && charge.certificate_type == code("ov")));
+}
+
+#[test]
+fn a_line_is_about_the_certificates_that_are_paid_for_or_else_about_the_change() {
+    let line = confirm(basket_plan()).lines.remove(0);
+    assert_eq!(line.certificates(), line.calculation.map(|calculation| calculation.quantity));
+    for (before, after, certificates) in
+        [(Some(5), Some(0), Some(-5)), (Some(1), Some(4), Some(3)), (None, Some(4), None), (Some(4), None, None)]
+    {
+        let free = OrderLine { calculation: None, quantity_before: before, quantity_after: after, ..line.clone() };
+        assert_eq!(free.certificates(), certificates);
+    }
 }
 
 #[test]

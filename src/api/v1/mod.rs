@@ -20,6 +20,7 @@ pub mod products;
 pub mod quote;
 pub mod renewal_failures;
 pub mod renewals;
+pub mod reports;
 pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
@@ -90,6 +91,9 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(invoices::mark_invoice_emailed)
         .service(invoices::mark_invoice_paid)
         .service(invoices::void_invoice)
+        .service(reports::subscriptions::report_subscriptions)
+        .service(reports::transactions::report_transactions)
+        .service(reports::usage::report_usage)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

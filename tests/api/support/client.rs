@@ -64,7 +64,18 @@ impl Client {
     }
 
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        let answer = self.open(method.clone(), path, body).await;
+        let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
+        let text = answer.text().await.unwrap();
+        let answer = Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+        check(method.as_str(), path, &answer);
+        answer
+    }
+
+    /// Sends a request and leaves it to the test to read the answer's body.
+    pub async fn open(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> reqwest::Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -72,13 +83,7 @@ impl Client {
             request = request.header("content-type", "application/json").body(body);
         }
         // Replaces what is set above: a test may want another content type.
-        let answer = request.headers(self.headers.clone()).send().await.unwrap();
-        let status = answer.status().as_u16();
-        let headers = answer.headers().clone();
-        let text = answer.text().await.unwrap();
-        let answer = Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) };
-        check(method.as_str(), path, &answer);
-        answer
+        request.headers(self.headers.clone()).send().await.unwrap()
     }
 }
 
@@ -147,8 +152,12 @@ fn check(method: &str, path: &str, answer: &Answer) {
     }
     let documented = &operation["responses"][answer.status.to_string()];
     assert!(!documented.is_null(), "the status is documented for {template}: {context}");
-    if let Some(schema) = documented["content"]["application/json"]["schema"]["$ref"].as_str() {
-        assert_valid(schema, &answer.body, &context);
+    if let Some(content) = documented["content"].as_object() {
+        let media = content.get(kind.split(';').next().unwrap());
+        let media = media.unwrap_or_else(|| panic!("the media type {kind} is documented for {template}: {context}"));
+        if let Some(schema) = media["schema"]["$ref"].as_str() {
+            assert_valid(schema, &answer.body, &context);
+        }
     }
 }
 

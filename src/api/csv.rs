@@ -1,0 +1,265 @@
+//! CSV (RFC 4180): cells, tables, and answers that are written while the rows are read.
+
+use std::fmt::Display;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use csv::{Terminator, WriterBuilder};
+use futures_util::stream;
+use tracing::{Instrument, Span};
+use utoipa::ToSchema;
+
+use super::code::ErrorCode;
+use super::problem::Problem;
+use crate::domain::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
+use crate::domain::listing::{Page, Position, Window};
+use crate::domain::money::Currency;
+use crate::domain::order::{Bucket, OrderKind};
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::text::{Code, CompanyName, Line};
+
+/// The media type, as it is asked for.
+pub const CSV: &str = "text/csv";
+
+/// The rows that are read, and held, at once.
+const CHUNK: i64 = 500;
+
+/// A table as RFC 4180 has it: a line with the names of the columns, and one for each row.
+#[derive(ToSchema)]
+#[schema(max_length = 2_147_483_647)]
+#[allow(dead_code, reason = "this is documentation")]
+pub struct Csv(String);
+
+/// What can stand in a cell.
+pub trait Cell {
+    /// It, as text; nothing where there is nothing.
+    fn cell(&self) -> String;
+}
+
+/// A row of a table.
+pub trait Record {
+    /// The names of its columns.
+    type Column: Copy + Display + 'static;
+    /// All of them, in order.
+    const COLUMNS: &'static [Self::Column];
+    /// What stands in a column.
+    fn cell(&self, column: Self::Column) -> String;
+}
+
+impl<T: Cell> Cell for Option<T> {
+    fn cell(&self) -> String {
+        self.as_ref().map(Cell::cell).unwrap_or_default()
+    }
+}
+
+/// Words that others chose. A spreadsheet would carry out what looks like a formula: an apostrophe makes
+/// it a text (OWASP, CSV injection; the wide characters are signs to a spreadsheet as well).
+macro_rules! texts {
+    ($($kind:ty)+) => {$(
+        impl Cell for $kind {
+            fn cell(&self) -> String {
+                let text = self.to_string();
+                let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+                if is_formula { format!("'{text}") } else { text }
+            }
+        }
+    )+};
+}
+
+/// What is ours to write: a minus here is one.
+macro_rules! plain {
+    ($($kind:ty)+) => {$(
+        impl Cell for $kind {
+            fn cell(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+
+texts! { String CompanyName Code Line }
+plain! { i32 i64 NaiveDate Currency OrderId CustomerId ResellerId ProductId SubscriptionId }
+plain! { SubscriptionStatus OrderKind Bucket }
+
+impl Cell for DateTime<Utc> {
+    /// As in JSON.
+    fn cell(&self) -> String {
+        self.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    }
+}
+
+/// Declares the columns of a row: their names, and the field in which each is found.
+macro_rules! columns {
+    ($(#[$doc:meta])* $name:ident of $row:ident { $($column:ident = $text:tt: $($field:ident).+,)+ }) => {
+        crate::domain::label::label! {
+            $(#[$doc])*
+            $name { $($column = $text,)+ }
+        }
+
+        impl crate::api::csv::Record for $row {
+            type Column = $name;
+            const COLUMNS: &'static [$name] = $name::ALL;
+
+            fn cell(&self, column: $name) -> String {
+                match column {
+                    $($name::$column => crate::api::csv::Cell::cell(&self.$($field).+),)+
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use columns;
+
+/// A table in the making: what is still to be read, and how it is written.
+struct Table<R: Record, L> {
+    columns: Vec<R::Column>,
+    load: L,
+    rest: Rest<R>,
+}
+
+/// What is left to do.
+enum Rest<R> {
+    /// The line with the names, and these rows, which were read already.
+    All(Page<R>),
+    /// The rows behind this one.
+    Behind(Position),
+    /// All is written.
+    Nothing,
+}
+
+/// The whole table, as a file of this name. The first rows are read before anything is answered, so that a
+/// request that cannot be served is a problem. The others are read when the client has taken those before
+/// them, each chunk by itself: no transaction waits for a slow client, and no more is held than a chunk.
+///
+/// # Errors
+/// Of reading the first rows.
+pub async fn answer<R, L>(name: &str, columns: &[R::Column], load: L) -> Result<HttpResponse, Problem>
+where
+    R: Record + 'static,
+    L: AsyncFn(Window) -> Result<Page<R>, Problem> + 'static,
+{
+    let columns = if columns.is_empty() { R::COLUMNS } else { columns }.to_vec();
+    let first = load(Window { limit: CHUNK, after: None }).await?;
+    let table = Table { columns, load, rest: Rest::All(first) };
+    let span = Span::current();
+    let chunks = stream::try_unfold(table, move |table| {
+        let chunk = async {
+            // The connection ends before the answer does: what came through is not taken for the whole.
+            table.advance().await.inspect_err(|problem| tracing::error!(%problem, "a table breaks off"))
+        };
+        let chunk = chunk.instrument(span.clone());
+        async { chunk.await.map_err(actix_web::Error::from) }
+    });
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")))
+        .streaming(chunks))
+}
+
+impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
+    /// The next chunk, and the table without it; `None` when all is written.
+    async fn advance(self) -> Result<Option<(Bytes, Self)>, Problem> {
+        let (names, page) = match self.rest {
+            Rest::All(page) => (self.columns.as_slice(), page),
+            Rest::Behind(position) => (&[][..], (self.load)(Window { limit: CHUNK, after: Some(position) }).await?),
+            Rest::Nothing => return Ok(None),
+        };
+        let chunk = write(names, &self.columns, &page.rows).map_err(|error| {
+            tracing::error!(%error, "a table cannot be written");
+            Problem::of(ErrorCode::Internal)
+        })?;
+        let rest = page.next.map_or(Rest::Nothing, Rest::Behind);
+        Ok(Some((chunk.into(), Self { rest, ..self })))
+    }
+}
+
+/// A line of names, unless there are none, and a line for each row.
+fn write<R: Record>(names: &[R::Column], columns: &[R::Column], rows: &[R]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    if !names.is_empty() {
+        writer.write_record(names.iter().map(ToString::to_string))?;
+    }
+    for row in rows {
+        writer.write_record(columns.iter().map(|column| row.cell(*column)))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Row {
+        name: String,
+        number: i32,
+        note: Option<String>,
+    }
+
+    columns! {
+        /// Columns of a test.
+        RowColumn of Row { Name = "name": name, Number = "number": number, Note = "note": note, }
+    }
+
+    fn row(name: &str, number: i32, note: Option<&str>) -> Row {
+        Row { name: name.to_owned(), number, note: note.map(str::to_owned) }
+    }
+
+    fn written(columns: &[RowColumn], rows: &[Row]) -> String {
+        String::from_utf8(write(columns, columns, rows).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn lines_end_as_rfc_4180_wants_and_cells_are_quoted_where_they_must_be() {
+        let rows = [row("a, b", 1, None), row("say \"x\"", -2, Some("")), row("two\nlines", 0, Some("plain text"))];
+        let text = "name,number,note\r\n\"a, b\",1,\r\n\"say \"\"x\"\"\",-2,\r\n\"two\nlines\",0,plain text\r\n";
+        assert_eq!(written(RowColumn::ALL, &rows), text);
+    }
+
+    #[test]
+    fn a_table_without_rows_has_its_header() {
+        assert_eq!(written(RowColumn::ALL, &[]), "name,number,note\r\n");
+    }
+
+    #[test]
+    fn columns_are_written_as_they_are_chosen() {
+        let chosen = [RowColumn::Note, RowColumn::Name];
+        assert_eq!(written(&chosen, &[row("a", 1, Some("b"))]), "note,name\r\nb,a\r\n");
+    }
+
+    #[test]
+    fn a_line_of_one_empty_cell_is_not_an_empty_line() {
+        assert_eq!(written(&[RowColumn::Note], &[row("a", 1, None)]), "note\r\n\"\"\r\n");
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_formula_gets_an_apostrophe_and_a_number_does_not() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠x", "=", "-"] {
+            assert_eq!(text.to_owned().cell(), format!("'{text}"));
+            assert_eq!(Some(text.to_owned()).cell(), format!("'{text}"));
+        }
+        for text in ["", "a=1", "1-1", " x", "'quoted", "ä@b", "€", "🦀"] {
+            assert_eq!(text.to_owned().cell(), text);
+        }
+        assert_eq!((-5).cell(), "-5");
+        assert_eq!((-5_i64).cell(), "-5");
+    }
+
+    #[test]
+    fn any_texts_are_read_back_as_they_were_but_for_the_apostrophe() {
+        proptest::proptest!(|(texts in proptest::collection::vec(".{0,8}|[,\"\r\n=']{0,6}", 1..20))| {
+            let rows: Vec<_> = texts.iter().map(|text| row(text, 7, Some(text))).collect();
+            let written = written(RowColumn::ALL, &rows);
+            let mut reader = csv::Reader::from_reader(written.as_bytes());
+            let read: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
+            assert_eq!(read.len(), texts.len());
+            for (record, text) in read.iter().zip(&texts) {
+                assert_eq!(record.iter().collect::<Vec<_>>(), [text.cell().as_str(), "7", text.cell().as_str()]);
+                let cell = &record[0];
+                assert!(cell == text || cell.strip_prefix('\'') == Some(text.as_str()));
+            }
+        });
+    }
+}

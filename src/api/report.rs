@@ -1,0 +1,109 @@
+//! Reports: rows in pages of JSON, or all of them as CSV, as the client accepts.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use chrono::NaiveDate;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::accept::Accepted;
+use super::csv::{self, CSV, Record};
+use super::page::{Listing, Paged};
+use super::problem::{FieldError, Problem};
+use super::query::Query;
+use crate::domain::listing::{Page, Window};
+use crate::domain::refusal::ViolationCode;
+
+/// What is asked of a report.
+pub enum Report<Q> {
+    /// A page, as JSON.
+    Page(Listing<Q>),
+    /// All of it, as CSV.
+    Csv(Q),
+}
+
+/// The query of a report: a list's, with `columns`.
+pub trait ReportQuery: Paged + DeserializeOwned {
+    /// The names of the columns.
+    type Column;
+    /// Those that were chosen, in order; empty for all.
+    fn columns(&self) -> &[Self::Column];
+}
+
+impl<Q: ReportQuery> FromRequest for Report<Q> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let accepted = Accepted::from_request(request, payload).into_inner();
+        let query = Query::from_request(request, payload).into_inner();
+        ready(accepted.and_then(|accepted| Self::new(request.path(), query?, accepted)))
+    }
+}
+
+impl<Q: ReportQuery> Report<Q> {
+    fn new(path: &str, query: Query<Q>, accepted: Accepted) -> Result<Self, Problem> {
+        let is_csv = accepted == Accepted(CSV);
+        let errors = if is_csv { wrong_with_csv(&query.json) } else { wrong_with_json(&query.json) };
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+        Ok(if is_csv { Self::Csv(query.value) } else { Self::Page(Listing::new(path, query)?) })
+    }
+
+    /// What was asked.
+    pub fn query(&self) -> &Q {
+        match self {
+            Self::Page(listing) => &listing.filter,
+            Self::Csv(query) => query,
+        }
+    }
+
+    /// The answer: a page that `list` makes of the rows and the next cursor, or a file with the report's
+    /// name and the day's.
+    ///
+    /// # Errors
+    /// Of `load`.
+    pub async fn answer<R, L>(
+        self,
+        name: &str,
+        today: NaiveDate,
+        load: impl AsyncFn(Window) -> Result<Page<R>, Problem> + 'static,
+        list: impl FnOnce(Vec<R>, Option<String>) -> L,
+    ) -> Result<HttpResponse, Problem>
+    where
+        R: Record<Column = Q::Column> + 'static,
+        L: Serialize,
+    {
+        match self {
+            Self::Page(listing) => Ok(listing.answer(load(listing.window.clone()).await?, list)),
+            Self::Csv(query) => csv::answer(&format!("{name}-{today}"), query.columns(), load).await,
+        }
+    }
+}
+
+/// Nothing that a client sends is dropped silently, so what has no meaning here is refused.
+fn wrong_with_csv(query: &Map<String, Value>) -> Vec<FieldError> {
+    let detail = "CSV is the whole report: leave this out, or accept `application/json`.";
+    let mut errors = refused(query, &["limit", "cursor"], detail);
+    let columns: Vec<_> = query.get("columns").and_then(Value::as_array).into_iter().flatten().collect();
+    for (index, column) in columns.iter().enumerate() {
+        if columns[..index].contains(column) {
+            let detail = format!("The column {column} is listed twice.");
+            errors.push(FieldError::of_parameter("columns", ViolationCode::Duplicate, detail));
+        }
+    }
+    errors
+}
+
+fn wrong_with_json(query: &Map<String, Value>) -> Vec<FieldError> {
+    refused(query, &["columns"], "JSON has every field: leave this out, or accept `text/csv`.")
+}
+
+fn refused(query: &Map<String, Value>, names: &[&str], detail: &str) -> Vec<FieldError> {
+    let given = names.iter().filter(|name| query.contains_key(**name));
+    given.map(|name| FieldError::of_parameter(name, ViolationCode::NotAllowed, detail)).collect()
+}

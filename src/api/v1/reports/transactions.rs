@@ -1,0 +1,189 @@
+//! The report of transactions: the lines of orders.
+
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::{Permit, Read};
+use crate::api::csv::{Csv, columns};
+use crate::api::page::{list, listing};
+use crate::api::problem::{Problem, in_query};
+use crate::api::report::{Report, ReportQuery};
+use crate::api::v1::money::Money;
+use crate::domain::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
+use crate::domain::order::{Bucket, OrderKind};
+use crate::domain::report::{About, TransactionReportFilter, TransactionRow};
+use crate::domain::text::{Code, CompanyName, Line};
+use crate::ops::reports;
+
+/// A line of an order, with what belongs to it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransactionReportRow {
+    /// The order.
+    pub order_id: OrderId,
+    /// Which of its lines, from 0.
+    #[schema(minimum = 0, maximum = 9999, example = 0)]
+    pub line: i32,
+    /// For whom.
+    pub customer_id: CustomerId,
+    /// The customer's name.
+    pub customer_name: CompanyName,
+    /// The reseller that manages the customer now; null when the partner does.
+    #[schema(required)]
+    pub reseller_id: Option<ResellerId>,
+    /// The reseller's name.
+    #[schema(required)]
+    pub reseller_name: Option<CompanyName>,
+    /// The product.
+    pub product_id: ProductId,
+    /// The product's stable name.
+    pub product_code: Code,
+    /// The product's name.
+    pub product_name: Line,
+    /// The subscription.
+    pub subscription_id: SubscriptionId,
+    pub action: OrderKind,
+    pub bucket: Bucket,
+    /// The certificate type.
+    pub certificate_type: Code,
+    /// When it was confirmed.
+    pub date: DateTime<Utc>,
+    /// Before the change; null when the renewal quantity followed the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
+    pub quantity_before: Option<i32>,
+    /// After the change; null when the renewal quantity follows the current one.
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
+    pub quantity_after: Option<i32>,
+    /// The certificates that are paid for or, where nothing is, by how many the quantity changes; null when
+    /// the renewal quantity begins or stops to follow the current one.
+    #[schema(required, minimum = -1_000_000, maximum = 1_000_000, example = 10)]
+    pub certificates: Option<i32>,
+    /// What it costs; may be 0.
+    pub cost: Money,
+    /// Who confirmed it: `api_key:<id>` or `system`.
+    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    pub user: String,
+}
+
+list!(TransactionReportList of TransactionReportRow);
+
+columns! {
+    /// A column of the report of transactions: a field of its rows, or a part of `cost`.
+    TransactionReportColumn of TransactionReportRow {
+        OrderId = "order_id": order_id,
+        Line = "line": line,
+        CustomerId = "customer_id": customer_id,
+        CustomerName = "customer_name": customer_name,
+        ResellerId = "reseller_id": reseller_id,
+        ResellerName = "reseller_name": reseller_name,
+        ProductId = "product_id": product_id,
+        ProductCode = "product_code": product_code,
+        ProductName = "product_name": product_name,
+        SubscriptionId = "subscription_id": subscription_id,
+        Action = "action": action,
+        Bucket = "bucket": bucket,
+        CertificateType = "certificate_type": certificate_type,
+        Date = "date": date,
+        QuantityBefore = "quantity_before": quantity_before,
+        QuantityAfter = "quantity_after": quantity_after,
+        Certificates = "certificates": certificates,
+        CostAmount = "cost_amount": cost.amount,
+        CostCurrency = "cost_currency": cost.currency,
+        User = "user": user,
+    }
+}
+
+listing! {
+    /// Which transactions, and which of their columns.
+    TransactionReportQuery {
+        /// Of the customers that this reseller manages now.
+        #[param(nullable = false)]
+        partner_id: Option<ResellerId>,
+        /// Of this customer.
+        #[param(nullable = false)]
+        customer_id: Option<CustomerId>,
+        /// Of this product.
+        #[param(nullable = false)]
+        product_id: Option<ProductId>,
+        /// By an order of one of these kinds.
+        #[param(max_items = 10)]
+        kind: Vec<OrderKind>,
+        /// Confirmed at this instant or later.
+        #[param(nullable = false)]
+        confirmed_after: Option<DateTime<Utc>>,
+        /// Confirmed before this instant.
+        #[param(nullable = false)]
+        confirmed_before: Option<DateTime<Utc>>,
+        /// For CSV: these columns in this order, each once; all when left out.
+        #[param(max_items = 20)]
+        columns: Vec<TransactionReportColumn>,
+    }
+}
+
+impl ReportQuery for TransactionReportQuery {
+    type Column = TransactionReportColumn;
+
+    fn columns(&self) -> &[TransactionReportColumn] {
+        &self.columns
+    }
+}
+
+impl From<TransactionRow> for TransactionReportRow {
+    fn from(row: TransactionRow) -> Self {
+        Self {
+            certificates: row.line.certificates(),
+            order_id: row.order_id,
+            line: row.position,
+            customer_id: row.holder.customer_id,
+            customer_name: row.holder.customer_name,
+            reseller_id: row.holder.reseller_id,
+            reseller_name: row.holder.reseller_name,
+            product_id: row.product.id,
+            product_code: row.product.code,
+            product_name: row.product.name,
+            subscription_id: row.subscription_id,
+            action: row.kind,
+            bucket: row.line.bucket,
+            certificate_type: row.line.certificate_type,
+            date: row.confirmed_at,
+            quantity_before: row.line.quantity_before,
+            quantity_after: row.line.quantity_after,
+            cost: row.line.amount.into(),
+            user: row.confirmed_by,
+        }
+    }
+}
+
+/// Report transactions
+///
+/// A row for each line of an order, the newest order first. JSON comes in pages; with `Accept: text/csv` all
+/// of it comes as one table, with the `columns` that are asked for, amounts in integer minor units, and an
+/// apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON,
+/// `columns` is for CSV.
+#[utoipa::path(tag = "Reports", params(TransactionReportQuery), responses(
+    (status = 200, description = "A page of the report, or all of it as CSV.", content(
+        (TransactionReportList = "application/json"),
+        (Csv = "text/csv", example = "date,action,certificates,cost_amount,cost_currency\r\n2027-01-01T12:00:00Z,renewal,10,99000,USD\r\n")
+    ))
+))]
+#[get("/reports/transactions")]
+pub async fn report_transactions(
+    permit: Permit<Read>,
+    report: Report<TransactionReportQuery>,
+) -> Result<HttpResponse, Problem> {
+    let query = report.query();
+    let filter = TransactionReportFilter {
+        about: About { partner_id: query.partner_id, customer_id: query.customer_id, product_id: query.product_id },
+        kind: query.kind.clone(),
+        confirmed_after: query.confirmed_after,
+        confirmed_before: query.confirmed_before,
+    };
+    let (cx, today) = (permit.cx.clone(), permit.cx.today());
+    let load = async move |window| {
+        let page = reports::transactions(&cx, &filter, &window).await.map_err(in_query)?;
+        Ok(page.map(TransactionReportRow::from))
+    };
+    let list = |data, next_cursor| TransactionReportList { data, next_cursor };
+    report.answer("transactions", today, load, list).await
+}

@@ -1,0 +1,166 @@
+//! The report of usage: how many certificates there are, and how many are in use.
+
+use actix_web::{HttpResponse, get};
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::{Permit, Read};
+use crate::api::csv::{Csv, columns};
+use crate::api::page::{list, listing};
+use crate::api::problem::{Problem, in_query};
+use crate::api::report::{Report, ReportQuery};
+use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
+use crate::domain::report::{About, UsageReportFilter, UsageRow};
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::text::{Code, CompanyName, Line};
+use crate::ops::reports;
+
+/// The certificates of one type in a subscription, with what belongs to it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageReportRow {
+    /// The subscription.
+    pub subscription_id: SubscriptionId,
+    /// Who holds it.
+    pub customer_id: CustomerId,
+    /// The customer's name.
+    pub customer_name: CompanyName,
+    /// The reseller that manages the customer; null when the partner does.
+    #[schema(required)]
+    pub reseller_id: Option<ResellerId>,
+    /// The reseller's name.
+    #[schema(required)]
+    pub reseller_name: Option<CompanyName>,
+    /// What is subscribed to.
+    pub product_id: ProductId,
+    /// The product's stable name.
+    pub product_code: Code,
+    /// The product's name.
+    pub product_name: Line,
+    pub status: SubscriptionStatus,
+    /// The certificate type.
+    pub certificate_type: Code,
+    /// Certificates paid for.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub inventory: i32,
+    /// Certificates in use.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub used: i32,
+    /// `max(0, inventory − used)`.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub available: i32,
+    /// `max(0, used − inventory)`: possible after a renewal with less.
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub overage: i32,
+    /// The day after the last of the current term.
+    pub end_date: NaiveDate,
+}
+
+list!(UsageReportList of UsageReportRow);
+
+columns! {
+    /// A column of the report of usage: a field of its rows.
+    UsageReportColumn of UsageReportRow {
+        SubscriptionId = "subscription_id": subscription_id,
+        CustomerId = "customer_id": customer_id,
+        CustomerName = "customer_name": customer_name,
+        ResellerId = "reseller_id": reseller_id,
+        ResellerName = "reseller_name": reseller_name,
+        ProductId = "product_id": product_id,
+        ProductCode = "product_code": product_code,
+        ProductName = "product_name": product_name,
+        Status = "status": status,
+        CertificateType = "certificate_type": certificate_type,
+        Inventory = "inventory": inventory,
+        Used = "used": used,
+        Available = "available": available,
+        Overage = "overage": overage,
+        EndDate = "end_date": end_date,
+    }
+}
+
+listing! {
+    /// The usage of which subscriptions, and which of its columns.
+    UsageReportQuery {
+        /// Of the customers of this reseller.
+        #[param(nullable = false)]
+        partner_id: Option<ResellerId>,
+        /// Of this customer.
+        #[param(nullable = false)]
+        customer_id: Option<CustomerId>,
+        /// Of this product.
+        #[param(nullable = false)]
+        product_id: Option<ProductId>,
+        /// Of subscriptions in one of these states.
+        #[param(max_items = 10)]
+        status: Vec<SubscriptionStatus>,
+        /// The term ends on this day or later.
+        #[param(nullable = false)]
+        ends_after: Option<NaiveDate>,
+        /// The term ends before this day.
+        #[param(nullable = false)]
+        ends_before: Option<NaiveDate>,
+        /// For CSV: these columns in this order, each once; all when left out.
+        #[param(max_items = 15)]
+        columns: Vec<UsageReportColumn>,
+    }
+}
+
+impl ReportQuery for UsageReportQuery {
+    type Column = UsageReportColumn;
+
+    fn columns(&self) -> &[UsageReportColumn] {
+        &self.columns
+    }
+}
+
+impl From<UsageRow> for UsageReportRow {
+    fn from(row: UsageRow) -> Self {
+        Self {
+            inventory: row.line.current,
+            used: row.line.used,
+            available: row.line.available(),
+            overage: row.line.overage(),
+            certificate_type: row.line.certificate_type,
+            subscription_id: row.subscription_id,
+            customer_id: row.holder.customer_id,
+            customer_name: row.holder.customer_name,
+            reseller_id: row.holder.reseller_id,
+            reseller_name: row.holder.reseller_name,
+            product_id: row.product.id,
+            product_code: row.product.code,
+            product_name: row.product.name,
+            status: row.status,
+            end_date: row.end_date,
+        }
+    }
+}
+
+/// Report usage
+///
+/// A row for each certificate type of each subscription, the oldest subscription first. JSON comes in
+/// pages; with `Accept: text/csv` all of it comes as one table, with the `columns` that are asked for, and
+/// an apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for
+/// JSON, `columns` is for CSV.
+#[utoipa::path(tag = "Reports", params(UsageReportQuery), responses(
+    (status = 200, description = "A page of the report, or all of it as CSV.", content(
+        (UsageReportList = "application/json"),
+        (Csv = "text/csv", example = "customer_name,certificate_type,inventory,used\r\nNorthwind,ov-single,50,12\r\n")
+    ))
+))]
+#[get("/reports/usage")]
+pub async fn report_usage(permit: Permit<Read>, report: Report<UsageReportQuery>) -> Result<HttpResponse, Problem> {
+    let query = report.query();
+    let filter = UsageReportFilter {
+        about: About { partner_id: query.partner_id, customer_id: query.customer_id, product_id: query.product_id },
+        status: query.status.clone(),
+        ends_after: query.ends_after,
+        ends_before: query.ends_before,
+    };
+    let (cx, today) = (permit.cx.clone(), permit.cx.today());
+    let load = async move |window| {
+        let page = reports::usage(&cx, &filter, &window).await.map_err(in_query)?;
+        Ok(page.map(UsageReportRow::from))
+    };
+    report.answer("usage", today, load, |data, next_cursor| UsageReportList { data, next_cursor }).await
+}

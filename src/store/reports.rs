@@ -1,0 +1,334 @@
+//! Reports: rows over several tables, for reading alone.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Text, Uuid};
+use diesel_async::RunQueryDsl;
+
+use super::inventory::{self, LineRow as InventoryLineRow};
+use super::orders::LineRow as OrderLineRow;
+use super::page::text_after;
+use super::schema::{charges, customers, inventory_lines, order_lines, orders, products, resellers, subscriptions};
+use super::{Conn, Error, Result};
+use crate::domain::access::Scope;
+use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
+use crate::domain::inventory::Line as InventoryLine;
+use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::money::{self, Currency, Money};
+use crate::domain::order::{ChargeStatus, OrderKind};
+use crate::domain::report::{
+    Holder, Sold, SubscriptionReportFilter, SubscriptionRow, TransactionReportFilter, TransactionRow,
+    UsageReportFilter, UsageRow,
+};
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::text::{Code, CompanyName, Line};
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
+struct HolderColumns {
+    id: CustomerId,
+    company_name: CompanyName,
+    reseller_id: Option<ResellerId>,
+    #[diesel(select_expression = resellers::company_name.nullable())]
+    reseller_name: Option<CompanyName>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = products, check_for_backend(diesel::pg::Pg))]
+struct SoldColumns {
+    id: ProductId,
+    code: Code,
+    name: Line,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = subscriptions, check_for_backend(diesel::pg::Pg))]
+struct SubscriptionColumns {
+    id: SubscriptionId,
+    #[diesel(embed)]
+    holder: HolderColumns,
+    #[diesel(embed)]
+    product: SoldColumns,
+    currency: Currency,
+    status: SubscriptionStatus,
+    term_months: i32,
+    start_date: NaiveDate,
+    end_date: NaiveDate,
+    created_at: DateTime<Utc>,
+    updated_by: String,
+    updated_at: DateTime<Utc>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
+struct TransactionColumns {
+    #[diesel(embed)]
+    holder: HolderColumns,
+    #[diesel(embed)]
+    product: SoldColumns,
+    kind: OrderKind,
+    currency: Currency,
+    confirmed_by: String,
+    confirmed_at: DateTime<Utc>,
+    #[diesel(embed)]
+    line: OrderLineRow,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = subscriptions, check_for_backend(diesel::pg::Pg))]
+struct UsageColumns {
+    #[diesel(embed)]
+    holder: HolderColumns,
+    #[diesel(embed)]
+    product: SoldColumns,
+    status: SubscriptionStatus,
+    end_date: NaiveDate,
+    #[diesel(embed)]
+    line: InventoryLineRow,
+}
+
+impl From<HolderColumns> for Holder {
+    fn from(columns: HolderColumns) -> Self {
+        Self {
+            customer_id: columns.id,
+            customer_name: columns.company_name,
+            reseller_id: columns.reseller_id,
+            reseller_name: columns.reseller_name,
+        }
+    }
+}
+
+impl From<SoldColumns> for Sold {
+    fn from(columns: SoldColumns) -> Self {
+        Self { id: columns.id, code: columns.code, name: columns.name }
+    }
+}
+
+impl SubscriptionColumns {
+    fn into_row(self, cost: i64, lines: Vec<InventoryLine>) -> SubscriptionRow {
+        SubscriptionRow {
+            id: self.id,
+            holder: self.holder.into(),
+            product: self.product.into(),
+            status: self.status,
+            term_months: self.term_months,
+            start_date: self.start_date,
+            end_date: self.end_date,
+            cost: Money { amount: cost, currency: self.currency },
+            created_at: self.created_at,
+            updated_by: self.updated_by,
+            updated_at: self.updated_at,
+            lines,
+        }
+    }
+}
+
+impl From<TransactionColumns> for TransactionRow {
+    fn from(columns: TransactionColumns) -> Self {
+        Self {
+            order_id: columns.line.order_id,
+            position: columns.line.position,
+            holder: columns.holder.into(),
+            product: columns.product.into(),
+            subscription_id: columns.line.subscription_id,
+            kind: columns.kind,
+            line: columns.line.into_line(columns.currency),
+            confirmed_by: columns.confirmed_by,
+            confirmed_at: columns.confirmed_at,
+        }
+    }
+}
+
+impl From<UsageColumns> for UsageRow {
+    fn from(columns: UsageColumns) -> Self {
+        Self {
+            subscription_id: columns.line.subscription_id,
+            holder: columns.holder.into(),
+            product: columns.product.into(),
+            status: columns.status,
+            end_date: columns.end_date,
+            line: columns.line.into(),
+        }
+    }
+}
+
+/// Limits a boxed query over customers to what is in scope, and to what every report can be limited to.
+macro_rules! limited {
+    ($query:expr, $scope:expr, $about:expr, $product_id:expr) => {{
+        let mut query = $query;
+        if let Some(own) = $scope.reseller() {
+            query = query.filter(customers::reseller_id.eq(own));
+        }
+        if let Some(partner_id) = $about.partner_id {
+            query = query.filter(customers::reseller_id.eq(partner_id));
+        }
+        if let Some(customer_id) = $about.customer_id {
+            query = query.filter(customers::id.eq(customer_id));
+        }
+        if let Some(product_id) = $about.product_id {
+            query = query.filter($product_id.eq(product_id));
+        }
+        query
+    }};
+}
+
+/// Limits a boxed query over subscriptions to states and ends of the term.
+macro_rules! in_state {
+    ($query:expr, $filter:expr) => {{
+        let mut query = $query;
+        if !$filter.status.is_empty() {
+            query = query.filter(subscriptions::status.eq_any(&$filter.status));
+        }
+        if let Some(after) = $filter.ends_after {
+            query = query.filter(subscriptions::end_date.ge(after));
+        }
+        if let Some(before) = $filter.ends_before {
+            query = query.filter(subscriptions::end_date.lt(before));
+        }
+        query
+    }};
+}
+
+/// The id at which the page before ended, for a keyset over a join. Both sides need it, though one implies
+/// the other: PostgreSQL does not see that, and would read the other table from its beginning for every
+/// page. As a subquery it is no number to be weighed: weighed on both sides it makes so few rows seem to be
+/// left towards the end that all of them are read and sorted for each page.
+macro_rules! bound {
+    ($id:expr) => {
+        sql::<Uuid>("(SELECT ").bind::<Uuid, _>($id).sql(")")
+    };
+}
+
+/// Subscriptions in scope, oldest first.
+///
+/// # Errors
+/// A cost is out of range, or the database fails.
+pub async fn list_subscriptions(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &SubscriptionReportFilter,
+    window: &Window,
+) -> Result<Page<SubscriptionRow>> {
+    let query = subscriptions::table
+        .inner_join(customers::table.left_join(resellers::table))
+        .inner_join(products::table)
+        .order(subscriptions::id)
+        .limit(window.limit + 1)
+        .select(SubscriptionColumns::as_select())
+        .into_boxed();
+    let mut query = in_state!(limited!(query, scope, filter.about, subscriptions::product_id), filter);
+    if let Some(after) = filter.ordered_after {
+        query = query.filter(subscriptions::created_at.ge(after));
+    }
+    if let Some(before) = filter.ordered_before {
+        query = query.filter(subscriptions::created_at.lt(before));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(subscriptions::id.gt(after.id));
+    }
+    let rows: Vec<SubscriptionColumns> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+    let mut lines = inventory::lines_of(conn, &ids).await?;
+    let costs = costs_of(conn, &ids).await?;
+    Ok(page.map(|row| {
+        let lines = lines.remove(&row.id).unwrap_or_default();
+        let cost = costs.get(&row.id).copied().unwrap_or(0);
+        row.into_row(cost, lines)
+    }))
+}
+
+/// What the terms of subscriptions cost so far. One that is not in the answer costs nothing.
+async fn costs_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, i64>> {
+    // PostgreSQL adds bigints up to a numeric, which does not wrap; nor does its text.
+    let sums: Vec<(SubscriptionId, String)> = charges::table
+        .inner_join(subscriptions::table)
+        .filter(charges::subscription_id.eq_any(ids))
+        .filter(charges::status.ne(ChargeStatus::Voided))
+        .filter(charges::due_date.ge(subscriptions::start_date))
+        .filter(charges::due_date.lt(subscriptions::end_date))
+        .group_by(charges::subscription_id)
+        .select((charges::subscription_id, sql::<Text>("sum(charges.amount)::text")))
+        .load(conn)
+        .await?;
+    let read = |(id, sum): (_, String)| match sum.parse() {
+        Ok(sum) => Ok((id, money::in_range(sum)?)),
+        Err(_) => Err(Error::Corrupt { table: "charges", reason: "a sum of integers is none" }),
+    };
+    sums.into_iter().map(read).collect()
+}
+
+/// Order lines in scope: the newest order first, its lines in their order.
+///
+/// # Errors
+/// The database fails.
+pub async fn list_transactions(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &TransactionReportFilter,
+    window: &Window,
+) -> Result<Page<TransactionRow>> {
+    let (order_id, position) = (order_lines::order_id, order_lines::position);
+    let query = order_lines::table
+        .inner_join(orders::table.inner_join(customers::table.left_join(resellers::table)))
+        .inner_join(products::table)
+        .order((order_id.desc(), position))
+        .limit(window.limit + 1)
+        .select(TransactionColumns::as_select())
+        .into_boxed();
+    let mut query = limited!(query, scope, filter.about, order_lines::product_id);
+    if !filter.kind.is_empty() {
+        query = query.filter(orders::kind.eq_any(&filter.kind));
+    }
+    if let Some(after) = filter.confirmed_after {
+        query = query.filter(orders::confirmed_at.ge(after));
+    }
+    if let Some(before) = filter.confirmed_before {
+        query = query.filter(orders::confirmed_at.lt(before));
+    }
+    if let Some(Position { value: SortValue::Number(last), id }) = window.after {
+        query = query.filter(order_id.le(bound!(id)).and(orders::id.le(bound!(id))));
+        query = query.filter(order_id.lt(bound!(id)).or(position.gt(last)));
+    }
+    let rows: Vec<TransactionColumns> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position {
+        value: SortValue::Number(row.line.position),
+        id: row.line.order_id.0,
+    });
+    Ok(page.map(TransactionRow::from))
+}
+
+/// Inventory lines in scope, in order of subscription and certificate type.
+///
+/// # Errors
+/// The database fails.
+pub async fn list_usage(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &UsageReportFilter,
+    window: &Window,
+) -> Result<Page<UsageRow>> {
+    let (subscription_id, certificate_type) = (inventory_lines::subscription_id, inventory_lines::certificate_type);
+    let query = inventory_lines::table
+        .inner_join(
+            subscriptions::table.inner_join(customers::table.left_join(resellers::table)).inner_join(products::table),
+        )
+        .order((subscription_id, certificate_type))
+        .limit(window.limit + 1)
+        .select(UsageColumns::as_select())
+        .into_boxed();
+    let mut query = in_state!(limited!(query, scope, filter.about, subscriptions::product_id), filter);
+    if let (Some(Position { id, .. }), Some(last)) = (window.after.as_ref(), text_after(window)) {
+        query = query.filter(subscription_id.ge(bound!(id)).and(subscriptions::id.ge(bound!(id))));
+        query = query.filter(subscription_id.gt(bound!(id)).or(certificate_type.gt(last)));
+    }
+    let rows: Vec<UsageColumns> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position {
+        value: SortValue::Text(row.line.certificate_type.to_string()),
+        id: row.line.subscription_id.0,
+    });
+    Ok(page.map(UsageRow::from))
+}
