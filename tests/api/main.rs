@@ -16,6 +16,7 @@ mod invoice_document;
 mod invoice_runs;
 mod invoices;
 mod migrations;
+mod model;
 mod operations;
 mod orders;
 mod pages;

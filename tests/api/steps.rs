@@ -15,12 +15,13 @@ pub fn on_day(server: &Server, day: &str) {
 /// All rows of a list, page by page.
 pub async fn all(client: &Client, path: &str) -> Vec<Value> {
     let mut rows = Vec::new();
-    let mut next = format!("{path}?limit=200");
+    let first = format!("{path}{}limit=200", if path.contains('?') { '&' } else { '?' });
+    let mut next = first.clone();
     loop {
         let page = client.get(&next).await.ok();
         rows.extend(page["data"].as_array().unwrap().iter().cloned());
         match page["next_cursor"].as_str() {
-            Some(cursor) => next = format!("{path}?limit=200&cursor={cursor}"),
+            Some(cursor) => next = format!("{first}&cursor={cursor}"),
             None => return rows,
         }
     }

@@ -175,7 +175,13 @@ impl Customer {
         }
     }
 
-    pub fn add_current(&mut self, index: usize, today: NaiveDate, kind: &'static str, more: i64) -> Result<(), Refused> {
+    pub fn add_current(
+        &mut self,
+        index: usize,
+        today: NaiveDate,
+        kind: &'static str,
+        more: i64,
+    ) -> Result<(), Refused> {
         let it = &mut self.subscriptions[index];
         in_use(it)?;
         it.lines.entry(kind).or_default().current += more;
