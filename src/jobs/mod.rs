@@ -48,10 +48,11 @@ impl Worker {
 
     async fn look(&self) -> Result<(), Error> {
         let cx = || Context::new(self.db.clone(), self.clock.clone(), Actor::system());
+        let stop = || self.shutdown.is_draining();
         if self.sandbox {
             // Somebody may have moved it elsewhere, or have been interrupted.
-            sandbox::walk(&cx()).await?;
+            sandbox::walk(&cx(), stop).await?;
         }
-        milestones::drain(&cx(), || self.shutdown.is_draining()).await
+        milestones::drain(&cx(), stop).await
     }
 }

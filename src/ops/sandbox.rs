@@ -69,7 +69,7 @@ pub async fn advance(cx: &Context, to: Move) -> Result<Reading> {
             Ok::<_, super::Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
         })
         .await?;
-    walk(cx).await?;
+    walk(cx, || false).await?;
     read(cx).await
 }
 
@@ -86,17 +86,17 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 
-/// Goes on to where the clock is to be, and does on each day what falls due on it.
+/// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop.
 ///
 /// # Errors
 /// The database fails.
-pub async fn walk(cx: &Context) -> Result<()> {
-    loop {
+pub async fn walk(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
+    while !stop() {
         let ahead = follow(&cx.db, &cx.clock).await?;
         let cx = Context::new(cx.db.clone(), cx.clock.clone(), Actor::system());
         milestones::settle_all(&cx).await?;
         if ahead.now >= ahead.target {
-            return Ok(());
+            break;
         }
         let machine = cx.clock.machine();
         let target = machine + ahead.target;
@@ -104,6 +104,7 @@ pub async fn walk(cx: &Context) -> Result<()> {
         let now = next.unwrap_or(target) - machine;
         cx.db.statement(async |conn| Ok::<_, super::Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
     }
+    Ok(())
 }
 
 /// The next day on which something falls due.
