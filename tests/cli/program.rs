@@ -23,6 +23,9 @@ const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MIGRATE_AT_START",
+    "PRODUCTION",
+    "SANDBOX",
+    "WORKER",
     "WORKERS",
 ];
 

@@ -9,6 +9,7 @@ mod customer;
 mod digest;
 mod inventory;
 mod machine;
+mod milestones;
 mod money;
 mod order;
 mod product;
