@@ -62,15 +62,10 @@ impl Clock {
         }
     }
 
-    /// Puts the clock so far ahead of the machine's: only a sandbox does.
+    /// Puts the clock so far ahead of the machine's: only a sandbox does. What is less than it is already is
+    /// old news, and does not put it back.
     pub fn set_ahead(&self, ahead: TimeDelta) {
-        self.ahead.store(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
-    }
-
-    /// Whether a sandbox has moved it.
-    #[must_use]
-    pub fn is_ahead(&self) -> bool {
-        self.ahead.load(Ordering::Relaxed) != 0
+        self.ahead.fetch_max(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// A new id, UUID v7: ids sort by the time at which they were made.

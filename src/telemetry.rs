@@ -53,6 +53,10 @@ impl Metrics {
         let handle = PrometheusBuilder::new().set_buckets(LATENCIES)?.install_recorder()?;
         metrics::describe_counter!("http_requests_total", "Requests by method, route and status.");
         metrics::describe_histogram!("http_request_duration_seconds", "Duration of requests by method and route.");
+        let milestones = "Subscriptions that started, renewed, ended or lapsed, by milestone.";
+        metrics::describe_counter!("subscription_milestones_total", milestones);
+        let failures = "Subscriptions that could not be processed when they were due, by code.";
+        metrics::describe_counter!("subscription_milestone_failures_total", failures);
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
         *recorder = Some(handle.clone());

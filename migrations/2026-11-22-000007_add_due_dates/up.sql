@@ -10,12 +10,13 @@ ALTER TABLE subscriptions ADD CONSTRAINT subscriptions_due_date_fits
 CREATE INDEX subscriptions_by_due_date ON subscriptions (due_date, id);
 
 -- One row for each subscription that could ever not be processed when it was due. It is about the due date
--- that stands in it: once the subscription has another, the failure is over.
+-- and the version that stand in it: once the subscription has another, the failure is over, or there is hope.
 CREATE TABLE renewal_failures (
     subscription_id uuid NOT NULL
         CONSTRAINT renewal_failures_subscription_fkey REFERENCES subscriptions
         CONSTRAINT renewal_failures_pkey PRIMARY KEY,
     due_date date NOT NULL,
+    version bigint NOT NULL,
     code text NOT NULL CONSTRAINT renewal_failures_code_known CHECK (code IN ('amount_out_of_range', 'internal')),
     attempts integer NOT NULL CONSTRAINT renewal_failures_attempts_positive CHECK (attempts > 0),
     first_failed_at timestamptz NOT NULL,

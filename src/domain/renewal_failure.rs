@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::id::{CustomerId, SubscriptionId};
+use super::id::{CustomerId, SubscriptionId, Version};
 use super::label::label;
 
 label! {
@@ -32,6 +32,8 @@ pub struct Waiting {
     pub customer_id: CustomerId,
     /// Since the start of this day.
     pub due_date: NaiveDate,
+    /// At which version.
+    pub version: Version,
 }
 
 /// That a subscription waits because it could not be processed.
@@ -47,11 +49,17 @@ pub struct RenewalFailure {
     pub first_failed_at: DateTime<Utc>,
     /// When it was tried last.
     pub last_failed_at: DateTime<Utc>,
-    /// When it is tried again; sooner when somebody asks for the subscription.
+    /// When it is tried again; sooner when the subscription changes, or somebody asks for it.
     pub next_attempt_at: DateTime<Utc>,
 }
 
 impl RenewalFailure {
+    /// Whether this is what there is to tell already.
+    #[must_use]
+    pub fn tells(&self, waiting: Waiting, code: FailureCode, at: DateTime<Utc>) -> bool {
+        self.waiting == waiting && self.code == code && at < self.next_attempt_at
+    }
+
     /// What there is to tell after one more failure. `before` is what there was.
     #[must_use]
     pub fn again(before: Option<Self>, waiting: Waiting, code: FailureCode, at: DateTime<Utc>) -> Self {

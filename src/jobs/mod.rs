@@ -50,12 +50,13 @@ impl Worker {
 
     async fn look(&self) -> Result<(), Error> {
         let cx = || Context::new(self.db.clone(), self.clock.clone(), Actor::system());
+        let stop = || self.shutdown.is_draining();
         if self.sandbox {
             // Somebody may have moved it elsewhere, or have been interrupted.
-            sandbox::walk(&cx(), self.invoice_day).await?;
+            sandbox::walk(&cx(), self.invoice_day, stop).await?;
         }
-        milestones::drain(&cx(), || self.shutdown.is_draining()).await?;
-        if let Some(day) = self.invoice_day.filter(|_| !self.shutdown.is_draining()) {
+        milestones::drain(&cx(), stop).await?;
+        if let Some(day) = self.invoice_day.filter(|_| !stop()) {
             billing::run_monthly(&cx(), day).await?;
         }
         Ok(())

@@ -60,10 +60,10 @@ async fn settle_while(cx: &Context, whose: Whose, go_on: impl Fn() -> bool) -> R
     loop {
         let waiting = waiting(cx, whose, after).await?;
         for waiting in &waiting {
-            catch_up(cx, waiting.subscription_id).await?;
             if !go_on() {
                 return Err(Error::CatchingUp);
             }
+            catch_up(cx, waiting.subscription_id).await?;
         }
         match waiting.last() {
             Some(last) if i64::try_from(waiting.len()) == Ok(BATCH) => after = Some(last.subscription_id),
@@ -114,7 +114,9 @@ async fn pass_next(cx: &Context) -> Result<bool> {
         picked = renewal_failures::lock_next(tx, cx.at).await?.map(|waiting| waiting.subscription_id);
         let Some(id) = picked else { return Ok(None) };
         let subscription = found(subscriptions::find(tx, cx.actor.scope, id).await?, "subscription")?;
-        pass(tx, cx, &subscription).await
+        // Else it would be picked again and again.
+        let not_due = store::Error::Corrupt { table: "subscriptions", reason: "due_date is not when it is due" };
+        pass(tx, cx, &subscription).await?.ok_or(not_due.into()).map(Some)
     });
     match (passed.await, picked) {
         (Ok(milestone), _) => milestone.into_iter().for_each(count),
@@ -164,12 +166,16 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
         Error::Refused { refusal: Refusal::AmountOutOfRange, .. } => FailureCode::AmountOutOfRange,
         _ => FailureCode::Internal,
     };
-    tracing::error!(subscription_id = %id, %code, %error, "a subscription that is due cannot be processed");
-    metrics::counter!("subscription_milestone_failures_total", "code" => code.as_str()).increment(1);
     let Some(waiting) = waiting(cx, Whose::Its(id), None).await?.pop() else { return Ok(()) };
     cx.db
         .transaction(async |tx| {
             let before = renewal_failures::find(tx, cx.actor.scope, id).await?;
+            // Requests try before it is time to; that is not to be told each time.
+            if before.as_ref().is_some_and(|before| before.tells(waiting, code, cx.at)) {
+                return Ok(());
+            }
+            tracing::error!(subscription_id = %id, %code, %error, "a subscription that is due cannot be processed");
+            metrics::counter!("subscription_milestone_failures_total", "code" => code.as_str()).increment(1);
             Ok(renewal_failures::save(tx, &RenewalFailure::again(before, waiting, code, cx.at)).await?)
         })
         .await

@@ -17,6 +17,9 @@ use crate::store::{Conn, renewal_failures};
 /// The most days by which the clock is moved at once: ten years.
 pub const MAX_DAYS: i32 = 3653;
 
+/// With which year every sandbox ends: an instant beyond 9999 cannot be written down.
+const LAST_YEAR: i32 = 9900;
+
 /// Where the clock is to be moved.
 #[derive(Debug, Clone, Copy)]
 pub enum Move {
@@ -70,7 +73,7 @@ pub async fn advance(cx: &Context, to: Move, invoice_day: Option<u32>) -> Result
             Ok::<_, Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
         })
         .await?;
-    walk(cx, invoice_day).await?;
+    walk(cx, invoice_day, || false).await?;
     read(cx).await
 }
 
@@ -80,6 +83,7 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
         Move::To(target) => ("/now", target),
     };
     let latest = now + TimeDelta::days(MAX_DAYS.into());
+    let latest = NaiveDate::from_ymd_opt(LAST_YEAR, 1, 1).map_or(latest, |end| start_of(end).min(latest));
     if (now..=latest).contains(&target) {
         return Ok(target);
     }
@@ -87,12 +91,12 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 
-/// Goes on to where the clock is to be, and does on each day what falls due on it.
+/// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop.
 ///
 /// # Errors
 /// The database fails.
-pub async fn walk(cx: &Context, invoice_day: Option<u32>) -> Result<()> {
-    loop {
+pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> bool) -> Result<()> {
+    while !stop() {
         let ahead = follow(&cx.db, &cx.clock).await?;
         let cx = Context::new(cx.db.clone(), cx.clock.clone(), Actor::system());
         milestones::settle_all(&cx).await?;
@@ -100,7 +104,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>) -> Result<()> {
             billing::run_monthly(&cx, day).await?;
         }
         if ahead.now >= ahead.target {
-            return Ok(());
+            break;
         }
         let machine = cx.clock.machine();
         let target = machine + ahead.target;
@@ -108,6 +112,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>) -> Result<()> {
         let now = next.unwrap_or(target) - machine;
         cx.db.statement(async |conn| Ok::<_, Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
     }
+    Ok(())
 }
 
 /// The next day on which something falls due.

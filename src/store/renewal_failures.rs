@@ -9,7 +9,7 @@ use super::customers::ids_in_scope;
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
-use crate::domain::id::{CustomerId, SubscriptionId};
+use crate::domain::id::{CustomerId, SubscriptionId, Version};
 use crate::domain::listing::{Page, Position, SortValue, Whose, Window};
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 
@@ -18,6 +18,7 @@ use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 struct Row {
     subscription_id: SubscriptionId,
     due_date: NaiveDate,
+    version: Version,
     code: FailureCode,
     attempts: i32,
     first_failed_at: DateTime<Utc>,
@@ -28,7 +29,12 @@ struct Row {
 impl Row {
     fn into_failure(self, customer_id: CustomerId) -> RenewalFailure {
         RenewalFailure {
-            waiting: Waiting { subscription_id: self.subscription_id, customer_id, due_date: self.due_date },
+            waiting: Waiting {
+                subscription_id: self.subscription_id,
+                customer_id,
+                due_date: self.due_date,
+                version: self.version,
+            },
             code: self.code,
             attempts: self.attempts,
             first_failed_at: self.first_failed_at,
@@ -38,20 +44,21 @@ impl Row {
     }
 }
 
-type WaitingRow = (SubscriptionId, CustomerId, Option<NaiveDate>);
+type WaitingRow = (SubscriptionId, CustomerId, Option<NaiveDate>, Version);
 
-fn waiting((subscription_id, customer_id, due_date): WaitingRow) -> Option<Waiting> {
-    due_date.map(|due_date| Waiting { subscription_id, customer_id, due_date })
+fn waiting((subscription_id, customer_id, due_date, version): WaitingRow) -> Option<Waiting> {
+    due_date.map(|due_date| Waiting { subscription_id, customer_id, due_date, version })
 }
 
 /// Failures that were told and whose time to be tried again has not come, of the subscription of the query
-/// around this. A failure is about the due date that stands in it.
+/// around this. A failure is about the due date and the version that stand in it.
 macro_rules! in_vain_until {
     ($at:expr) => {
         exists(
             renewal_failures::table
                 .filter(renewal_failures::subscription_id.eq(subscriptions::id))
                 .filter(renewal_failures::due_date.nullable().eq(subscriptions::due_date))
+                .filter(renewal_failures::version.eq(subscriptions::version))
                 .filter(renewal_failures::next_attempt_at.gt($at)),
         )
     };
@@ -74,7 +81,7 @@ pub async fn list_waiting(
         .filter(subscriptions::due_date.le(at.date_naive()))
         .order(subscriptions::id)
         .limit(limit)
-        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date))
+        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date, subscriptions::version))
         .into_boxed();
     query = match whose {
         Whose::Its(id) => query.filter(subscriptions::id.eq(id)),
@@ -102,7 +109,7 @@ pub async fn lock_next(conn: &mut Conn, at: DateTime<Utc>) -> Result<Option<Wait
         .filter(not(in_vain_until!(at)))
         .order((subscriptions::due_date, subscriptions::id))
         .limit(1)
-        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date));
+        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date, subscriptions::version));
     let row: Option<WaitingRow> = query.for_update().skip_locked().first(conn).await.optional()?;
     Ok(row.and_then(waiting))
 }
@@ -166,6 +173,7 @@ pub async fn save(conn: &mut Conn, failure: &RenewalFailure) -> Result<()> {
     let row = Row {
         subscription_id: failure.waiting.subscription_id,
         due_date: failure.waiting.due_date,
+        version: failure.waiting.version,
         code: failure.code,
         attempts: failure.attempts,
         first_failed_at: failure.first_failed_at,

@@ -262,6 +262,7 @@ table! {
     renewal_failures (subscription_id) {
         subscription_id -> Uuid,
         due_date -> Date,
+        version -> BigInt,
         code -> Text,
         attempts -> Integer,
         first_failed_at -> Timestamptz,

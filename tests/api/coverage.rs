@@ -12,13 +12,13 @@ use crate::support::{Answer, Client};
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
 /// How an operation succeeds in the world: the ids of its path, a body, and the right that it needs.
-struct Recipe {
-    id: Value,
-    body: Option<Value>,
-    right: Right,
+pub(crate) struct Recipe {
+    pub id: Value,
+    pub body: Option<Value>,
+    pub right: Right,
 }
 
-fn recipe(operation: &str, world: &World) -> Recipe {
+pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
     use Right::*;
     let World { reseller_id, customer_id, product_id, active_id, pending_id, suspended_id, lapsed_id, .. } = world;
     let add = json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] });
@@ -86,7 +86,7 @@ fn recipe(operation: &str, world: &World) -> Recipe {
 }
 
 /// The operations that need a key.
-fn operations() -> impl Iterator<Item = &'static Operation> {
+pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
     DOCUMENT.operations.iter().filter(|operation| operation.path.starts_with("/v1/"))
 }
 
@@ -103,7 +103,7 @@ fn path(operation: &Operation, id: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-async fn call(client: &Client, operation: &Operation, id: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn call(client: &Client, operation: &Operation, id: &str, body: Option<&Value>) -> Answer {
     let method: Method = operation.method.parse().unwrap();
     client.send(method, &path(operation, id), body.map(|body| body.to_string().into_bytes())).await
 }

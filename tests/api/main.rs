@@ -4,7 +4,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 mod allocations;
+mod as_of;
 mod availability;
+mod catching_up;
 mod companies;
 mod concurrency;
 mod coverage;
@@ -22,6 +24,7 @@ mod orders;
 mod pages;
 mod products;
 mod quotes;
+mod renewal_failures;
 mod reports;
 mod reports_csv;
 mod requests;
@@ -32,3 +35,5 @@ mod storms;
 mod subscriptions;
 mod subscriptions_add;
 mod support;
+mod time;
+mod worker;

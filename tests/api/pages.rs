@@ -258,6 +258,10 @@ async fn no_row_comes_twice_or_is_missed_while_companies_are_added_before_and_be
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_comes_twice_or_is_missed_while_subscriptions_are_added() {
     let world = Arc::new(World::new().await);
+    // So many pages that enough is written between them.
+    for _ in 0..12 {
+        world.admin.post(&world.customer("/subscriptions"), basket(&world.product_id, 1)).await.created();
+    }
     let lists = ["subscriptions?sort=end_date&", "subscriptions?sort=-end_date&", "subscriptions?sort=-created_at&"];
     for list in lists.into_iter().chain(["orders?", "charges?"]) {
         let write: Write = (world.customer("/subscriptions"), |world, number| {

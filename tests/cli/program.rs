@@ -24,6 +24,9 @@ const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MIGRATE_AT_START",
+    "PRODUCTION",
+    "SANDBOX",
+    "WORKER",
     "WORKERS",
 ];
 

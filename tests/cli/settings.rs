@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 
 use crate::database::Database;
-use crate::program::{Service, fails, run, run_with, stderr, succeeds};
+use crate::program::{Service, fails, folder, run, run_with, stderr, succeeds};
 
 async fn empty() -> Database {
     let database = Database::create().await;
@@ -139,6 +139,62 @@ async fn a_setting_that_is_no_good_is_refused_before_anything_else() {
     for arguments in [&["keys", "create"][..], &["keys", "create", "--role", "god"], &["sreve"]] {
         assert_eq!(run(arguments).await.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_for_production_is_refused_in_production() {
+    let database = Database::create().await;
+    let before = database.fingerprint().await;
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--production"];
+    let given = [("DATABASE_URL", &*database.url)];
+    let with_sandbox = [&serve[..], &["--sandbox"]].concat();
+    let by_environment = [("DATABASE_URL", &*database.url), ("PRODUCTION", "true"), ("SANDBOX", "true")];
+    for output in [run_with(&with_sandbox, &given).await, run_with(&serve[..3], &by_environment).await] {
+        let said = fails(&output);
+        assert!(said.contains("--production") && said.contains("--sandbox") && said.contains("exclude"), "{said}");
+    }
+    let folder = folder();
+    let data_dir = folder.path().join("data");
+    let own = [&serve[..], &["--data-dir", data_dir.to_str().unwrap()]].concat();
+    for arguments in [own.clone(), [&own[..], &["--sandbox"]].concat()] {
+        let said = fails(&run(&arguments).await);
+        assert!(said.contains("--production"), "{said}");
+    }
+    let said = fails(&run(&own).await);
+    assert!(said.contains("--database-url") && !data_dir.exists(), "{said}");
+    assert_eq!(database.fingerprint().await, before);
+    let service = Service::start(&["--production", "--database-url", &database.url]).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_whose_clock_was_moved_is_a_sandbox_s_for_good() {
+    let database = Database::create().await;
+    let key = succeeds(&run_with(&["keys", "create", "--role", "admin"], &[("DATABASE_URL", &database.url)]).await);
+    let service = Service::start(&["--sandbox", "--database-url", &database.url]).await;
+    let (status, before) = service.get("/v1/sandbox/clock", key.trim()).await;
+    assert_eq!((status.as_u16(), &before["moving_to"]), (200, &Value::Null));
+    service.stop().await;
+    // Only looked at, it is still as good as any other.
+    let service = Service::start(&["--database-url", &database.url]).await;
+    assert_eq!(service.get("/v1/sandbox/clock", key.trim()).await.0, 404);
+    service.stop().await;
+
+    let service = Service::start(&["--sandbox", "--database-url", &database.url]).await;
+    let request = reqwest::Client::new().post(format!("{}/v1/sandbox/clock", service.url)).bearer_auth(key.trim());
+    let moved = request.json(&serde_json::json!({ "advance_days": 3 })).send().await.unwrap();
+    assert_eq!(moved.status(), 200);
+    service.stop().await;
+    for flag in [None, Some("--production")] {
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--database-url", &database.url];
+        let said = fails(&run(&arguments.into_iter().chain(flag).collect::<Vec<_>>()).await);
+        assert!(said.contains("has been moved") && said.contains("--sandbox"), "{said}");
+    }
+    let service = Service::start(&["--sandbox", "--database-url", &database.url]).await;
+    let (_, now) = service.get("/v1/sandbox/clock", key.trim()).await;
+    let day = |clock: &Value| clock["now"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+    assert!(day(&now) - day(&before) >= chrono::TimeDelta::days(3), "{before} {now}");
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

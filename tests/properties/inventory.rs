@@ -173,8 +173,15 @@ fn check_step(command: &Command, before: &Subscription, after: &Subscription) {
     assert_eq!(after.version, expected, "{command:?}");
 }
 
+/// The last movement of each type and measure.
+fn last_ones(history: &[Movement]) -> Vec<Movement> {
+    let last = history.iter().map(|it| ((&it.certificate_type, it.measure.as_str()), it)).collect::<BTreeMap<_, _>>();
+    last.into_values().cloned().collect()
+}
+
 fn check_story(mut subscription: Subscription, mut today: NaiveDate, commands: Vec<(Command, u64)>) {
     let mut ledger = Ledger::of(&subscription.lines);
+    let mut history = inventory::movements(&[], &subscription.lines);
     for (command, days) in commands {
         today = today + Days::new(days);
         if !is_possible(&command, &subscription.lines) {
@@ -182,7 +189,11 @@ fn check_story(mut subscription: Subscription, mut today: NaiveDate, commands: V
         }
         if let Ok(Outcome::Changed(next)) = subscription.apply(command.clone(), at(today)) {
             check_step(&command, &subscription, &next);
-            ledger.write(&inventory::movements(&subscription.lines, &next.lines));
+            let moved = inventory::movements(&subscription.lines, &next.lines);
+            ledger.write(&moved);
+            history.extend(moved);
+            assert_eq!(inventory::replay(history.clone()), next.lines, "played back after {command:?}");
+            assert_eq!(inventory::replay(last_ones(&history)), next.lines, "the last of each are enough");
             assert!(ledger.is(&next.lines), "{:?} after {command:?} is not {:?}", ledger.0, next.lines);
             subscription = next;
         }
@@ -199,6 +210,19 @@ proptest! {
         let mut ledger = Ledger::of(&before);
         ledger.write(&inventory::movements(&before, &after));
         prop_assert!(ledger.is(&after));
+    }
+
+    #[test]
+    fn movements_played_back_are_the_inventory_that_they_led_to(first in any_lines(), second in any_lines()) {
+        // What nothing ever moved on has left no trace.
+        let first: Vec<_> = first.into_iter().filter(|line| *line != Line::empty(line.certificate_type.clone())).collect();
+        let second = second.into_iter().fold(first.clone(), |lines, new| inventory::with(lines, &new.certificate_type.clone(), |line| *line = new));
+        let second: Vec<_> = second.into_iter().filter(|line| {
+            *line != Line::empty(line.certificate_type.clone()) || inventory::find(&first, &line.certificate_type).is_some()
+        }).collect();
+        let history = [inventory::movements(&[], &first), inventory::movements(&first, &second)].concat();
+        prop_assert_eq!(inventory::replay(history[..inventory::movements(&[], &first).len()].to_vec()), first);
+        prop_assert_eq!(inventory::replay(history), second);
     }
 
     #[test]

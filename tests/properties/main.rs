@@ -11,6 +11,7 @@ mod digest;
 mod inventory;
 mod invoice;
 mod machine;
+mod milestones;
 mod money;
 mod order;
 mod product;

@@ -209,7 +209,7 @@ impl RenewalInventorySet {
 /// Get a subscription's inventory
 ///
 /// What it has now and what its next term starts with, for each certificate type; with `as_of`, what it had
-/// at that instant, as the ledger tells.
+/// at that instant, as the ledger tells: certificate types without an entry by then are left out.
 #[utoipa::path(tag = "Inventory", params(InventoryQuery), responses(
     (status = 200, description = "The inventory.", body = Inventory)
 ))]

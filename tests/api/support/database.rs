@@ -9,6 +9,30 @@ use partner_platform::db::{self, Db};
 use partner_platform::embedded::{Durability, Embedded, Options};
 use tokio_postgres::NoTls;
 
+/// Everything that the service keeps.
+pub const TABLES: &[&str] = &[
+    "resellers",
+    "customers",
+    "products",
+    "subscriptions",
+    "subscription_terms",
+    "inventory_lines",
+    "inventory_ledger",
+    "orders",
+    "order_lines",
+    "charges",
+    "invoices",
+    "invoice_lines",
+    "invoice_numbers",
+    "invoice_runs",
+    "allocations",
+    "api_keys",
+    "price_lists",
+    "price_list_prices",
+    "renewal_failures",
+    "sandbox_clock",
+];
+
 static SERVER: OnceLock<PostgreSql> = OnceLock::new();
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
@@ -51,28 +75,6 @@ impl Database {
 
     /// Everything that the service keeps, as one text: equal texts, nothing changed.
     pub async fn fingerprint(&self) -> String {
-        const TABLES: &[&str] = &[
-            "resellers",
-            "customers",
-            "products",
-            "subscriptions",
-            "subscription_terms",
-            "inventory_lines",
-            "inventory_ledger",
-            "orders",
-            "order_lines",
-            "charges",
-            "invoices",
-            "invoice_lines",
-            "invoice_numbers",
-            "invoice_runs",
-            "allocations",
-            "api_keys",
-            "price_lists",
-            "price_list_prices",
-            "renewal_failures",
-            "sandbox_clock",
-        ];
         let hashes = TABLES.map_sql(|table| {
             format!("(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '-') FROM {table} t)")
         });

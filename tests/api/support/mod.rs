@@ -9,7 +9,7 @@ mod server;
 pub mod world;
 
 pub use client::{Answer, Client};
-pub use database::{Database, settings};
+pub use database::{Database, TABLES, settings};
 pub use lock::Lock;
 pub use proxy::{Mode, Proxy};
 pub use raw::Raw;

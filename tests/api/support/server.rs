@@ -1,6 +1,7 @@
 //! A server on a database of its own, with a clock that stands until it is set.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
@@ -9,16 +10,18 @@ use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::jobs::Worker;
 use partner_platform::ops::{Context, keys};
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::{Client, Database};
 
 pub struct Server {
-    pub database: Database,
+    pub database: Arc<Database>,
     pub db: Db,
     pub clock: Clock,
     pub url: String,
@@ -43,15 +46,22 @@ impl Server {
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
-        Self::build(database, &url, super::database::settings(), false).await
+        Self::build(database.into(), &url, super::database::settings(), false).await
     }
 
     /// A server that reaches its database by another way.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
-        Self::build(database, url, settings, true).await
+        Self::build(database.into(), url, settings, true).await
     }
 
-    async fn build(database: Database, url: &str, settings: db::Settings, sandbox: bool) -> Self {
+    /// Another server on the same database; their machines' clocks agree.
+    pub async fn beside(&self) -> Self {
+        let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), true).await;
+        other.clock.set(self.clock.machine());
+        other
+    }
+
+    async fn build(database: Arc<Database>, url: &str, settings: db::Settings, sandbox: bool) -> Self {
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -86,6 +96,12 @@ impl Server {
     /// The service itself.
     pub fn context(&self) -> Context {
         Context::new(self.db.clone(), self.clock.clone(), Actor::system())
+    }
+
+    /// What works in the background, until the server is stopped.
+    pub fn worker(&self) -> JoinHandle<()> {
+        let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
+        tokio::spawn(Worker { db, clock, sandbox: true, invoice_day: None, shutdown }.run())
     }
 
     /// The partner's administrator.
