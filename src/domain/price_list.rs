@@ -74,12 +74,14 @@ impl PriceList {
     /// The list with other details. Terms that run keep their prices.
     ///
     /// # Errors
-    /// Every price must be of something that is sold in the list's currency.
+    /// When the prices change, every one must be of something that is sold in the list's currency.
     pub fn edit(&self, details: Details, products: &Products, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details.clone().sorted() == self.details {
             return Ok(Outcome::Unchanged);
         }
-        let details = details.checked(self.currency, products)?;
+        // What is no longer sold may stay on the list while its prices do: only new prices have to be of use.
+        let details =
+            if details.prices == self.details.prices { details } else { details.checked(self.currency, products)? };
         Ok(Outcome::Changed(Self { details, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 }
