@@ -103,7 +103,8 @@ pub(super) fn check_right(cx: &Context) -> Result<()> {
     if cx.actor.may(Right::WriteProducts) { Ok(()) } else { Err(Refusal::Forbidden(Right::WriteProducts).into()) }
 }
 
-/// Succeeds when this list, or none, can be assigned. `currency` is that of the customer that it is for.
+/// Succeeds when this list, or none, can be assigned, and stays until the transaction ends. `currency` is that of
+/// the customer that it is for.
 ///
 /// # Errors
 /// The list is unknown or in another currency.
@@ -114,6 +115,8 @@ pub(super) async fn check_assignment(
     currency: Option<Currency>,
 ) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
+    // Whoever deletes it meanwhile waits, or is waited for.
+    price_lists::keep(tx, &[id]).await?;
     let wrong = |code, detail: String| Err(Refusal::from(Violation::new("/price_list_id", code, detail)).into());
     match price_lists::find(tx, cx.actor.scope, id).await? {
         None => wrong(ViolationCode::UnknownReference, "There is no such price list; list the price lists.".to_owned()),
