@@ -11,6 +11,7 @@ use partner_platform::domain::id::{CustomerId, ProductId, ResellerId, Subscripti
 use partner_platform::domain::inventory::Line;
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::money::Currency;
+use partner_platform::domain::price_list::Overrides;
 use partner_platform::domain::product::{CertificateType, Details, Price, Product, ProductStatus, UnitPrices};
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::reseller::Reseller;
@@ -102,6 +103,12 @@ pub fn product() -> Product {
 
 pub fn products() -> BTreeMap<ProductId, Product> {
     BTreeMap::from([(product().id, product())])
+}
+
+/// What a list in USD says of the product: a type, a term, and what one costs.
+pub fn overrides(list: u128, prices: &[(&str, i32, i64)]) -> Overrides {
+    let price = |&(name, months, unit_price): &(&str, i32, i64)| ((product().id, code(name), months), unit_price);
+    Overrides { price_list_id: id(list), currency: usd(), unit_prices: prices.iter().map(price).collect() }
 }
 
 /// Another product, as sold from now on.
