@@ -195,11 +195,19 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_show_nothing_of_another_tenant() {
     let world = World::new().await;
-    for (path, rows) in [("customers", 0), ("subscriptions", 0), ("orders", 0), ("charges", 0), ("resellers", 1)] {
+    for (path, rows) in [
+        ("customers", 0),
+        ("subscriptions", 0),
+        ("orders", 0),
+        ("charges", 0),
+        ("upcoming-charges", 0),
+        ("price-lists", 0),
+        ("resellers", 1),
+    ] {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
-    for query in ["customers?partner_id", "subscriptions?partner_id"] {
+    for query in ["customers?partner_id", "subscriptions?partner_id", "upcoming-charges?partner_id"] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }

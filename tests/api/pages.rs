@@ -61,9 +61,10 @@ async fn lists() -> (World, Vec<String>) {
     }
     admin.act(&format!("/v1/subscriptions/{}/renew", id(&world.lapsed_id))).await.ok();
     let mut lists = Vec::from(
-        ["resellers", "customers", "products", "subscriptions", "orders", "charges"].map(|list| format!("/v1/{list}")),
+        ["resellers", "customers", "products", "price-lists", "subscriptions", "orders", "charges", "upcoming-charges"]
+            .map(|list| format!("/v1/{list}")),
     );
-    lists.extend(["/subscriptions", "/available-products"].map(|rest| world.customer(rest)));
+    lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
     (world, lists)
