@@ -75,7 +75,7 @@ codes! {
     CertificateTypeInUse = "certificate_type_in_use", CONFLICT,
         "Subscriptions hold certificates of a type that the product would lose", "Keep the type.";
     PriceListInUse = "price_list_in_use", CONFLICT,
-        "The price list is assigned, or orders refer to it", "Assign another list where it is in use, and leave this one.";
+        "The price list is assigned, or orders or terms refer to it", "Assign another list where it is in use, and leave this one.";
     InventoryExhausted = "inventory_exhausted", CONFLICT,
         "There are fewer certificates than requested", "Release some, or raise the current inventory.";
     CurrencyFixed = "currency_fixed", CONFLICT,

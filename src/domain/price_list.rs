@@ -74,12 +74,14 @@ impl PriceList {
     /// The list with other details. Terms that run keep their prices.
     ///
     /// # Errors
-    /// Every price must be of something that is sold in the list's currency.
+    /// When the prices change, every one must be of something that is sold in the list's currency.
     pub fn edit(&self, details: Details, products: &Products, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details.clone().sorted() == self.details {
             return Ok(Outcome::Unchanged);
         }
-        let details = details.checked(self.currency, products)?;
+        // What is no longer sold may stay on the list while its prices do: only new prices have to be of use.
+        let details =
+            if details.prices == self.details.prices { details } else { details.checked(self.currency, products)? };
         Ok(Outcome::Changed(Self { details, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 }
@@ -110,7 +112,8 @@ impl Details {
                 let detail = format!("The prices of this list are in {currency}.");
                 violations.push(wrong("/unit_price/currency", ViolationCode::NotAllowed, detail));
             }
-            violations.extend(price.misfit(currency, products).map(|(field, code, detail)| wrong(field, code, detail)));
+            let misfits = price.misfits(currency, products);
+            violations.extend(misfits.into_iter().map(|(field, code, detail)| wrong(field, code, detail)));
         }
         none_of(violations)?;
         Ok(self.sorted())
@@ -122,25 +125,25 @@ impl ListPrice {
         (self.product_id, &self.certificate_type, self.term_months)
     }
 
-    /// What of it is not on sale, if anything.
-    fn misfit(&self, currency: Currency, products: &Products) -> Option<(&'static str, ViolationCode, String)> {
+    /// What of it is not on sale.
+    fn misfits(&self, currency: Currency, products: &Products) -> Vec<(&'static str, ViolationCode, String)> {
         let Some(product) = products.get(&self.product_id) else {
             let detail = "There is no such product; list the products.".to_owned();
-            return Some(("/product_id", ViolationCode::UnknownReference, detail));
+            return vec![("/product_id", ViolationCode::UnknownReference, detail)];
         };
+        let mut found = Vec::new();
         if product.details.certificate_type(&self.certificate_type).is_none() {
             let detail = format!("The product {} has no such certificate type.", product.code);
-            return Some(("/certificate_type", ViolationCode::CertificateTypeNotInProduct, detail));
+            found.push(("/certificate_type", ViolationCode::CertificateTypeNotInProduct, detail));
         }
         if !product.details.terms.contains(&self.term_months) {
             let detail = format!("The product is offered for {:?} months; choose one of these.", product.details.terms);
-            return Some(("/term_months", ViolationCode::TermNotOffered, detail));
-        }
-        if product.unit_prices(self.term_months, currency).is_none() {
+            found.push(("/term_months", ViolationCode::TermNotOffered, detail));
+        } else if !product.details.prices.iter().any(|price| price.currency == currency) {
             let detail = format!("The product {} is not sold in {currency}; give it prices in it first.", product.code);
-            return Some(("/product_id", ViolationCode::NotAllowed, detail));
+            found.push(("/product_id", ViolationCode::NotAllowed, detail));
         }
-        None
+        found
     }
 }
 

@@ -124,7 +124,7 @@ pub enum Refusal {
     Forbidden(Right),
     /// A price list that is assigned or was used stays.
     #[error(
-        "The price list is assigned, or orders refer to it, so it stays; assign another list where it is in use, and leave this one."
+        "The price list is assigned, or orders or terms refer to it, so it stays; assign another list where it is in use, and leave this one."
     )]
     PriceListInUse,
     /// The currency cannot change after the first order.

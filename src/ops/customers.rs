@@ -101,10 +101,13 @@ pub async fn update(
                 check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
             }
             let (list, currency) = (details.price_list_id, details.currency);
-            if list != customer.price_list_id || (list.is_some() && currency != customer.currency) {
-                price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
+            if list != customer.price_list_id {
+                price_lists::check_right(cx)?;
             }
             let outcome = customer.edit(details, holdings, cx.at)?;
+            if (list, currency) != (customer.price_list_id, customer.currency) {
+                price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
+            }
             save(tx, customer, holdings, outcome).await
         })
         .await

@@ -135,7 +135,8 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
         Milestone::LapseEnd => apply(tx, &cx, before, Command::Expire).await?,
         Milestone::TermEnd => {
             let products = products::find_all(tx, &[before.product_id]).await?;
-            let offered = offers::offered(tx, before.customer_id, products).await?;
+            // The term will name the lists of its prices: none is deleted meanwhile.
+            let offered = offers::hold_offered(tx, before.customer_id, products).await?;
             let product = found(offered.into_iter().next(), "product")?;
             let plan = quote::end_term(before, &product, cx.at)?;
             if !plan.quote.lines.is_empty() {

@@ -95,20 +95,28 @@ async fn products_of(tx: &mut Conn, details: &Details) -> Result<BTreeMap<Produc
     Ok(products::hold(tx, &ids).await?.into_iter().map(|product| (product.id, product)).collect())
 }
 
-/// Succeeds when the actor may assign this list, or none. `currency` is that of the customer that it is for.
+/// Succeeds when the actor may assign lists, and take them away.
 ///
 /// # Errors
-/// The right is missing, or the list is unknown or in another currency.
+/// The right is missing.
+pub(super) fn check_right(cx: &Context) -> Result<()> {
+    if cx.actor.may(Right::WriteProducts) { Ok(()) } else { Err(Refusal::Forbidden(Right::WriteProducts).into()) }
+}
+
+/// Succeeds when this list, or none, can be assigned, and stays until the transaction ends. `currency` is that of
+/// the customer that it is for.
+///
+/// # Errors
+/// The list is unknown or in another currency.
 pub(super) async fn check_assignment(
     tx: &mut Conn,
     cx: &Context,
     id: Option<PriceListId>,
     currency: Option<Currency>,
 ) -> Result<()> {
-    if !cx.actor.may(Right::WriteProducts) {
-        return Err(Refusal::Forbidden(Right::WriteProducts).into());
-    }
     let Some(id) = id else { return Ok(()) };
+    // Whoever deletes it meanwhile waits, or is waited for.
+    price_lists::keep(tx, &[id]).await?;
     let wrong = |code, detail: String| Err(Refusal::from(Violation::new("/price_list_id", code, detail)).into());
     match price_lists::find(tx, cx.actor.scope, id).await? {
         None => wrong(ViolationCode::UnknownReference, "There is no such price list; list the price lists.".to_owned()),

@@ -55,6 +55,7 @@ pub async fn update(
             let reseller = lock(tx, cx, id, precondition).await?;
             let details = edit(reseller.details());
             if details.price_list_id != reseller.price_list_id {
+                price_lists::check_right(cx)?;
                 price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
             }
             let outcome = reseller.edit(details, cx.at);

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
+use diesel::dsl::{exists, sql};
 use diesel::prelude::*;
 use diesel::select;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 use super::page::{self, keyset};
-use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers};
+use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
@@ -200,7 +201,7 @@ async fn insert_prices(conn: &mut Conn, list: &PriceList) -> Result<()> {
     Ok(())
 }
 
-/// Whether a list is assigned, or an order refers to it. Lock it first for an answer that lasts.
+/// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.
 ///
 /// # Errors
 /// The database fails.
@@ -210,7 +211,15 @@ pub async fn is_in_use(conn: &mut Conn, id: PriceListId) -> Result<bool> {
             .or(exists(resellers::table.filter(resellers::price_list_id.eq(id))))
             .or(exists(order_lines::table.filter(order_lines::price_list_id.eq(id)))),
     );
-    Ok(query.get_result(conn).await?)
+    if query.get_result(conn).await? {
+        return Ok(true);
+    }
+    // A term has the prices of types that nobody has ordered yet. This looks at every term, and last.
+    let is_of_list =
+        sql::<Bool>("jsonb_path_exists(unit_prices, '$.*.price_list_id ? (@ == $id)', jsonb_build_object('id', ")
+            .bind::<Text, _>(id.to_string())
+            .sql("))");
+    Ok(select(exists(subscription_terms::table.filter(is_of_list))).get_result(conn).await?)
 }
 
 /// Deletes a list that is not in use.

@@ -218,7 +218,7 @@ async fn lists_show_nothing_of_another_tenant() {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
-    for query in ["customers?partner_id", "subscriptions?partner_id"] {
+    for query in ["customers?partner_id", "subscriptions?partner_id", "upcoming-charges?partner_id"] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::world::{World, basket, bill, company, id, product};
+use crate::support::world::{World, basket, bill, company, id, price_list, price_list_in, product};
 use crate::support::{Client, Server};
 
 async fn list(client: &Client, path: &str) -> Vec<Value> {
@@ -46,7 +46,8 @@ async fn a_piece_of_a_name_finds_it_in_any_letter_case_and_nothing_is_a_wildcard
         admin.post("/v1/resellers", company(name)).await.created();
         let mut of_product = product(&format!("p{}", names.iter().position(|other| *other == name).unwrap()));
         of_product["name"] = json!(name);
-        admin.post("/v1/products", of_product).await.created();
+        let product_id = admin.post("/v1/products", of_product).await.created()["id"].clone();
+        admin.post("/v1/price-lists", price_list(name, &product_id, 1)).await.created();
     }
     for (q, expected) in [
         ("%25", vec!["50% off"]),
@@ -68,7 +69,12 @@ async fn a_piece_of_a_name_finds_it_in_any_letter_case_and_nothing_is_a_wildcard
         ("%E6%9C%AC", vec!["日本"]),
         ("arger", vec![]),
     ] {
-        for (resource, field) in [("customers", "company_name"), ("resellers", "company_name"), ("products", "name")] {
+        for (resource, field) in [
+            ("customers", "company_name"),
+            ("resellers", "company_name"),
+            ("products", "name"),
+            ("price-lists", "name"),
+        ] {
             let found = shown(&admin, &format!("/v1/{resource}?q={q}"), field).await;
             assert_eq!(found, set(&expected), "{resource}?q={q}");
         }
@@ -133,6 +139,26 @@ async fn resellers_and_products_are_filtered() {
         ("products?status=active&q=OLD", "code", vec![]),
     ] {
         assert_eq!(shown(&world.admin, &format!("/v1/{path}"), field).await, set(expected), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn price_lists_are_filtered() {
+    let world = World::new().await;
+    let dollars = price_list_in("USD", "Golden dollars", &world.product_id, &[]);
+    world.admin.post("/v1/price-lists", dollars).await.created();
+    for (filter, expected) in [
+        ("", vec!["Gold", "Golden dollars", "Idle"]),
+        ("currency=EUR", vec!["Gold", "Idle"]),
+        ("currency=USD", vec!["Golden dollars"]),
+        ("currency=JPY", vec![]),
+        ("q=GOLD", vec!["Gold", "Golden dollars"]),
+        ("q=gold&currency=USD", vec!["Golden dollars"]),
+        ("q=idle&currency=USD", vec![]),
+    ] {
+        let found = list(&world.admin, &format!("/v1/price-lists?{filter}")).await;
+        let names: Vec<_> = found.iter().map(|row| row["name"].as_str().unwrap()).collect();
+        assert_eq!(names, expected, "in order of their name: {filter}");
     }
 }
 

@@ -61,11 +61,21 @@ async fn lists() -> (World, Vec<String>) {
     }
     admin.act(&format!("/v1/subscriptions/{}/renew", id(&world.lapsed_id))).await.ok();
     let mut lists = Vec::from(
-        ["resellers", "customers", "products", "subscriptions", "orders", "charges", "invoices"]
-            .map(|list| format!("/v1/{list}")),
+        [
+            "resellers",
+            "customers",
+            "products",
+            "price-lists",
+            "subscriptions",
+            "orders",
+            "charges",
+            "upcoming-charges",
+            "invoices",
+        ]
+        .map(|list| format!("/v1/{list}")),
     );
     lists.extend(["subscriptions", "transactions", "usage"].map(|report| format!("/v1/reports/{report}")));
-    lists.extend(["/subscriptions", "/available-products"].map(|rest| world.customer(rest)));
+    lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
     (world, lists)
@@ -223,7 +233,10 @@ async fn page_while_writing(world: &Arc<World>, list: &str, (path, body): Write)
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    another().await;
+    // Several before the first page and one before each other: enough, however few pages there are.
+    for _ in 0..3 {
+        another().await;
+    }
     let rows = walk_with(&world.admin, list, another).await;
     done.store(true, Ordering::Relaxed);
     writer.await.unwrap();

@@ -197,7 +197,10 @@ async fn the_order_the_charges_the_ledger_and_the_terms_of_an_addition_agree() {
     assert!(ledger.iter().all(|row| row["order_id"] == order["id"] && row["actor"] == order["confirmed_by"]));
 
     let terms = all(&world.admin, &format!("{path}/terms")).await;
-    let price = |code: &str, amount: i64| json!({ "certificate_type": code, "unit_price": { "amount": amount, "currency": "USD" } });
+    let price = |code: &str, amount: i64| {
+        let unit_price = json!({ "amount": amount, "currency": "USD" });
+        json!({ "certificate_type": code, "unit_price": unit_price, "price_list_id": null })
+    };
     let term = json!({
         "number": 1, "months": 12, "start_date": "2027-01-01", "end_date": "2028-01-01",
         "prices": [price("dv", 9900), price("ov", 25_000)],

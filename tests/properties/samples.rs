@@ -16,6 +16,7 @@ use partner_platform::domain::invoice::{BillTo, Invoice, InvoiceLine};
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::money::{Currency, Money};
 use partner_platform::domain::order::{Charge, ChargeStatus};
+use partner_platform::domain::price_list::Overrides;
 use partner_platform::domain::product::{CertificateType, Details, Price, Product, ProductStatus, UnitPrices};
 use partner_platform::domain::proration::Calculation;
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
@@ -108,6 +109,12 @@ pub fn product() -> Product {
 
 pub fn products() -> BTreeMap<ProductId, Product> {
     BTreeMap::from([(product().id, product())])
+}
+
+/// What a list in USD says of the product: a type, a term, and what one costs.
+pub fn overrides(list: u128, prices: &[(&str, i32, i64)]) -> Overrides {
+    let price = |&(name, months, unit_price): &(&str, i32, i64)| ((product().id, code(name), months), unit_price);
+    Overrides { price_list_id: id(list), currency: usd(), unit_prices: prices.iter().map(price).collect() }
 }
 
 /// Another product, as sold from now on.

@@ -255,7 +255,7 @@ pub async fn update_price_list(
 
 /// Delete a price list
 ///
-/// One that is assigned, or that orders refer to, stays. Roles: the partner's admin and sales.
+/// One that is assigned, or that orders or terms refer to, stays. Roles: the partner's admin and sales.
 #[utoipa::path(
     tag = "Products",
     params(IfMatchHeader),

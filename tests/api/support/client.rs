@@ -63,6 +63,10 @@ impl Client {
         self.send(Method::PUT, path, Some(body.to_string().into())).await
     }
 
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
     pub async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
         let answer = self.open(method.clone(), path, body).await;
         let status = answer.status().as_u16();
@@ -101,6 +105,12 @@ impl Answer {
         assert_eq!(self.status, 201, "{}", self.body);
         assert!(self.headers.contains_key("location"), "a creation says where");
         self.body
+    }
+
+    /// Success without a body.
+    #[track_caller]
+    pub fn no_content(self) {
+        assert_eq!((self.status, &self.body), (204, &json!("")), "{}", self.body);
     }
 
     /// The problem, which must be this one.

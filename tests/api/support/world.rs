@@ -71,11 +71,19 @@ pub fn product(code: &str) -> Value {
 
 /// A list in EUR with a price for `dv` for 12 months.
 pub fn price_list(name: &str, product_id: &Value, amount: i64) -> Value {
-    let unit_price = json!({ "amount": amount, "currency": "EUR" });
-    let price = json!({
-        "product_id": product_id, "certificate_type": "dv", "term_months": 12, "unit_price": unit_price
-    });
-    json!({ "name": name, "currency": "EUR", "prices": [price] })
+    price_list_in("EUR", name, product_id, &[("dv", 12, amount)])
+}
+
+/// A list in a currency, with what one of a type costs for so many months.
+pub fn price_list_in(currency: &str, name: &str, product_id: &Value, prices: &[(&str, i32, i64)]) -> Value {
+    let price = |(certificate_type, term_months, amount): &(&str, i32, i64)| {
+        let unit_price = json!({ "amount": amount, "currency": currency });
+        json!({
+            "product_id": product_id, "certificate_type": certificate_type, "term_months": term_months,
+            "unit_price": unit_price,
+        })
+    };
+    json!({ "name": name, "currency": currency, "prices": prices.iter().map(price).collect::<Vec<_>>() })
 }
 
 /// A request for one subscription with so many `dv`.
