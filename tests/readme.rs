@@ -83,7 +83,9 @@ impl Service {
     fn start(folder: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_partner-platform"));
-        command.args(["serve", "--sandbox", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(folder.join("data"));
+        command
+            .args(["serve", "--sandbox", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .arg(folder.join("data"));
         let process =
             command.env_remove("DATABASE_URL").env("LOG_LEVEL", "error").stdout(Stdio::null()).spawn().unwrap();
         let service = Self { process, url: format!("http://127.0.0.1:{port}") };

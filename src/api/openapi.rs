@@ -100,13 +100,27 @@ impl Document {
         content.map_or_else(|| vec!["application/json"], |content| content.keys().map(String::as_str).collect())
     }
 
-    /// The methods that a path has, as `Allow` wants them; `None` for a path that is not served.
+    /// The methods that a path has, as `Allow` wants them; `None` for a path that is not served. What is served
+    /// by its very name is not an id.
     #[must_use]
     pub fn allowed(&self, path: &str) -> Option<String> {
+        if let Some(methods) = self.allowed_by_name(path) {
+            return Some(methods);
+        }
         let fits = |template: &str| {
             let (have, want): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
             have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| want.starts_with('{') || have == want)
         };
+        self.methods(fits)
+    }
+
+    /// The methods of a path without variable parts.
+    #[must_use]
+    pub fn allowed_by_name(&self, path: &str) -> Option<String> {
+        self.methods(|template| template == path)
+    }
+
+    fn methods(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
         let methods: Vec<_> = self.operations.iter().filter(|op| fits(&op.path)).map(|op| op.method.as_str()).collect();
         (!methods.is_empty()).then(|| methods.join(", "))
     }

@@ -141,8 +141,11 @@ impl<T: From<Uuid>> FromRequest for Id<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let text = request.match_info().iter().next().map_or("", |(_, text)| text);
         let id = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
-        ready(id.map(|id| Self(id.into())).ok_or_else(|| {
-            Problem::new(ErrorCode::MalformedRequest, "The id in the path is not a UUID; take it from an answer.")
+        ready(id.map(|id| Self(id.into())).ok_or_else(|| match DOCUMENT.allowed_by_name(request.path()) {
+            Some(allow) => Problem::method_not_allowed(allow),
+            None => {
+                Problem::new(ErrorCode::MalformedRequest, "The id in the path is not a UUID; take it from an answer.")
+            }
         }))
     }
 }

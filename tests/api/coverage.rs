@@ -311,6 +311,9 @@ async fn a_method_that_a_path_does_not_have_is_405_with_allow() {
         assert!(answer.header("allow").split(", ").any(|method| method == operation.method), "{}", operation.id);
         answer.problem(405, "method_not_allowed");
     }
+    let named = world.admin.get("/v1/invoices/run").await;
+    assert_eq!(named.header("allow"), "POST", "a name is no id");
+    named.problem(405, "method_not_allowed");
     world.admin.get("/v1/nothing").await.problem(404, "not_found");
     world.server.stranger().get("/nothing").await.problem(404, "not_found");
 }

@@ -30,6 +30,7 @@ async fn the_service_does_what_a_plain_model_of_the_rules_does() {
     let mut operations = 0;
     for seed in seeds.clone() {
         operations += play(seed).await;
+        println!("world {seed}: {operations} operations so far");
     }
     println!("{} sequences, {operations} operations", (seeds.end - seeds.start) * PLAYERS as u64);
 }
