@@ -17,7 +17,7 @@
 //! | [`store`] | all SQL: functions over a connection, one file per aggregate |
 //! | [`ops`] | use cases: one function per command or query, one visible transaction each |
 //! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
-//! | [`jobs`] | what runs by itself: subscriptions that are due |
+//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock |
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
@@ -31,6 +31,12 @@
 //! [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
 //! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
 //!
+//! # The way of time
+//!
+//! What time does to a subscription is a state transition like any other ([`domain::subscription::Milestone`]),
+//! and bringing it about is a use case like any other ([`ops::milestones`]): as of the midnight at which it was
+//! due, whoever calls it. The worker does, and so does every use case that shows or changes what time changes.
+//!
 //! # The rules, checked by `tests/architecture.rs`
 //!
 //! 1. `domain` is pure: no async, no clock, no queries, nothing of the other rings.
@@ -39,8 +45,8 @@
 //! 3. `api` never calls `store`; only `ops` opens transactions.
 //! 4. A state machine is one place: a guard that says what is possible, and `apply`, which does it. A status
 //!    is written by `store::…::save` alone.
-//! 5. What touches tenant data takes a [`Scope`](domain::access::Scope), which only authentication and the
-//!    command line make. What is out of scope is not found.
+//! 5. What touches tenant data takes a [`Scope`](domain::access::Scope), which only authentication, the command
+//!    line and the service itself make. What is out of scope is not found.
 //! 6. Preview and confirm call the same function of [`domain::quote`]. Nothing else computes an amount.
 //! 7. Money is `i64` minor units and a currency. Time is handed in.
 //! 8. Constraints have names; one table says what each means to a caller (`store/error.rs`).
