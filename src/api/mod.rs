@@ -10,6 +10,7 @@ pub mod json;
 pub mod middleware;
 pub mod openapi;
 pub mod page;
+pub mod path;
 pub mod problem;
 pub mod query;
 pub mod report;

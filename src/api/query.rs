@@ -1,4 +1,4 @@
-//! Query parameters and ids in the path.
+//! Query parameters.
 
 use std::collections::HashMap;
 use std::future::{Ready, ready};
@@ -9,7 +9,6 @@ use actix_web::{FromRequest, HttpRequest};
 use jsonschema::Validator;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::code::ErrorCode;
 use super::openapi::{self, DOCUMENT};
@@ -129,23 +128,4 @@ fn parameters(path: &str) -> Option<&'static Parameters> {
     let parameters: &'static Parameters = Box::leak(Box::new(Parameters { validator, schemas }));
     known.insert(path.to_owned(), parameters);
     Some(parameters)
-}
-
-/// The id at the end of the path's variable part: a UUID in its usual form.
-pub struct Id<T>(pub T);
-
-impl<T: From<Uuid>> FromRequest for Id<T> {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let text = request.match_info().iter().next().map_or("", |(_, text)| text);
-        let id = Some(text).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
-        ready(id.map(|id| Self(id.into())).ok_or_else(|| match DOCUMENT.allowed_by_name(request.path()) {
-            Some(allow) => Problem::method_not_allowed(allow),
-            None => {
-                Problem::new(ErrorCode::MalformedRequest, "The id in the path is not a UUID; take it from an answer.")
-            }
-        }))
-    }
 }

@@ -10,8 +10,9 @@ use super::company::{self, Address, AddressCreate, AddressPatch, Contact, Contac
 use crate::api::auth::{Permit, Read, WriteCustomers};
 use crate::api::json::{Json, NoBody};
 use crate::api::page::{Listing, list, listing};
+use crate::api::path::Id;
 use crate::api::problem::{ActionState, Problem, in_query};
-use crate::api::query::{Id, NoQuery};
+use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::app::AppState;
 use crate::domain::access::Actor;

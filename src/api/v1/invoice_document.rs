@@ -8,8 +8,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use utoipa::ToSchema;
 
 use crate::api::auth::{Permit, Read};
+use crate::api::path::Id;
 use crate::api::problem::Problem;
-use crate::api::query::{Id, NoQuery};
+use crate::api::query::NoQuery;
 use crate::app::AppState;
 use crate::domain::id::InvoiceId;
 use crate::domain::invoice::{BillTo, Invoice, InvoiceLine, State};
