@@ -1,9 +1,11 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
 
-# The dependencies, in a layer that stays valid until Cargo.toml or Cargo.lock changes.
+# The dependencies, in a layer that stays valid until Cargo.toml or Cargo.lock changes. Cargo wants all files to
+# be there that Cargo.toml names, also those that it does not build.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+RUN mkdir -p src tests/load && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
+    && touch tests/load/kill.rs tests/load/renewals.rs \
     && cargo build --release --locked \
     && rm -r src
 

@@ -32,18 +32,21 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
     let day = number(&client, &format!("SELECT extract(day FROM ({DAY}))::bigint")).await;
 
     let mut instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start(&database.url, day)).collect();
-    let (mut kills, started) = (0, Instant::now());
+    let (mut kills, mut done, started) = (0, 0, Instant::now());
     while number(&client, "SELECT count(*) FROM invoice_runs").await == 0 {
         assert!(started.elapsed() < Duration::from_secs(1200), "it ends");
-        // An instance needs a moment to get to work, and some luck to get far.
-        let (pause, victim) = (random(100..1_500), random(0..INSTANCES as u64));
+        let (pause, victim) = (random(20..500), random(0..INSTANCES as u64));
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        instances[usize::try_from(victim).unwrap()] = Instance::start(&database.url, day);
-        kills += 1;
+        // On a slow machine they would be killed while they start, and get nowhere.
+        let now = number(&client, PROGRESS).await;
+        if now > done {
+            instances[usize::try_from(victim).unwrap()] = Instance::start(&database.url, day);
+            (kills, done) = (kills + 1, now);
+        }
     }
     drop(instances);
     println!("{subscriptions} subscriptions, {kills} kills, {:?}", started.elapsed());
-    assert!(kills > 3, "some were killed: {kills}");
+    assert!(kills > 0, "some are killed");
 
     let expected = [
         (
@@ -68,6 +71,8 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
         assert_eq!(number(&client, sql).await, count, "{what}");
     }
 }
+
+const PROGRESS: &str = "SELECT (SELECT count(*) FROM subscription_terms) + (SELECT count(*) FROM invoices)";
 
 const ONE_INVOICE_EACH: &str = "SELECT count(*) FROM customers WHERE \
     (SELECT count(*) FROM invoices WHERE customer_id = customers.id) <> 1";
