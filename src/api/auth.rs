@@ -13,7 +13,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
-use crate::domain::access::{Actor, Right, Scope, needs};
+use crate::domain::access::{Actor, Identity, Right, Scope, needs};
 use crate::ops::{Context, keys, sandbox};
 
 /// A right as a type.
@@ -33,7 +33,10 @@ macro_rules! rights {
     )+};
 }
 
-rights! { Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts WriteInvoices MoveClock }
+rights! {
+    Read WriteCustomers WriteSubscriptions SuspendSubscriptions Allocate WriteResellers WriteProducts WriteInvoices
+    MoveClock ManageApiKeys ManageWebhooks ReadAudit
+}
 
 /// Proof that the caller has a right, and what a use case needs to know of the caller.
 pub struct Permit<R> {
@@ -89,7 +92,7 @@ async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     }
     let key = presented.key;
     let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    let actor = Actor { key: Some(key.id), role: key.role, scope };
+    let actor = Actor { identity: Identity::ApiKey(key.id), role: key.role, scope };
     Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
 }
 

@@ -42,6 +42,12 @@ label! {
         WriteInvoices = "write_invoices",
         /// Move the clock of a sandbox. The partner's only.
         MoveClock = "move_clock",
+        /// See, create, edit, rotate and revoke API keys.
+        ManageApiKeys = "manage_api_keys",
+        /// See, create, edit and delete webhook endpoints, and their deliveries.
+        ManageWebhooks = "manage_webhooks",
+        /// See who wrote what, and who tried.
+        ReadAudit = "read_audit",
     }
 }
 
@@ -53,9 +59,9 @@ impl Right {
             Self::Read => Role::ALL,
             Self::WriteCustomers | Self::SuspendSubscriptions => &[Role::Admin, Role::Technician, Role::Sales],
             Self::WriteSubscriptions | Self::WriteResellers | Self::WriteProducts => &[Role::Admin, Role::Sales],
-            Self::Allocate => &[Role::Admin, Role::Technician],
+            Self::Allocate | Self::ManageWebhooks => &[Role::Admin, Role::Technician],
             Self::WriteInvoices => &[Role::Admin, Role::Billing],
-            Self::MoveClock => &[Role::Admin],
+            Self::MoveClock | Self::ManageApiKeys | Self::ReadAudit => &[Role::Admin],
         }
     }
 
@@ -92,11 +98,32 @@ impl Scope {
     }
 }
 
+/// Who somebody is, whatever they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The service itself.
+    System,
+    /// Who has an API key.
+    ApiKey(ApiKeyId),
+    /// Who has a token of the OpenID provider: the token's subject.
+    Subject(String),
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::ApiKey(id) => write!(f, "api_key:{id}"),
+            Self::Subject(subject) => write!(f, "subject:{subject}"),
+        }
+    }
+}
+
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The key that was presented; `None` for the service itself.
-    pub key: Option<ApiKeyId>,
+    /// Who it is.
+    pub identity: Identity,
     /// What it may do.
     pub role: Role,
     /// What it sees.
@@ -107,7 +134,7 @@ impl Actor {
     /// The service itself: what time does, and what the command line does.
     #[must_use]
     pub fn system() -> Self {
-        Self { key: None, role: Role::Admin, scope: Scope::Partner }
+        Self { identity: Identity::System, role: Role::Admin, scope: Scope::Partner }
     }
 
     /// Whether the actor has a right.
@@ -131,10 +158,11 @@ impl Actor {
             .collect()
     }
 
-    /// How the actor is named in orders and in the ledger: `api_key:<id>` or `system`.
+    /// How the actor is named in orders, in the ledger and in events: `api_key:<id>`, `subject:<subject>` or
+    /// `system`.
     #[must_use]
     pub fn label(&self) -> String {
-        self.key.map_or_else(|| "system".to_owned(), |key| format!("api_key:{key}"))
+        self.identity.to_string()
     }
 }
 

@@ -103,7 +103,7 @@ pub struct Order {
     pub lines: Vec<OrderLine>,
     /// The sum of the lines.
     pub total: Money,
-    /// Who confirmed it: `api_key:<id>` or `system`.
+    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
     pub confirmed_by: String,
     /// When.
     pub confirmed_at: DateTime<Utc>,

@@ -55,7 +55,7 @@ pub struct SubscriptionRow {
     pub cost: Money,
     /// When it was confirmed.
     pub created_at: DateTime<Utc>,
-    /// Who changed it last: `api_key:<id>` or `system`.
+    /// Who changed it last: `api_key:<id>`, `subject:<subject>` or `system`.
     pub updated_by: String,
     /// When.
     pub updated_at: DateTime<Utc>,

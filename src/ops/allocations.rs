@@ -37,30 +37,29 @@ pub async fn allocate(
     reference: Reference,
 ) -> Result<(Allocation, bool)> {
     milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let before = lock(tx, cx, id, &Precondition::None).await?;
-            if let Some(open) = allocations::find_open(tx, id, &reference).await? {
-                return if open.is_same_as(&certificate_type, quantity) {
-                    Ok((open, false))
-                } else {
-                    Err(Error::DuplicateReference)
-                };
-            }
-            let allocation = Allocation {
-                id: cx.new_id(),
-                subscription_id: id,
-                certificate_type: certificate_type.clone(),
-                quantity,
-                reference,
-                created_at: cx.at,
-                released_at: None,
+    cx.write(async |tx| {
+        let before = lock(tx, cx, id, &Precondition::None).await?;
+        if let Some(open) = allocations::find_open(tx, id, &reference).await? {
+            return if open.is_same_as(&certificate_type, quantity) {
+                Ok((open, false))
+            } else {
+                Err(Error::DuplicateReference)
             };
-            allocations::insert(tx, &allocation).await?;
-            use_certificates(tx, cx, &before, &allocation, Command::Allocate(certificate_type, quantity)).await?;
-            Ok((allocation, true))
-        })
-        .await
+        }
+        let allocation = Allocation {
+            id: cx.new_id(),
+            subscription_id: id,
+            certificate_type: certificate_type.clone(),
+            quantity,
+            reference,
+            created_at: cx.at,
+            released_at: None,
+        };
+        allocations::insert(tx, &allocation).await?;
+        use_certificates(tx, cx, &before, &allocation, Command::Allocate(certificate_type, quantity)).await?;
+        Ok((allocation, true))
+    })
+    .await
 }
 
 /// Gives the certificates of an allocation back; again, it changes nothing.
@@ -71,21 +70,20 @@ pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
     let subscription_id = cx.db.statement(find).await?.subscription_id;
     milestones::settle(cx, Whose::Its(subscription_id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
-            // Only now: somebody may have released it while this waited for the lock.
-            let allocation = find(tx).await?;
-            if allocation.released_at.is_some() {
-                return Ok(allocation);
-            }
-            let command = Command::Release(allocation.certificate_type.clone(), allocation.quantity);
-            let released = Allocation { released_at: Some(cx.at), ..allocation };
-            allocations::save(tx, &released).await?;
-            use_certificates(tx, cx, &before, &released, command).await?;
-            Ok(released)
-        })
-        .await
+    cx.write(async |tx| {
+        let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
+        // Only now: somebody may have released it while this waited for the lock.
+        let allocation = find(tx).await?;
+        if allocation.released_at.is_some() {
+            return Ok(allocation);
+        }
+        let command = Command::Release(allocation.certificate_type.clone(), allocation.quantity);
+        let released = Allocation { released_at: Some(cx.at), ..allocation };
+        allocations::save(tx, &released).await?;
+        use_certificates(tx, cx, &before, &released, command).await?;
+        Ok(released)
+    })
+    .await
 }
 
 async fn use_certificates(

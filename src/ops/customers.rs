@@ -67,18 +67,17 @@ pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
 /// # Errors
 /// The reseller is unknown or disabled, or the external id is taken.
 pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
-    cx.db
-        .transaction(async |tx| {
-            let partner_id = new.partner_id.or(cx.actor.scope.reseller());
-            let NewCustomer { company, administration, admin_email, currency, .. } = new;
-            let administration = Administration::new(administration, admin_email);
-            check_partner(tx, cx, partner_id, administration.as_ref().err()).await?;
-            let administration = administration.map_err(Refusal::from)?;
-            let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
-            customers::insert(tx, &customer).await?;
-            Ok((customer, Holdings::default()))
-        })
-        .await
+    cx.write(async |tx| {
+        let partner_id = new.partner_id.or(cx.actor.scope.reseller());
+        let NewCustomer { company, administration, admin_email, currency, .. } = new;
+        let administration = Administration::new(administration, admin_email);
+        check_partner(tx, cx, partner_id, administration.as_ref().err()).await?;
+        let administration = administration.map_err(Refusal::from)?;
+        let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
+        customers::insert(tx, &customer).await?;
+        Ok((customer, Holdings::default()))
+    })
+    .await
 }
 
 /// Edits a customer's details; another reseller in them moves it there.
@@ -92,25 +91,24 @@ pub async fn update(
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Known> {
     milestones::settle(cx, Whose::OfCustomer(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let (customer, holdings) = lock(tx, cx, id, precondition).await?;
-            let details = edit(customer.details());
-            if details.partner_id != customer.partner_id {
-                let administration = Administration::new(customer.administration.kind(), details.admin_email.clone());
-                check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
-            }
-            let (list, currency) = (details.price_list_id, details.currency);
-            if list != customer.price_list_id {
-                price_lists::check_right(cx)?;
-            }
-            let outcome = customer.edit(details, holdings, cx.at)?;
-            if (list, currency) != (customer.price_list_id, customer.currency) {
-                price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
-            }
-            save(tx, customer, holdings, outcome).await
-        })
-        .await
+    cx.write(async |tx| {
+        let (customer, holdings) = lock(tx, cx, id, precondition).await?;
+        let details = edit(customer.details());
+        if details.partner_id != customer.partner_id {
+            let administration = Administration::new(customer.administration.kind(), details.admin_email.clone());
+            check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
+        }
+        let (list, currency) = (details.price_list_id, details.currency);
+        if list != customer.price_list_id {
+            price_lists::check_right(cx)?;
+        }
+        let outcome = customer.edit(details, holdings, cx.at)?;
+        if (list, currency) != (customer.price_list_id, customer.currency) {
+            price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
+        }
+        save(tx, customer, holdings, outcome).await
+    })
+    .await
 }
 
 /// Archives or restores a customer.
@@ -119,16 +117,14 @@ pub async fn update(
 /// Not found, another version, or what the domain refuses.
 pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
     milestones::settle(cx, Whose::OfCustomer(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let (customer, holdings) = lock(tx, cx, id, precondition).await?;
-            let outcome = customer.apply(action, holdings, cx.at).map_err(|refusal| Error::Refused {
-                refusal,
-                offers: cx.actor.offers(customer.possibilities(holdings)),
-            })?;
-            save(tx, customer, holdings, outcome).await
-        })
-        .await
+    cx.write(async |tx| {
+        let (customer, holdings) = lock(tx, cx, id, precondition).await?;
+        let outcome = customer
+            .apply(action, holdings, cx.at)
+            .map_err(|refusal| Error::Refused { refusal, offers: cx.actor.offers(customer.possibilities(holdings)) })?;
+        save(tx, customer, holdings, outcome).await
+    })
+    .await
 }
 
 /// What the customer can be sold now; nothing while it is archived.

@@ -92,17 +92,16 @@ pub async fn confirm(
     digest: Option<&str>,
 ) -> Result<(Order, Subscription)> {
     milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let before = lock(tx, cx, id, precondition).await?;
-            let products = products::hold(tx, &[before.product_id]).await?;
-            let offered = offers::hold_offered(tx, before.customer_id, products).await?;
-            let product = found(offered.into_iter().next(), "product")?;
-            let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
-            let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;
-            Ok((order, found(after.into_iter().next(), "subscription")?))
-        })
-        .await
+    cx.write(async |tx| {
+        let before = lock(tx, cx, id, precondition).await?;
+        let products = products::hold(tx, &[before.product_id]).await?;
+        let offered = offers::hold_offered(tx, before.customer_id, products).await?;
+        let product = found(offered.into_iter().next(), "product")?;
+        let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
+        let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;
+        Ok((order, found(after.into_iter().next(), "subscription")?))
+    })
+    .await
 }
 
 /// The ledger of a subscription's inventory, newest first.

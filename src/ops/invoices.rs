@@ -44,20 +44,19 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<(Invoice, Vec<InvoiceLine>)> {
-    cx.db
-        .transaction(async |tx| {
-            let before = found(invoices::lock(tx, cx.actor.scope, id).await?, "invoice")?;
-            precondition.check(before.version)?;
-            let refused = |refusal| Error::Refused { refusal, offers: cx.actor.offers(before.possibilities()) };
-            let invoice = match before.apply(command, cx.at).map_err(refused)? {
-                Outcome::Unchanged => before,
-                Outcome::Changed(after) => {
-                    invoices::save(tx, &after).await?;
-                    after
-                }
-            };
-            let lines = invoices::lines(tx, id).await?;
-            Ok((invoice, lines))
-        })
-        .await
+    cx.write(async |tx| {
+        let before = found(invoices::lock(tx, cx.actor.scope, id).await?, "invoice")?;
+        precondition.check(before.version)?;
+        let refused = |refusal| Error::Refused { refusal, offers: cx.actor.offers(before.possibilities()) };
+        let invoice = match before.apply(command, cx.at).map_err(refused)? {
+            Outcome::Unchanged => before,
+            Outcome::Changed(after) => {
+                invoices::save(tx, &after).await?;
+                after
+            }
+        };
+        let lines = invoices::lines(tx, id).await?;
+        Ok((invoice, lines))
+    })
+    .await
 }

@@ -27,20 +27,18 @@ pub async fn create(cx: &Context, role: Role, reseller_id: Option<ResellerId>, n
     let mut random = [0; SECRET_BYTES];
     getrandom::fill(&mut random).map_err(|error| store::Error::Unavailable(format!("randomness: {error}")))?;
     let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-    cx.db
-        .transaction(async |tx| {
-            if let Some(id) = reseller_id
-                && resellers::find(tx, cx.actor.scope, id).await?.is_none()
-            {
-                let detail = format!("There is no reseller {id}.");
-                let violation = Violation::new("/reseller_id", ViolationCode::UnknownReference, detail);
-                return Err(Error::from(Refusal::from(violation)));
-            }
-            let key =
-                ApiKey { id: cx.new_id(), name, role, reseller_id, secret_sha256: hash(&secret), created_at: cx.at };
-            Ok(api_keys::insert(tx, key).await?)
-        })
-        .await?;
+    cx.write(async |tx| {
+        if let Some(id) = reseller_id
+            && resellers::find(tx, cx.actor.scope, id).await?.is_none()
+        {
+            let detail = format!("There is no reseller {id}.");
+            let violation = Violation::new("/reseller_id", ViolationCode::UnknownReference, detail);
+            return Err(Error::from(Refusal::from(violation)));
+        }
+        let key = ApiKey { id: cx.new_id(), name, role, reseller_id, secret_sha256: hash(&secret), created_at: cx.at };
+        Ok(api_keys::insert(tx, key).await?)
+    })
+    .await?;
     Ok(secret.into())
 }
 

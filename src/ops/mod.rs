@@ -63,6 +63,14 @@ impl Context {
         Cause { order, allocation, actor: self.actor.label(), at: self.at, clock: &self.clock }
     }
 
+    /// Runs the changes of a request, all or none.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable.
+    async fn write<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        self.db.transaction(work).await
+    }
+
     fn new_id<T: From<Uuid>>(&self) -> T {
         self.clock.new_id().into()
     }

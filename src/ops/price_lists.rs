@@ -34,14 +34,13 @@ pub async fn get(cx: &Context, id: PriceListId) -> Result<PriceList> {
 /// # Errors
 /// What the domain refuses.
 pub async fn create(cx: &Context, currency: Currency, details: Details) -> Result<PriceList> {
-    cx.db
-        .transaction(async |tx| {
-            let products = products_of(tx, &details).await?;
-            let list = PriceList::create(cx.new_id(), currency, details, &products, cx.at)?;
-            price_lists::insert(tx, &list).await?;
-            Ok(list)
-        })
-        .await
+    cx.write(async |tx| {
+        let products = products_of(tx, &details).await?;
+        let list = PriceList::create(cx.new_id(), currency, details, &products, cx.at)?;
+        price_lists::insert(tx, &list).await?;
+        Ok(list)
+    })
+    .await
 }
 
 /// Edits a price list. Terms that run keep their prices.
@@ -56,21 +55,20 @@ pub async fn update(
 ) -> Result<PriceList> {
     // Terms that have begun have the prices of before.
     milestones::settle(cx, Whose::Everyones).await?;
-    cx.db
-        .transaction(async |tx| {
-            let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
-            precondition.check(list.version)?;
-            let details = edit(list.details.clone());
-            let products = products_of(tx, &details).await?;
-            match list.edit(details, &products, cx.at)? {
-                Outcome::Unchanged => Ok(list),
-                Outcome::Changed(changed) => {
-                    price_lists::save(tx, &changed).await?;
-                    Ok(changed)
-                }
+    cx.write(async |tx| {
+        let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
+        precondition.check(list.version)?;
+        let details = edit(list.details.clone());
+        let products = products_of(tx, &details).await?;
+        match list.edit(details, &products, cx.at)? {
+            Outcome::Unchanged => Ok(list),
+            Outcome::Changed(changed) => {
+                price_lists::save(tx, &changed).await?;
+                Ok(changed)
             }
-        })
-        .await
+        }
+    })
+    .await
 }
 
 /// Deletes a price list that was never used.
@@ -78,16 +76,15 @@ pub async fn update(
 /// # Errors
 /// Not found, another version, or it is in use.
 pub async fn delete(cx: &Context, id: PriceListId, precondition: &Precondition) -> Result<()> {
-    cx.db
-        .transaction(async |tx| {
-            let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
-            precondition.check(list.version)?;
-            if price_lists::is_in_use(tx, id).await? {
-                return Err(Refusal::PriceListInUse.into());
-            }
-            Ok(price_lists::delete(tx, id).await?)
-        })
-        .await
+    cx.write(async |tx| {
+        let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
+        precondition.check(list.version)?;
+        if price_lists::is_in_use(tx, id).await? {
+            return Err(Refusal::PriceListInUse.into());
+        }
+        Ok(price_lists::delete(tx, id).await?)
+    })
+    .await
 }
 
 async fn products_of(tx: &mut Conn, details: &Details) -> Result<BTreeMap<ProductId, Product>> {

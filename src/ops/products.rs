@@ -30,12 +30,11 @@ pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
 /// What the domain refuses, or the code is taken.
 pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Product> {
     let product = Product::create(cx.new_id(), code, details, cx.at)?;
-    cx.db
-        .transaction(async |tx| {
-            products::insert(tx, &product).await?;
-            Ok(product)
-        })
-        .await
+    cx.write(async |tx| {
+        products::insert(tx, &product).await?;
+        Ok(product)
+    })
+    .await
 }
 
 /// Edits a product. Terms that run keep their prices.
@@ -50,18 +49,17 @@ pub async fn update(
 ) -> Result<Product> {
     // Terms that have begun have the prices of before.
     milestones::settle(cx, Whose::Everyones).await?;
-    cx.db
-        .transaction(async |tx| {
-            let product = found(products::lock(tx, id).await?, "product")?;
-            precondition.check(product.version)?;
-            let held = products::held_types(tx, id).await?;
-            match product.edit(edit(product.details.clone()), &held, cx.at)? {
-                Outcome::Unchanged => Ok(product),
-                Outcome::Changed(changed) => {
-                    products::save(tx, &changed).await?;
-                    Ok(changed)
-                }
+    cx.write(async |tx| {
+        let product = found(products::lock(tx, id).await?, "product")?;
+        precondition.check(product.version)?;
+        let held = products::held_types(tx, id).await?;
+        match product.edit(edit(product.details.clone()), &held, cx.at)? {
+            Outcome::Unchanged => Ok(product),
+            Outcome::Changed(changed) => {
+                products::save(tx, &changed).await?;
+                Ok(changed)
             }
-        })
-        .await
+        }
+    })
+    .await
 }

@@ -30,12 +30,11 @@ pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
 /// The external id is taken.
 pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     let reseller = Reseller::create(cx.new_id(), company, cx.at);
-    cx.db
-        .transaction(async |tx| {
-            resellers::insert(tx, &reseller).await?;
-            Ok(reseller)
-        })
-        .await
+    cx.write(async |tx| {
+        resellers::insert(tx, &reseller).await?;
+        Ok(reseller)
+    })
+    .await
 }
 
 /// Edits a reseller's details.
@@ -50,18 +49,17 @@ pub async fn update(
 ) -> Result<Reseller> {
     // Terms that have begun have the prices of before.
     milestones::settle(cx, Whose::Everyones).await?;
-    cx.db
-        .transaction(async |tx| {
-            let reseller = lock(tx, cx, id, precondition).await?;
-            let details = edit(reseller.details());
-            if details.price_list_id != reseller.price_list_id {
-                price_lists::check_right(cx)?;
-                price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
-            }
-            let outcome = reseller.edit(details, cx.at);
-            save(tx, reseller, outcome).await
-        })
-        .await
+    cx.write(async |tx| {
+        let reseller = lock(tx, cx, id, precondition).await?;
+        let details = edit(reseller.details());
+        if details.price_list_id != reseller.price_list_id {
+            price_lists::check_right(cx)?;
+            price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
+        }
+        let outcome = reseller.edit(details, cx.at);
+        save(tx, reseller, outcome).await
+    })
+    .await
 }
 
 /// Disables or enables a reseller. Its customers are not touched.
@@ -74,13 +72,12 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<Reseller> {
-    cx.db
-        .transaction(async |tx| {
-            let reseller = lock(tx, cx, id, precondition).await?;
-            let outcome = reseller.apply(command, cx.at);
-            save(tx, reseller, outcome).await
-        })
-        .await
+    cx.write(async |tx| {
+        let reseller = lock(tx, cx, id, precondition).await?;
+        let outcome = reseller.apply(command, cx.at);
+        save(tx, reseller, outcome).await
+    })
+    .await
 }
 
 async fn lock(tx: &mut Conn, cx: &Context, id: ResellerId, precondition: &Precondition) -> Result<Reseller> {

@@ -106,15 +106,14 @@ pub async fn add(
     items: &[Item],
     digest: Option<&str>,
 ) -> Result<(Order, Vec<Subscription>)> {
-    cx.db
-        .transaction(async |tx| {
-            let (customer, _) = customers::lock(tx, cx, customer_id, precondition).await?;
-            let products = products::hold(tx, &product_ids(items)).await?;
-            let products = offers::hold_offered(tx, customer_id, products).await?;
-            let plan = plan_add(tx, cx, &customer, items, products).await?;
-            orders::confirm(tx, cx, customer_id, None, plan, digest).await
-        })
-        .await
+    cx.write(async |tx| {
+        let (customer, _) = customers::lock(tx, cx, customer_id, precondition).await?;
+        let products = products::hold(tx, &product_ids(items)).await?;
+        let products = offers::hold_offered(tx, customer_id, products).await?;
+        let plan = plan_add(tx, cx, &customer, items, products).await?;
+        orders::confirm(tx, cx, customer_id, None, plan, digest).await
+    })
+    .await
 }
 
 async fn plan_add(
@@ -172,19 +171,17 @@ pub async fn cancel(
     reason: Option<Reason>,
 ) -> Result<Subscription> {
     milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let subscription = lock(tx, cx, id, precondition).await?;
-            let Some(plan) =
-                quote::cancel(&subscription, reason, cx.at).map_err(|why| refused(cx, &subscription, why))?
-            else {
-                return Ok(subscription);
-            };
-            let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
-            store::orders::void_charges(tx, id).await?;
-            found(after.into_iter().next(), "subscription")
-        })
-        .await
+    cx.write(async |tx| {
+        let subscription = lock(tx, cx, id, precondition).await?;
+        let Some(plan) = quote::cancel(&subscription, reason, cx.at).map_err(|why| refused(cx, &subscription, why))?
+        else {
+            return Ok(subscription);
+        };
+        let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
+        store::orders::void_charges(tx, id).await?;
+        found(after.into_iter().next(), "subscription")
+    })
+    .await
 }
 
 async fn change(
@@ -194,18 +191,17 @@ async fn change(
     change: impl FnOnce(&Subscription) -> std::result::Result<Outcome<Subscription>, Refusal>,
 ) -> Result<Subscription> {
     milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .transaction(async |tx| {
-            let before = lock(tx, cx, id, precondition).await?;
-            match change(&before).map_err(|why| refused(cx, &before, why))? {
-                Outcome::Unchanged => Ok(before),
-                Outcome::Changed(after) => {
-                    store::subscriptions::save(tx, &before, &after, &cx.cause(None, None)).await?;
-                    Ok(after)
-                }
+    cx.write(async |tx| {
+        let before = lock(tx, cx, id, precondition).await?;
+        match change(&before).map_err(|why| refused(cx, &before, why))? {
+            Outcome::Unchanged => Ok(before),
+            Outcome::Changed(after) => {
+                store::subscriptions::save(tx, &before, &after, &cx.cause(None, None)).await?;
+                Ok(after)
             }
-        })
-        .await
+        }
+    })
+    .await
 }
 
 pub(super) async fn find(tx: &mut Conn, cx: &Context, id: SubscriptionId) -> Result<Subscription> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use partner_platform::domain::access::{Actor, Role, Scope};
+use partner_platform::domain::access::Actor;
 use partner_platform::domain::money::MAX_AMOUNT;
 use partner_platform::ops::{Context, billing};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::support::{Database, Server};
 
 /// The service itself, as it acts at the end of a month.
 fn service(server: &Server) -> Context {
-    let actor = Actor { key: None, role: Role::Admin, scope: Scope::Partner };
+    let actor = Actor::system();
     Context::new(server.db.clone(), server.clock.clone(), actor)
 }
 

@@ -1,6 +1,6 @@
 //! Rights: the table of roles, and what a caller is offered.
 
-use partner_platform::domain::access::{Actor, Obstacle, Right, Role, Scope};
+use partner_platform::domain::access::{Actor, Identity, Obstacle, Right, Role, Scope};
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::subscription::State;
@@ -8,7 +8,7 @@ use partner_platform::domain::subscription::State;
 use crate::samples::{IN_TERM, day, id, in_state, reseller};
 
 fn actor(role: Role, scope: Scope) -> Actor {
-    Actor { key: Some(id::<ApiKeyId>(7)), role, scope }
+    Actor { identity: Identity::ApiKey(id::<ApiKeyId>(7)), role, scope }
 }
 
 fn own_reseller() -> Scope {
@@ -71,7 +71,8 @@ fn a_missing_right_says_whose_keys_have_it() {
 }
 
 #[test]
-fn an_actor_is_named_by_its_key_and_the_service_as_system() {
+fn an_actor_is_named_by_its_key_or_subject_and_the_service_as_system() {
     assert_eq!(actor(Role::Admin, Scope::Partner).label(), "api_key:00000000-0000-0000-0000-000000000007");
-    assert_eq!(Actor { key: None, role: Role::Admin, scope: Scope::Partner }.label(), "system");
+    assert_eq!(Identity::Subject("9f2c".to_owned()).to_string(), "subject:9f2c");
+    assert_eq!(Actor::system().label(), "system");
 }

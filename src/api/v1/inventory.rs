@@ -151,8 +151,8 @@ pub struct LedgerEntry {
     /// The allocation that changed it.
     #[schema(required)]
     pub allocation_id: Option<AllocationId>,
-    /// Who did it: `api_key:<id>` or `system`.
-    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    /// Who did it: `api_key:<id>`, `subject:<subject>` or `system`.
+    #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
     /// When.
     pub occurred_at: DateTime<Utc>,

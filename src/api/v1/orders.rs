@@ -30,8 +30,8 @@ pub struct Order {
     pub lines: Vec<OrderLine>,
     /// The sum of the lines.
     pub total: Money,
-    /// Who confirmed it: `api_key:<id>` or `system`.
-    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub confirmed_by: String,
     /// When.
     pub confirmed_at: DateTime<Utc>,

@@ -50,8 +50,8 @@ pub struct SubscriptionReportRow {
     pub cost: Money,
     /// The day on which it was confirmed.
     pub ordered_on: NaiveDate,
-    /// Who changed it last, allocations apart: `api_key:<id>` or `system`.
-    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    /// Who changed it last, allocations apart: `api_key:<id>`, `subject:<subject>` or `system`.
+    #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub last_modified_by: String,
     /// When it last changed, allocations apart.
     pub last_modified_at: DateTime<Utc>,

@@ -61,8 +61,8 @@ pub struct TransactionReportRow {
     pub certificates: Option<i32>,
     /// What it costs; may be 0.
     pub cost: Money,
-    /// Who confirmed it: `api_key:<id>` or `system`.
-    #[schema(max_length = 100, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub user: String,
 }
 
