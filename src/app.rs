@@ -8,7 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{accept, auth, json, middleware, service, v1};
+use crate::api::{accept, auth, json, middleware, service, v1, write};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
@@ -29,6 +29,8 @@ pub struct AppState {
     pub invoice_day: Option<u32>,
     /// Who issues invoices.
     pub issuer: String,
+    /// Whether a proxy of ours says where requests come from.
+    pub trust_forwarded_for: bool,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.
@@ -63,6 +65,7 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
             .into_utoipa_app()
             .service(
                 utoipa_actix_web::scope("/v1")
+                    .wrap(from_fn(write::write))
                     .wrap(from_fn(auth::authenticate))
                     .wrap(from_fn(accept::negotiate))
                     .configure(v1::routes),

@@ -96,6 +96,9 @@ pub struct Settings {
     /// Who issues invoices: the name at their top
     #[arg(long, env = "ISSUER", default_value = "Partner platform", global = true)]
     pub issuer: CompanyName,
+    /// Take the address of a client from the end of `X-Forwarded-For`, which a proxy in front must add to
+    #[arg(long, env = "TRUST_FORWARDED_FOR", global = true)]
+    pub trust_forwarded_for: bool,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,

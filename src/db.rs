@@ -2,8 +2,9 @@
 
 pub mod connect;
 mod tls;
+mod transaction;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
@@ -12,13 +13,13 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
     AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 
 use crate::store::{self, Conn};
 use connect::{Target, TargetError};
+pub use transaction::Transaction;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
@@ -175,26 +176,30 @@ impl Db {
     where
         E: From<store::Error>,
     {
-        let mut conn = self.acquire().await?;
-        let transaction = async {
-            AnsiTransactionManager::begin_transaction_sql(&mut *conn, begin).await.map_err(store::Error::from)?;
-            let outcome = work(&mut conn).await;
-            if outcome.is_ok() {
-                AnsiTransactionManager::commit_transaction(&mut *conn).await.map_err(store::Error::from)?;
-            } else if let Err(error) = AnsiTransactionManager::rollback_transaction(&mut *conn).await {
-                // The pool throws the connection away, and with it the server the transaction.
-                tracing::warn!(%error, "rollback failed");
-            }
-            outcome
-        };
-        match tokio::time::timeout(self.transaction_timeout, transaction).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // Whatever is under way on it, nobody may get this connection again.
-                let _ = Object::take(conn);
-                Err(store::Error::Unavailable("the transaction took too long".to_owned()).into())
-            }
+        let mut transaction = self.begin_with(begin).await?;
+        let outcome = transaction.run(work).await;
+        match outcome {
+            Ok(_) => transaction.commit().await?,
+            Err(_) => transaction.rollback().await,
         }
+        outcome
+    }
+
+    /// Begins a transaction that whoever has it goes on with; it ends by [`Transaction::commit`] alone.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn begin(&self) -> Result<Transaction, store::Error> {
+        self.begin_with("BEGIN").await
+    }
+
+    async fn begin_with(&self, begin: &str) -> Result<Transaction, store::Error> {
+        let mut transaction = Transaction::new(self.acquire().await?, Instant::now() + self.transaction_timeout);
+        let begin = async |conn: &mut Conn| {
+            AnsiTransactionManager::begin_transaction_sql(conn, begin).await.map_err(store::Error::from)
+        };
+        transaction.run(begin).await?;
+        Ok(transaction)
     }
 
     async fn acquire(&self) -> Result<Object<AsyncPgConnection>, store::Error> {

@@ -150,6 +150,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         sandbox: settings.sandbox,
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
+        trust_forwarded_for: settings.trust_forwarded_for,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };

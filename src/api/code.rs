@@ -86,6 +86,8 @@ codes! {
         "The product code is taken", "Choose another code.";
     DuplicateReference = "duplicate_reference", CONFLICT,
         "An open allocation has the reference with another type or quantity", "Choose another reference, or release it.";
+    IdempotencyInProgress = "idempotency_in_progress", CONFLICT,
+        "The same request, by its `Idempotency-Key`, is under way", "Send it again after `Retry-After` seconds.";
     QuoteStale = "quote_stale", CONFLICT,
         "Something changed since the quote", "Review `quote` and confirm its digest.";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED,
@@ -98,6 +100,8 @@ codes! {
         "The request is well-formed and not valid", "Correct everything in `errors`.";
     CursorMismatch = "cursor_mismatch", UNPROCESSABLE_ENTITY,
         "The cursor belongs to other filters or another sort", "Repeat the filters of the page before, or start again without a cursor.";
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY,
+        "The `Idempotency-Key` was used for another request", "Send that request as it was, or take another key.";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
         "An amount exceeds what can be billed", "Order smaller quantities.";
     Internal = "internal", INTERNAL_SERVER_ERROR,

@@ -92,18 +92,29 @@ fn valid<T: DeserializeOwned + ToSchema>(body: Value) -> Result<T, Problem> {
     })
 }
 
-/// The body as JSON; `None` when there is none.
-fn read(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Option<Value>, Problem>> + use<> {
-    let is_json = is_json(request);
+/// The body as it came.
+pub(super) fn bytes(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<web::Bytes, Problem>> + use<> {
     let bytes = web::Bytes::from_request(request, payload);
     async move {
         let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time; send it again.");
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes).await.map_err(late)?.map_err(|error| {
+        tokio::time::timeout(BODY_TIMEOUT, bytes).await.map_err(late)?.map_err(|error| {
             match error.as_response_error().status_code() {
                 status if status == ErrorCode::PayloadTooLarge.status() => Problem::of(ErrorCode::PayloadTooLarge),
                 _ => Problem::new(ErrorCode::MalformedRequest, "The body did not arrive whole; send it again."),
             }
-        })?;
+        })
+    }
+}
+
+/// The body as JSON; `None` when there is none.
+fn read(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Option<Value>, Problem>> + use<> {
+    let is_json = is_json(request);
+    let bytes = bytes(request, payload);
+    async move {
+        let bytes = bytes.await?;
         if bytes.is_empty() {
             return Ok(None);
         }

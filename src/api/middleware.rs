@@ -7,13 +7,16 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use tracing::Instrument;
 
 use super::code::ErrorCode;
 use super::openapi::DOCUMENT;
-use super::problem::Problem;
+use super::problem::{PROBLEM_JSON, Problem};
 use crate::app::AppState;
+
+/// The id of a request, for who needs it further in.
+pub struct RequestId(pub String);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,6 +33,8 @@ pub async fn observe(
     let method = request.method().clone();
     let span = tracing::info_span!("request", request_id = %id, method = %method, path = request.path());
     let closes = request.headers().contains_key(header::UPGRADE);
+
+    request.extensions_mut().insert(RequestId(id.clone()));
 
     let answer = next.call(request).instrument(span.clone()).await?;
     let route = answer.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
@@ -74,7 +79,10 @@ fn request_id(request: &ServiceRequest) -> String {
 }
 
 /// Every error in the one shape, also those that actix answers by itself.
-fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    if answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON) {
+        return answer;
+    }
     let left = answer.response().extensions().get::<Problem>().cloned();
     let problem = left.or_else(|| match answer.status() {
         StatusCode::BAD_REQUEST => Some(Problem::of(ErrorCode::MalformedRequest)),

@@ -18,3 +18,4 @@ pub mod resource;
 mod schema;
 pub mod service;
 pub mod v1;
+pub mod write;

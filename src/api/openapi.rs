@@ -16,6 +16,7 @@ use super::problem::{PROBLEM_JSON, Problem};
 use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
 use super::v1::reports::usage::UsageReportColumn;
+use crate::domain::idempotency::MAX_KEY;
 use crate::domain::listing::{CompanySort, SubscriptionSort};
 use crate::domain::text::SearchText;
 
@@ -41,6 +42,14 @@ pub struct Operation {
     pub method: String,
     /// Its path, with `{…}` for variable parts.
     pub path: String,
+}
+
+impl Operation {
+    /// Whether it is there to change something: a preview is a POST that does not.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.method != "GET" && !self.id.starts_with("preview")
+    }
 }
 
 #[derive(OpenApi)]
@@ -90,6 +99,12 @@ impl Document {
         let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
         text.push('\n');
         Self { value, text, operations }
+    }
+
+    /// The operation with a method and a path.
+    #[must_use]
+    pub fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.method == method && operation.path == path)
     }
 
     /// The media types that an operation answers with; JSON where it has no body or is not there.
@@ -252,6 +267,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let in_path: Vec<_> = parameters.iter().map(|parameter| parameter["name"].clone()).collect();
     let declared = operation["parameters"].as_array().into_iter().flatten();
     parameters.extend(declared.filter(|parameter| !in_path.contains(&parameter["name"])).cloned());
+    let takes_key = ["post", "put", "patch"].contains(&method);
+    parameters.extend(takes_key.then(idempotency_key));
     let has = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
     let has_parameter = |name: &str| parameters.iter().any(|parameter| parameter["name"] == name);
     let is_v1 = path.starts_with("/v1/");
@@ -269,6 +286,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
     if has_parameter("cursor") {
         codes.push(ErrorCode::CursorInvalid);
+    }
+    if takes_key {
+        codes.push(ErrorCode::IdempotencyInProgress);
     }
     if method != "get" {
         codes.extend([ErrorCode::MalformedRequest, ErrorCode::PayloadTooLarge, ErrorCode::UnsupportedMediaType]);
@@ -328,6 +348,17 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     if status.starts_with('2') {
         answer["content"]["application/json"]["example"] = example::of(schema, schemas);
     }
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "A name of your own for this request, best a UUID: sent again with it, the request is done once and \
+            answered the same. Kept for 24 hours.",
+        "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$" },
+    })
 }
 
 fn path_parameters(path: &str) -> Vec<Value> {

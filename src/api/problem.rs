@@ -178,7 +178,7 @@ impl Problem {
             ErrorCode::Unauthenticated => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"partner-platform\""));
             }
-            ErrorCode::Unavailable => {
+            ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             _ => {}
@@ -229,6 +229,8 @@ impl From<ops::Error> for Problem {
                 Self { quote: Some((&*quote).into()), ..Self::new(ErrorCode::QuoteStale, detail) }
             }
             ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
+            ops::Error::IdempotencyInProgress => Self::new(ErrorCode::IdempotencyInProgress, detail),
+            ops::Error::IdempotencyKeyReused => Self::new(ErrorCode::IdempotencyKeyReused, detail),
             ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),
             ops::Error::Refused { refusal, offers } => {
                 let mut problem = Self::new(code_of(&refusal), detail);

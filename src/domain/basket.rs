@@ -129,10 +129,9 @@ fn opening(
         .inventory
         .iter()
         .map(|line| Line {
-            certificate_type: line.certificate_type.clone(),
             current: line.quantity,
             renewal: line.renewal_quantity,
-            used: 0,
+            ..Line::empty(line.certificate_type.clone())
         })
         .collect();
     lines.sort_by(|a, b| a.certificate_type.cmp(&b.certificate_type));

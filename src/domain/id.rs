@@ -49,6 +49,10 @@ id! {
     AllocationId,
     /// Identifies an entry of the inventory ledger.
     LedgerEntryId,
+    /// Identifies an event.
+    EventId,
+    /// Identifies an entry of the audit trail.
+    AuditEntryId,
     /// Identifies an API key; it is not the secret.
     ApiKeyId,
 }

@@ -32,13 +32,16 @@ pub struct Line {
     pub renewal: Option<i32>,
     /// In use.
     pub used: i32,
+    /// From how few available on the line is low; `None`: never. Not part of what a quote depends on.
+    #[serde(skip)]
+    pub low_threshold: Option<i32>,
 }
 
 impl Line {
     /// A line that holds nothing yet.
     #[must_use]
     pub fn empty(certificate_type: Code) -> Self {
-        Self { certificate_type, current: 0, renewal: None, used: 0 }
+        Self { certificate_type, current: 0, renewal: None, used: 0, low_threshold: None }
     }
 
     /// How many can still be allocated.
@@ -51,6 +54,18 @@ impl Line {
     #[must_use]
     pub fn overage(&self) -> i32 {
         (self.used - self.current).max(0)
+    }
+
+    /// Whether no more is available than the threshold.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.low_threshold.is_some_and(|threshold| self.available() <= threshold)
+    }
+
+    /// Whether nothing is available of what was there or is in use.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.available() == 0
     }
 
     /// What the next term starts with.
@@ -123,6 +138,12 @@ pub fn movements(before: &[Line], after: &[Line]) -> Vec<Movement> {
         }
     }
     found
+}
+
+/// Whether a line has come to be in a state that it was not in.
+#[must_use]
+pub fn comes_to(before: &[Line], after: &[Line], into: fn(&Line) -> bool) -> bool {
+    after.iter().any(|line| find(before, &line.certificate_type).is_some_and(|old| into(line) && !into(old)))
 }
 
 /// The lines that movements lead to: the last one of each type and measure counts.

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::audit::Outcome;
 use super::customer::CustomerStatus;
 use super::id::{CustomerId, InvoiceNumber, ProductId, ResellerId, SubscriptionId};
 use super::invoice::InvoiceStatus;
@@ -251,4 +252,25 @@ pub struct InvoiceFilter {
     pub created_after: Option<DateTime<Utc>>,
     /// Before.
     pub created_before: Option<DateTime<Utc>>,
+}
+
+/// Which entries of the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// By those of a reseller.
+    pub partner_id: Option<ResellerId>,
+    /// By one: `api_key:<id>` or `subject:<subject>`.
+    pub actor: Option<String>,
+    /// Of one operation.
+    pub operation: Option<String>,
+    /// About a resource.
+    pub resource_id: Option<Uuid>,
+    /// Of one request.
+    pub request_id: Option<String>,
+    /// With one of these ends; all when empty.
+    pub outcome: Vec<Outcome>,
+    /// At or after.
+    pub occurred_after: Option<DateTime<Utc>>,
+    /// Before.
+    pub occurred_before: Option<DateTime<Utc>>,
 }

@@ -4,15 +4,18 @@
 //! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
 //! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
-//! [`report`] sums it up. Who may: [`access`]. Why not: [`refusal`].
+//! [`report`] sums it up, [`event`] tells it. Who may: [`access`]. Why not: [`refusal`].
 
 pub mod access;
 pub mod allocation;
+pub mod audit;
 pub mod basket;
 pub mod billing;
 pub mod company;
 pub mod customer;
+pub mod event;
 pub mod id;
+pub mod idempotency;
 pub mod inventory;
 pub mod invoice;
 pub mod label;

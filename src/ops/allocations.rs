@@ -1,6 +1,6 @@
 //! Allocations: certificates in use.
 
-use super::subscriptions::{find, lock, refused};
+use super::subscriptions::{find, lock, refused, save};
 use super::{Context, Error, Precondition, Result, found, milestones};
 use crate::domain::allocation::Allocation;
 use crate::domain::id::{AllocationId, SubscriptionId};
@@ -8,7 +8,7 @@ use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::{Conn, allocations, subscriptions};
+use crate::store::{Conn, allocations};
 
 /// The allocations of a subscription, newest first.
 ///
@@ -94,7 +94,7 @@ async fn use_certificates(
     command: Command,
 ) -> Result<()> {
     if let Outcome::Changed(after) = before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
-        subscriptions::save(tx, before, &after, &cx.cause(None, Some(allocation.id))).await?;
+        save(tx, cx, before, &after, &cx.cause(None, Some(allocation.id))).await?;
     }
     Ok(())
 }

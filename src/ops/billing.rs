@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{Datelike, NaiveDate};
 
+use super::record::Saved;
 use super::{Context, Error, Result, found, milestones};
 use crate::domain::billing::{self, Draft, Month, Run};
 use crate::domain::id::CustomerId;
@@ -120,7 +121,10 @@ async fn issue(tx: &mut Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draf
         let invoice = Invoice::issue(cx.new_id(), number, bill_to, &draft, through, cx.at);
         issued.push((invoice, draft.lines));
     }
-    Ok(invoices::insert(tx, &issued).await?)
+    let taken = invoices::insert(tx, &issued).await?;
+    let mut saved: Vec<_> = issued.iter().map(|invoice| Saved::new(cx, None, invoice)).collect();
+    saved.extend(taken.iter().map(|charge| Saved::new(cx, Some(charge), charge)));
+    cx.record(tx, saved).await
 }
 
 /// Bills the months whose invoice day has come: all since the last one that was billed, or the current one

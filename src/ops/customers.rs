@@ -1,8 +1,10 @@
 //! Customers.
 
+use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, found, milestones, offers, price_lists};
 use crate::domain::company::Company;
 use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
+use crate::domain::event::EventType;
 use crate::domain::id::{CustomerId, ResellerId};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Whose, Window};
 use crate::domain::machine::Outcome;
@@ -75,7 +77,9 @@ pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
         let administration = administration.map_err(Refusal::from)?;
         let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
         customers::insert(tx, &customer).await?;
-        Ok((customer, Holdings::default()))
+        let known = (customer, Holdings::default());
+        cx.record(tx, [Saved::new(cx, None, &known)]).await?;
+        Ok(known)
     })
     .await
 }
@@ -106,7 +110,7 @@ pub async fn update(
         if (list, currency) != (customer.price_list_id, customer.currency) {
             price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
         }
-        save(tx, customer, holdings, outcome).await
+        save(tx, cx, (customer, holdings), outcome).await
     })
     .await
 }
@@ -122,7 +126,7 @@ pub async fn transition(cx: &Context, id: CustomerId, precondition: &Preconditio
         let outcome = customer
             .apply(action, holdings, cx.at)
             .map_err(|refusal| Error::Refused { refusal, offers: cx.actor.offers(customer.possibilities(holdings)) })?;
-        save(tx, customer, holdings, outcome).await
+        save(tx, cx, (customer, holdings), outcome).await
     })
     .await
 }
@@ -154,14 +158,14 @@ pub(super) async fn lock(tx: &mut Conn, cx: &Context, id: CustomerId, preconditi
     Ok((customer, holdings))
 }
 
-async fn save(tx: &mut Conn, customer: Customer, holdings: Holdings, outcome: Outcome<Customer>) -> Result<Known> {
-    match outcome {
-        Outcome::Unchanged => Ok((customer, holdings)),
-        Outcome::Changed(changed) => {
-            customers::save(tx, &changed).await?;
-            Ok((changed, holdings))
-        }
-    }
+async fn save(tx: &mut Conn, cx: &Context, before: Known, outcome: Outcome<Customer>) -> Result<Known> {
+    let Outcome::Changed(changed) = outcome else { return Ok(before) };
+    customers::save(tx, &changed).await?;
+    let was_another = before.0.partner_id.is_some() && before.0.partner_id != changed.partner_id;
+    let after = (changed, before.1);
+    let goes = was_another.then(|| Saved::farewell(cx, &before, EventType::CustomerReleased));
+    cx.record(tx, goes.into_iter().chain([Saved::new(cx, Some(&before), &after)])).await?;
+    Ok(after)
 }
 
 /// Succeeds when the actor may put a customer in the care of this reseller, or of the partner. `also` is

@@ -1,5 +1,6 @@
 //! Invoices, and what becomes of them.
 
+use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, found};
 use crate::domain::id::InvoiceId;
 use crate::domain::invoice::{Command, Invoice, InvoiceLine};
@@ -48,15 +49,17 @@ pub async fn transition(
         let before = found(invoices::lock(tx, cx.actor.scope, id).await?, "invoice")?;
         precondition.check(before.version)?;
         let refused = |refusal| Error::Refused { refusal, offers: cx.actor.offers(before.possibilities()) };
-        let invoice = match before.apply(command, cx.at).map_err(refused)? {
-            Outcome::Unchanged => before,
-            Outcome::Changed(after) => {
-                invoices::save(tx, &after).await?;
-                after
-            }
+        let Outcome::Changed(after) = before.apply(command, cx.at).map_err(refused)? else {
+            let lines = invoices::lines(tx, id).await?;
+            return Ok((before, lines));
         };
+        let reopened = invoices::save(tx, &after).await?;
         let lines = invoices::lines(tx, id).await?;
-        Ok((invoice, lines))
+        let (before, after) = ((before, lines.clone()), (after, lines));
+        let mut saved = vec![Saved::new(cx, Some(&before), &after)];
+        saved.extend(reopened.iter().map(|charge| Saved::new(cx, Some(charge), charge)));
+        cx.record(tx, saved).await?;
+        Ok(after)
     })
     .await
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 
+use super::subscriptions::save;
 use super::{Context, Error, Result, found, offers, orders};
 use crate::domain::access::Actor;
 use crate::domain::id::SubscriptionId;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Context {
     /// The same for the service itself, at the start of a day.
     fn at_start_of(&self, day: NaiveDate) -> Self {
-        Self { at: start_of(day), actor: Actor::system(), ..self.clone() }
+        Self { at: start_of(day), actor: Actor::system(), request: None, ..self.clone() }
     }
 }
 
@@ -142,7 +143,7 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
             if !plan.quote.lines.is_empty() {
                 orders::confirm(tx, &cx, before.customer_id, Some(before), plan, None).await?;
             } else if let [after] = plan.subscriptions.as_slice() {
-                subscriptions::save(tx, before, after, &cx.cause(None, None)).await?;
+                save(tx, &cx, before, after, &cx.cause(None, None)).await?;
             }
         }
     }
@@ -151,7 +152,7 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
 
 async fn apply(tx: &mut Conn, cx: &Context, before: &Subscription, command: Command) -> Result<()> {
     if let Outcome::Changed(after) = before.apply(command, cx.at)? {
-        subscriptions::save(tx, before, &after, &cx.cause(None, None)).await?;
+        save(tx, cx, before, &after, &cx.cause(None, None)).await?;
     }
     Ok(())
 }

@@ -13,11 +13,15 @@ mod offers;
 pub mod orders;
 pub mod price_lists;
 pub mod products;
+mod record;
 pub mod reports;
+pub mod request;
 pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
 pub mod upcoming_charges;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
@@ -30,6 +34,7 @@ use crate::domain::quote::Quote;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::inventory::Cause;
 use crate::store::{self, Conn};
+use request::Request;
 
 /// What every use case is handed.
 #[derive(Clone)]
@@ -42,6 +47,8 @@ pub struct Context {
     pub at: DateTime<Utc>,
     /// Who asks.
     pub actor: Actor,
+    /// The request that this is for, when it is one that may write.
+    pub request: Option<Arc<Request>>,
 }
 
 impl Context {
@@ -49,7 +56,7 @@ impl Context {
     #[must_use]
     pub fn new(db: Db, clock: Clock, actor: Actor) -> Self {
         let at = clock.now();
-        Self { db, clock, at, actor }
+        Self { db, clock, at, actor, request: None }
     }
 
     /// The day of the request.
@@ -63,12 +70,15 @@ impl Context {
         Cause { order, allocation, actor: self.actor.label(), at: self.at, clock: &self.clock }
     }
 
-    /// Runs the changes of a request, all or none.
+    /// Runs changes, all or none; those of a request are committed with its answer.
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
     async fn write<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        self.db.transaction(work).await
+        match &self.request {
+            Some(request) => request.run(self, work).await,
+            None => self.db.transaction(work).await,
+        }
     }
 
     fn new_id<T: From<Uuid>>(&self) -> T {
@@ -97,6 +107,14 @@ pub enum Error {
     /// An open allocation of the subscription has the reference for something else.
     #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]
     DuplicateReference,
+    /// The same request, by its key, is under way.
+    #[error(
+        "A request with this Idempotency-Key is under way; send it again in a moment, and it is answered as that one."
+    )]
+    IdempotencyInProgress,
+    /// The key was used for another request.
+    #[error("This Idempotency-Key was used for another request: send that one again as it was, or take another key.")]
+    IdempotencyKeyReused,
     /// The domain refuses.
     #[error("{refusal}")]
     Refused {

@@ -1,5 +1,7 @@
 //! Orders and charges. `confirm` is the only way in which a plan comes true.
 
+use super::record::Saved;
+use super::subscriptions::told;
 use super::{Context, Error, Named, Result, found, milestones};
 use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
@@ -70,12 +72,17 @@ pub(super) async fn confirm(
     let cause = cx.cause(Some(order.id), None);
     // The ledger refers to the order, and the order's lines to the subscriptions.
     orders::insert(tx, &order).await?;
+    let mut saved = Vec::new();
     for subscription in &subscriptions {
         match before {
             Some(before) => subscriptions::save(tx, before, subscription, &cause).await?,
             None => subscriptions::insert(tx, subscription, &cause).await?,
         }
+        saved.extend(told(cx, before, subscription));
     }
     orders::insert_lines(tx, &order, &charges).await?;
+    saved.push(Saved::new(cx, None, &order));
+    saved.extend(charges.iter().map(|charge| Saved::new(cx, None, charge)));
+    cx.record(tx, saved).await?;
     Ok((order, subscriptions))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::record::Saved;
 use super::{Context, Precondition, Result, found, milestones};
 use crate::domain::access::Right;
 use crate::domain::id::{PriceListId, ProductId};
@@ -38,6 +39,7 @@ pub async fn create(cx: &Context, currency: Currency, details: Details) -> Resul
         let products = products_of(tx, &details).await?;
         let list = PriceList::create(cx.new_id(), currency, details, &products, cx.at)?;
         price_lists::insert(tx, &list).await?;
+        cx.record(tx, [Saved::new(cx, None, &list)]).await?;
         Ok(list)
     })
     .await
@@ -64,6 +66,7 @@ pub async fn update(
             Outcome::Unchanged => Ok(list),
             Outcome::Changed(changed) => {
                 price_lists::save(tx, &changed).await?;
+                cx.record(tx, [Saved::new(cx, Some(&list), &changed)]).await?;
                 Ok(changed)
             }
         }
@@ -82,7 +85,8 @@ pub async fn delete(cx: &Context, id: PriceListId, precondition: &Precondition) 
         if price_lists::is_in_use(tx, id).await? {
             return Err(Refusal::PriceListInUse.into());
         }
-        Ok(price_lists::delete(tx, id).await?)
+        price_lists::delete(tx, id).await?;
+        cx.record(tx, [Saved::deleted(cx, &list)]).await
     })
     .await
 }

@@ -1,5 +1,6 @@
 //! Products.
 
+use super::record::Saved;
 use super::{Context, Precondition, Result, found, milestones};
 use crate::domain::id::ProductId;
 use crate::domain::listing::{Page, ProductFilter, Whose, Window};
@@ -32,6 +33,7 @@ pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Produc
     let product = Product::create(cx.new_id(), code, details, cx.at)?;
     cx.write(async |tx| {
         products::insert(tx, &product).await?;
+        cx.record(tx, [Saved::new(cx, None, &product)]).await?;
         Ok(product)
     })
     .await
@@ -57,6 +59,7 @@ pub async fn update(
             Outcome::Unchanged => Ok(product),
             Outcome::Changed(changed) => {
                 products::save(tx, &changed).await?;
+                cx.record(tx, [Saved::new(cx, Some(&product), &changed)]).await?;
                 Ok(changed)
             }
         }

@@ -1,5 +1,6 @@
 //! Resellers.
 
+use super::record::Saved;
 use super::{Context, Precondition, Result, found, milestones, price_lists};
 use crate::domain::company::Company;
 use crate::domain::id::ResellerId;
@@ -32,6 +33,7 @@ pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     let reseller = Reseller::create(cx.new_id(), company, cx.at);
     cx.write(async |tx| {
         resellers::insert(tx, &reseller).await?;
+        cx.record(tx, [Saved::new(cx, None, &reseller)]).await?;
         Ok(reseller)
     })
     .await
@@ -57,7 +59,7 @@ pub async fn update(
             price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
         }
         let outcome = reseller.edit(details, cx.at);
-        save(tx, reseller, outcome).await
+        save(tx, cx, reseller, outcome).await
     })
     .await
 }
@@ -75,7 +77,7 @@ pub async fn transition(
     cx.write(async |tx| {
         let reseller = lock(tx, cx, id, precondition).await?;
         let outcome = reseller.apply(command, cx.at);
-        save(tx, reseller, outcome).await
+        save(tx, cx, reseller, outcome).await
     })
     .await
 }
@@ -86,11 +88,12 @@ async fn lock(tx: &mut Conn, cx: &Context, id: ResellerId, precondition: &Precon
     Ok(reseller)
 }
 
-async fn save(tx: &mut Conn, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
+async fn save(tx: &mut Conn, cx: &Context, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
     match outcome {
         Outcome::Unchanged => Ok(reseller),
         Outcome::Changed(changed) => {
             resellers::save(tx, &changed).await?;
+            cx.record(tx, [Saved::new(cx, Some(&reseller), &changed)]).await?;
             Ok(changed)
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, customers, found, milestones, offers, orders};
 use crate::domain::basket::{self, Item};
 use crate::domain::customer::{Action, Customer};
+use crate::domain::event::Inventory;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
 use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
 use crate::domain::machine::Outcome;
@@ -14,6 +16,7 @@ use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::Refusal;
 use crate::domain::subscription::{Command, Details, Subscription, Term};
 use crate::domain::text::Reason;
+use crate::store::inventory::Cause;
 use crate::store::{self, Conn, products};
 
 /// Subscriptions in the tenant.
@@ -178,7 +181,9 @@ pub async fn cancel(
             return Ok(subscription);
         };
         let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
-        store::orders::void_charges(tx, id).await?;
+        let voided = store::orders::void_charges(tx, id).await?;
+        let told: Vec<_> = voided.iter().map(|charge| Saved::new(cx, Some(charge), charge)).collect();
+        cx.record(tx, told).await?;
         found(after.into_iter().next(), "subscription")
     })
     .await
@@ -196,12 +201,32 @@ async fn change(
         match change(&before).map_err(|why| refused(cx, &before, why))? {
             Outcome::Unchanged => Ok(before),
             Outcome::Changed(after) => {
-                store::subscriptions::save(tx, &before, &after, &cx.cause(None, None)).await?;
+                save(tx, cx, &before, &after, &cx.cause(None, None)).await?;
                 Ok(after)
             }
         }
     })
     .await
+}
+
+/// Saves a subscription that was locked, and tells it.
+pub(super) async fn save(
+    tx: &mut Conn,
+    cx: &Context,
+    before: &Subscription,
+    after: &Subscription,
+    cause: &Cause<'_>,
+) -> Result<()> {
+    store::subscriptions::save(tx, before, after, cause).await?;
+    cx.record(tx, told(cx, Some(before), after)).await
+}
+
+/// What is to be told of a subscription that was saved. An allocation moves its inventory alone.
+pub(super) fn told(cx: &Context, before: Option<&Subscription>, after: &Subscription) -> Vec<Saved> {
+    let is_other = before.is_none_or(|before| before.version != after.version);
+    let itself = is_other.then(|| Saved::new(cx, before, after));
+    let inventory = before.map(|before| Saved::new(cx, Some(&Inventory(before)), &Inventory(after)));
+    itself.into_iter().chain(inventory).collect()
 }
 
 pub(super) async fn find(tx: &mut Conn, cx: &Context, id: SubscriptionId) -> Result<Subscription> {

@@ -37,6 +37,7 @@ pub(super) struct LineRow {
     current: i32,
     renewal: Option<i32>,
     used: i32,
+    low_threshold: Option<i32>,
 }
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -63,8 +64,8 @@ impl EntryRow {
 
 impl From<LineRow> for Line {
     fn from(row: LineRow) -> Self {
-        let LineRow { subscription_id: _, certificate_type, current, renewal, used } = row;
-        Self { certificate_type, current, renewal, used }
+        let LineRow { subscription_id: _, certificate_type, current, renewal, used, low_threshold } = row;
+        Self { certificate_type, current, renewal, used, low_threshold }
     }
 }
 
@@ -100,6 +101,7 @@ pub(super) async fn save(
             current: line.current,
             renewal: line.renewal,
             used: line.used,
+            low_threshold: line.low_threshold,
         })
         .collect();
     if changed.is_empty() {
@@ -113,6 +115,7 @@ pub(super) async fn save(
             inventory_lines::current.eq(excluded(inventory_lines::current)),
             inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
             inventory_lines::used.eq(excluded(inventory_lines::used)),
+            inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
         ))
         .execute(conn)
         .await?;
@@ -131,7 +134,10 @@ pub(super) async fn save(
             occurred_at: cause.at,
         })
         .collect();
-    diesel::insert_into(inventory_ledger::table).values(entries).execute(conn).await?;
+    // A threshold is a setting, which the ledger does not count.
+    if !entries.is_empty() {
+        diesel::insert_into(inventory_ledger::table).values(entries).execute(conn).await?;
+    }
     Ok(())
 }
 

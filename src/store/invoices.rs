@@ -14,7 +14,7 @@ use crate::domain::id::{ChargeId, CustomerId, InvoiceId, InvoiceNumber, ProductI
 use crate::domain::invoice::{BillTo, Invoice, InvoiceLine, InvoiceStatus, State};
 use crate::domain::listing::{InvoiceFilter, Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
-use crate::domain::order::ChargeStatus;
+use crate::domain::order::{Charge, ChargeStatus};
 use crate::domain::text::{Line, Reason};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -177,11 +177,11 @@ pub async fn lines(conn: &mut Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
     Ok(rows.into_iter().map(line).collect())
 }
 
-/// Writes new invoices with their lines, and takes the charges, which must be locked and pending.
+/// Writes new invoices with their lines, takes the charges, which must be locked and pending, and answers them.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<()> {
+pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
     let rows: Vec<_> = new.iter().map(|(invoice, _)| Row::from(invoice)).collect();
     diesel::insert_into(invoices::table).values(rows).execute(conn).await?;
     let lines: Vec<_> = new
@@ -200,26 +200,25 @@ pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Res
     let theirs = || invoice_lines::table.filter(invoice_lines::invoice_id.eq_any(&ids));
     let invoice_id = theirs().filter(invoice_lines::charge_id.eq(charges::id)).select(invoice_lines::invoice_id);
     let taken = theirs().select(invoice_lines::charge_id);
-    diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+    let rows: Vec<ChargeRow> = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Invoiced), charges::invoice_id.eq(invoice_id.single_value())))
-        .execute(conn)
+        .returning(ChargeRow::as_returning())
+        .load(conn)
         .await?;
-    Ok(())
+    Ok(rows.into_iter().map(Charge::from).collect())
 }
 
-/// Writes an invoice that was locked. A void one gives its charges back: they are pending again.
+/// Writes an invoice that was locked. A void one gives its charges back, which are answered: they are pending
+/// again.
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, invoice: &Invoice) -> Result<()> {
+pub async fn save(conn: &mut Conn, invoice: &Invoice) -> Result<Vec<Charge>> {
     diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).execute(conn).await?;
-    if invoice.status() == InvoiceStatus::Void {
-        give_back(conn, invoice.id).await?;
-    }
-    Ok(())
+    if invoice.status() == InvoiceStatus::Void { give_back(conn, invoice.id).await } else { Ok(Vec::new()) }
 }
 
-async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<()> {
+async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<Vec<Charge>> {
     let lines = invoice_lines::table.filter(invoice_lines::invoice_id.eq(id)).select(invoice_lines::charge_id);
     // In the order in which others lock them.
     let taken: Vec<ChargeId> = charges::table
@@ -230,9 +229,10 @@ async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<()> {
         .for_update()
         .load(conn)
         .await?;
-    diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+    let rows: Vec<ChargeRow> = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Pending), charges::invoice_id.eq(None::<InvoiceId>)))
-        .execute(conn)
+        .returning(ChargeRow::as_returning())
+        .load(conn)
         .await?;
-    Ok(())
+    Ok(rows.into_iter().map(Charge::from).collect())
 }

@@ -4,10 +4,13 @@
 
 pub mod allocations;
 pub mod api_keys;
+pub mod audit;
 pub mod billing;
 mod columns;
 pub mod customers;
 mod error;
+pub mod events;
+pub mod idempotency;
 pub mod inventory;
 pub mod invoices;
 pub mod orders;

@@ -303,11 +303,11 @@ pub async fn list_charges(
     Ok(page.map(Charge::from))
 }
 
-/// Voids the pending charges of a subscription that was locked.
+/// Voids the pending charges of a subscription that was locked, and answers them.
 ///
 /// # Errors
 /// The database fails.
-pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<()> {
+pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
     // In the order in which invoices take them, or the two would wait for each other.
     let pending: Vec<ChargeId> = charges::table
         .filter(charges::subscription_id.eq(id))
@@ -318,6 +318,7 @@ pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<()> {
         .load(conn)
         .await?;
     let locked = charges::table.filter(charges::id.eq_any(pending));
-    diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided)).execute(conn).await?;
-    Ok(())
+    let voided = diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided));
+    let rows: Vec<ChargeRow> = voided.returning(ChargeRow::as_returning()).load(conn).await?;
+    Ok(rows.into_iter().map(Charge::from).collect())
 }

@@ -125,6 +125,7 @@ table! {
         current -> Integer,
         renewal -> Nullable<Integer>,
         used -> Integer,
+        low_threshold -> Nullable<Integer>,
     }
 }
 
@@ -279,6 +280,78 @@ table! {
     }
 }
 
+table! {
+    idempotency_keys (caller, key) {
+        caller -> Text,
+        key -> Text,
+        fingerprint -> Bytea,
+        operation -> Text,
+        resource_type -> Nullable<Text>,
+        resource_id -> Nullable<Uuid>,
+        status -> Integer,
+        headers -> Jsonb,
+        body -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+table! {
+    events (seq) {
+        seq -> BigInt,
+        id -> Uuid,
+        position -> Nullable<BigInt>,
+        #[sql_name = "type"]
+        kind -> Text,
+        occurred_at -> Timestamptz,
+        resource_type -> Text,
+        resource_id -> Uuid,
+        resource_version -> Nullable<BigInt>,
+        data -> Jsonb,
+        actor -> Text,
+        request_id -> Nullable<Text>,
+        reseller_id -> Nullable<Uuid>,
+        for_everyone -> Bool,
+    }
+}
+
+table! {
+    event_feed (only_one) {
+        only_one -> Bool,
+        position -> BigInt,
+    }
+}
+
+table! {
+    audit_entries (seq) {
+        seq -> BigInt,
+        id -> Uuid,
+        occurred_at -> Timestamptz,
+        actor -> Text,
+        role -> Text,
+        reseller_id -> Nullable<Uuid>,
+        source_address -> Nullable<Text>,
+        request_id -> Text,
+        operation -> Text,
+        resource_type -> Nullable<Text>,
+        resource_id -> Nullable<Uuid>,
+        outcome -> Text,
+        status -> Integer,
+        code -> Nullable<Text>,
+        changes -> Jsonb,
+        position -> Nullable<BigInt>,
+        seal -> Nullable<Bytea>,
+    }
+}
+
+table! {
+    audit_chain (only_one) {
+        only_one -> Bool,
+        position -> BigInt,
+        seal -> Bytea,
+    }
+}
+
 joinable!(price_list_prices -> price_lists (price_list_id));
 joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));
@@ -310,4 +383,6 @@ allow_tables_to_appear_in_same_query!(
     sandbox_clock,
     price_lists,
     price_list_prices,
+    events,
+    event_feed,
 );

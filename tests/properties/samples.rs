@@ -129,7 +129,7 @@ pub fn unit_prices() -> UnitPrices {
 }
 
 pub fn line(name: &str, current: i32, renewal: Option<i32>, used: i32) -> Line {
-    Line { certificate_type: code(name), current, renewal, used }
+    Line { current, renewal, used, ..Line::empty(code(name)) }
 }
 
 /// Active since its first day, renewing by itself: 5 `ev` of which 2 are in use, 10 `ov`, 8 next term.

@@ -153,6 +153,6 @@ pub async fn add_subscriptions(
     let (items, digest) = body.0.into_parts();
     let (order, added) = subscriptions::add(&permit.cx, id.0, &expected.0, &items, digest.as_deref()).await?;
     let location = format!("/v1/orders/{}", order.id);
-    let subscriptions = added.iter().map(|subscription| Subscription::new(subscription, &permit.cx)).collect();
+    let subscriptions = added.iter().map(|subscription| Subscription::for_caller(subscription, &permit.cx)).collect();
     Ok(created(&location, None, SubscriptionsAdded { order: Order::from(&order), subscriptions }))
 }

@@ -157,7 +157,7 @@ listing! {
 }
 
 impl Customer {
-    fn new((customer, holdings): &Known, actor: &Actor) -> Self {
+    pub(super) fn new((customer, holdings): &Known, actor: &Actor) -> Self {
         let company = &customer.company;
         Self {
             id: customer.id,

@@ -159,7 +159,7 @@ listing! {
 }
 
 impl Invoice {
-    fn new((invoice, lines): (invoice::Invoice, Vec<invoice::InvoiceLine>), actor: &Actor) -> Self {
+    pub(super) fn new((invoice, lines): (invoice::Invoice, Vec<invoice::InvoiceLine>), actor: &Actor) -> Self {
         let summary = InvoiceSummary::new(&invoice, actor);
         Self {
             id: summary.id,

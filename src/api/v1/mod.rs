@@ -23,6 +23,7 @@ pub mod renewals;
 pub mod reports;
 pub mod resellers;
 pub mod sandbox;
+mod shown;
 pub mod subscriptions;
 pub mod upcoming_charges;
 

@@ -55,5 +55,5 @@ pub async fn renew_subscription(
     let digest = body.0.digest;
     let (_, subscription) =
         inventory::confirm(&permit.cx, id.0, &expected.0, &Change::Renew, digest.as_deref()).await?;
-    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(ok(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }

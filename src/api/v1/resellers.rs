@@ -123,7 +123,7 @@ listing! {
 }
 
 impl Reseller {
-    fn new(reseller: &reseller::Reseller, actor: &Actor) -> Self {
+    pub(super) fn new(reseller: &reseller::Reseller, actor: &Actor) -> Self {
         let reseller::Reseller { company, state, .. } = reseller;
         Self {
             id: reseller.id,

@@ -15,6 +15,7 @@ use crate::api::path::Id;
 use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, ok};
+use crate::domain::access::Actor;
 use crate::domain::id::{CustomerId, PriceListId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::listing::{SubscriptionFilter, SubscriptionSort};
 use crate::domain::product::UnitPrice;
@@ -151,10 +152,15 @@ listing! {
 }
 
 impl Subscription {
-    pub(super) fn new(subscription: &subscription::Subscription, cx: &Context) -> Self {
+    /// As it is for who asks.
+    pub(super) fn for_caller(subscription: &subscription::Subscription, cx: &Context) -> Self {
+        Self::new(subscription, &cx.actor, cx.today())
+    }
+
+    pub(super) fn new(subscription: &subscription::Subscription, actor: &Actor, today: NaiveDate) -> Self {
         let suspension = subscription.suspension();
         let cancellation = subscription.cancellation();
-        let offers = cx.actor.offers(subscription.possibilities(cx.today()));
+        let offers = actor.offers(subscription.possibilities(today));
         Self {
             id: subscription.id,
             customer_id: subscription.customer_id,
@@ -162,7 +168,7 @@ impl Subscription {
             product_code: subscription.product_code.clone(),
             external_id: subscription.external_id.clone(),
             status: subscription.status(),
-            lapsed: subscription.is_lapsed(cx.today()),
+            lapsed: subscription.is_lapsed(today),
             auto_renew: subscription.auto_renew,
             term: CurrentTerm {
                 number: subscription.term.number,
@@ -226,7 +232,7 @@ pub async fn list_subscriptions(
     let filter = SubscriptionFilter::from(&listing.filter);
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
     let page = subscriptions::list(&permit.cx, &filter, sort, &listing.window).await.map_err(in_query)?;
-    let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
+    let page = page.map(|subscription| Subscription::for_caller(&subscription, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
 }
 
@@ -246,7 +252,7 @@ pub async fn list_customer_subscriptions(
     let sort = listing.filter.sort.unwrap_or(SubscriptionSort::EndAscending);
     let page =
         subscriptions::list_of_customer(&permit.cx, id.0, &filter, sort, &listing.window).await.map_err(in_query)?;
-    let page = page.map(|subscription| Subscription::new(&subscription, &permit.cx));
+    let page = page.map(|subscription| Subscription::for_caller(&subscription, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| SubscriptionList { data, next_cursor }))
 }
 
@@ -264,7 +270,7 @@ pub async fn get_subscription(
     have: IfNoneMatch,
 ) -> Result<HttpResponse, Problem> {
     let subscription = subscriptions::get(&permit.cx, id.0).await?;
-    Ok(have.answer(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(have.answer(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }
 
 /// Edit a subscription
@@ -291,7 +297,7 @@ pub async fn update_subscription(
         external_id: external_id.unwrap_or(details.external_id),
     };
     let subscription = subscriptions::update(&permit.cx, id.0, &expected.0, edit).await?;
-    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(ok(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }
 
 /// Suspend a subscription
@@ -315,7 +321,7 @@ pub async fn suspend_subscription(
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Suspend { reason: body.0.reason };
     let subscription = subscriptions::transition(&permit.cx, id.0, &expected.0, command).await?;
-    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(ok(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }
 
 /// Enable a subscription
@@ -336,7 +342,7 @@ pub async fn enable_subscription(
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let subscription = subscriptions::transition(&permit.cx, id.0, &expected.0, Command::Enable).await?;
-    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(ok(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }
 
 /// Cancel a subscription
@@ -359,7 +365,7 @@ pub async fn cancel_subscription(
     body: OptionalJson<ActionRequest>,
 ) -> Result<HttpResponse, Problem> {
     let subscription = subscriptions::cancel(&permit.cx, id.0, &expected.0, body.0.reason).await?;
-    Ok(ok(subscription.version, Subscription::new(&subscription, &permit.cx)))
+    Ok(ok(subscription.version, Subscription::for_caller(&subscription, &permit.cx)))
 }
 
 /// List a subscription's terms

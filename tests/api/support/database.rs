@@ -31,6 +31,7 @@ pub const TABLES: &[&str] = &[
     "price_list_prices",
     "renewal_failures",
     "sandbox_clock",
+    "events",
 ];
 
 static SERVER: OnceLock<PostgreSql> = OnceLock::new();

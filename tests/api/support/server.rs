@@ -74,6 +74,7 @@ impl Server {
             sandbox,
             invoice_day: Some(1),
             issuer: "Certificates & Co".to_owned(),
+            trust_forwarded_for: false,
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };

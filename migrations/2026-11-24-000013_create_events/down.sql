@@ -1,0 +1,3 @@
+ALTER TABLE inventory_lines DROP COLUMN low_threshold;
+DROP TABLE event_feed;
+DROP TABLE events;

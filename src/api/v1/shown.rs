@@ -1,0 +1,78 @@
+//! How resources look in events and in the audit trail: as their answers do, for the partner's administrator.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::charges::Charge;
+use super::customers::Customer;
+use super::inventory::{Inventory, InventoryLine};
+use super::invoices::Invoice;
+use super::orders::Order;
+use super::price_lists::PriceList;
+use super::products::Product;
+use super::resellers::Reseller;
+use super::subscriptions::Subscription;
+use crate::domain::access::Actor;
+use crate::domain::customer::Holdings;
+use crate::domain::event::{self, Shown};
+use crate::domain::{customer, invoice, order, price_list, product, reseller, subscription};
+
+fn json(answer: impl Serialize) -> Value {
+    serde_json::to_value(answer).unwrap_or_default()
+}
+
+impl Shown for reseller::Reseller {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Reseller::new(self, &Actor::system()))
+    }
+}
+
+impl Shown for (customer::Customer, Holdings) {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Customer::new(self, &Actor::system()))
+    }
+}
+
+impl Shown for product::Product {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Product::from(self))
+    }
+}
+
+impl Shown for price_list::PriceList {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(PriceList::from(self))
+    }
+}
+
+impl Shown for subscription::Subscription {
+    fn shown(&self, at: DateTime<Utc>) -> Value {
+        json(Subscription::new(self, &Actor::system(), at.date_naive()))
+    }
+}
+
+impl Shown for event::Inventory<'_> {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        let data = self.0.lines.iter().map(InventoryLine::from).collect();
+        json(Inventory { subscription_id: self.0.id, as_of: None, data })
+    }
+}
+
+impl Shown for order::Order {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Order::from(self))
+    }
+}
+
+impl Shown for order::Charge {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Charge::from(self.clone()))
+    }
+}
+
+impl Shown for (invoice::Invoice, Vec<invoice::InvoiceLine>) {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(Invoice::new(self.clone(), &Actor::system()))
+    }
+}

@@ -1,0 +1,217 @@
+//! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
+//! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
+
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::web::Bytes;
+use actix_web::{HttpMessage, HttpResponse, ResponseError, web};
+use futures_util::stream;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::code::ErrorCode;
+use super::json;
+use super::middleware::{RequestId, as_problem};
+use super::openapi::{DOCUMENT, Operation};
+use super::problem::{FieldError, Problem};
+use crate::app::AppState;
+use crate::domain::event::ResourceType;
+use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
+use crate::domain::refusal::ViolationCode;
+use crate::ops::Context;
+use crate::ops::request::{self, Ending, Request, Verdict};
+
+/// Marks a request that the client can safely send again.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Marks an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The headers of an answer that are kept with it; the others are made anew each time.
+const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
+
+/// The field of an answer that is shown once and never kept.
+const SECRET: &str = "secret";
+
+/// What is to be done with a request before its handler sees it.
+enum Step {
+    /// Let the handler have it.
+    Handle(Arc<Request>),
+    /// Answer as before.
+    Replay(Answer),
+}
+
+/// Makes one transaction of a request that may write.
+///
+/// # Errors
+/// Never on its own account: a problem is an answer.
+pub async fn write(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let operation = DOCUMENT.operation(request.method().as_str(), &pattern);
+    let cx = request.extensions().get::<Context>().cloned();
+    let (Some(operation), Some(mut cx)) = (operation.filter(|operation| operation.method != "GET"), cx) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let write = match prepare(&mut request, &cx, operation, &pattern).await {
+        Ok(Step::Handle(write)) => write,
+        Ok(Step::Replay(answer)) => return Ok(request.into_response(replay(&answer))),
+        Err(problem) => return Ok(request.into_response(problem.error_response())),
+    };
+    cx.request = Some(write.clone());
+    request.extensions_mut().insert(cx.clone());
+
+    let answer = next.call(request).await?.map_into_boxed_body();
+    let code = answer.response().extensions().get::<Problem>().map(|problem| problem.code);
+    if code == Some(ErrorCode::IdempotencyInProgress) {
+        // The other one is told and kept.
+        return Ok(answer);
+    }
+    let (http, answer) = as_problem(answer, &write.id).into_parts();
+    let (head, body) = answer.into_parts();
+    let body = to_bytes(body).await.unwrap_or_default();
+    let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let ending = Ending {
+        answer: kept(head.status(), head.headers(), &body),
+        code: code.map(|code| code.as_str().to_owned()),
+        created: location.and_then(created),
+        is_audited: operation.writes(),
+    };
+    let answer = match request::finish(&cx, &write, ending).await.map_err(Problem::from) {
+        Ok(Verdict::AsItIs) => head.set_body(BoxBody::new(body)),
+        Ok(Verdict::Replay(answer)) => replay(&answer),
+        Ok(Verdict::InProgress) => Problem::of(ErrorCode::IdempotencyInProgress).error_response(),
+        Err(problem) => problem.error_response(),
+    };
+    Ok(ServiceResponse::new(http, answer))
+}
+
+async fn prepare(
+    request: &mut ServiceRequest,
+    cx: &Context,
+    operation: &Operation,
+    pattern: &str,
+) -> Result<Step, Problem> {
+    let claim = match key(request)? {
+        None => None,
+        Some(key) => {
+            let body = body(request).await?;
+            Some(Claim { caller: cx.actor.label(), key, fingerprint: fingerprint(request, &body) })
+        }
+    };
+    if let Some(claim) = &claim
+        && let Some(answer) = request::answered(&cx.db, claim, cx.clock.machine()).await?
+    {
+        return Ok(Step::Replay(answer));
+    }
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let about = about(pattern, request.path());
+    let source = source_address(request);
+    Ok(Step::Handle(Arc::new(Request::new(id, operation.id.clone(), about, source, claim))))
+}
+
+/// The key that the client gives its request.
+fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
+    if request.method() == Method::DELETE {
+        return Ok(None);
+    }
+    let mut keys = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(key) = keys.next() else { return Ok(None) };
+    let wrong =
+        |code, detail: String| Err(Problem::invalid(vec![FieldError::of_parameter("Idempotency-Key", code, detail)]));
+    if keys.next().is_some() {
+        return wrong(ViolationCode::Duplicate, "Give one key.".to_owned());
+    }
+    if key.len() > MAX_KEY {
+        return wrong(ViolationCode::TooLong, format!("At most {MAX_KEY} characters are allowed."));
+    }
+    match key.to_str() {
+        Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(key.to_owned())),
+        _ => {
+            let detail = format!("A key is 1 to {MAX_KEY} visible ASCII characters without spaces, as a UUID is.");
+            wrong(ViolationCode::InvalidFormat, detail)
+        }
+    }
+}
+
+/// The body, which the handler gets all the same.
+async fn body(request: &mut ServiceRequest) -> Result<Bytes, Problem> {
+    let mut payload = request.take_payload();
+    let body = json::bytes(request.request(), &mut payload).await?;
+    let once = stream::once(std::future::ready(Ok(body.clone())));
+    request.set_payload(Payload::Stream { payload: Box::pin(once) });
+    Ok(body)
+}
+
+/// Everything that makes a request the one that it is: sent again, it is the same.
+fn fingerprint(request: &ServiceRequest, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    let condition = request.headers().get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
+    for part in [request.method().as_str().as_bytes(), request.uri().to_string().as_bytes(), condition, body] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
+}
+
+/// What a request is about: the first id in its path.
+fn about(pattern: &str, path: &str) -> Option<(ResourceType, Uuid)> {
+    let (name, id) = pattern.split('/').zip(path.split('/')).find(|(name, _)| name.starts_with('{'))?;
+    let kind = name.trim_matches(['{', '}']).strip_suffix("_id")?.parse().ok()?;
+    Some((kind, id.parse().ok()?))
+}
+
+/// What stands at a `Location`: `/v1/price-lists/<id>` is a price list.
+fn created(location: &str) -> Option<(ResourceType, Uuid)> {
+    let (kind, id) = location.strip_prefix("/v1/")?.split_once('/')?;
+    let kind = kind.strip_suffix('s')?.replace('-', "_").parse().ok()?;
+    Some((kind, id.parse().ok()?))
+}
+
+/// Where a request comes from: who is connected or, behind a proxy of ours, whom that names last.
+fn source_address(request: &ServiceRequest) -> Option<String> {
+    let trusts_proxy = request.app_data::<web::Data<AppState>>().is_some_and(|state| state.trust_forwarded_for);
+    let forwarded = || {
+        let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
+        last.rsplit(',').next()?.trim().parse::<std::net::IpAddr>().ok()
+    };
+    let named = if trusts_proxy { forwarded() } else { None };
+    named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(|address| address.to_string())
+}
+
+fn kept(status: StatusCode, headers: &header::HeaderMap, body: &Bytes) -> Answer {
+    let header = |name: &HeaderName| Some((name.to_string(), headers.get(name)?.to_str().ok()?.to_owned()));
+    Answer {
+        status: status.as_u16().into(),
+        headers: KEPT_HEADERS.iter().filter_map(header).collect(),
+        body: without_secret(body),
+    }
+}
+
+/// A secret is shown once: who asks again sees that there was one.
+fn without_secret(body: &Bytes) -> Vec<u8> {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut answer) if answer.get(SECRET).is_some_and(Value::is_string) => {
+            answer[SECRET] = Value::Null;
+            serde_json::to_vec(&answer).unwrap_or_default()
+        }
+        _ => body.to_vec(),
+    }
+}
+
+fn replay(answer: &Answer) -> HttpResponse {
+    let status = u16::try_from(answer.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let mut replayed = HttpResponse::build(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    for (name, value) in &answer.headers {
+        replayed.insert_header((name.as_str(), value.as_str()));
+    }
+    replayed.insert_header((REPLAYED, "true"));
+    replayed.body(answer.body.clone())
+}

@@ -1,0 +1,80 @@
+//! Transactions that are handed on: what a request does, its answer and its traces are one.
+
+use std::time::Instant;
+
+use diesel_async::pooled_connection::deadpool::Object;
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
+
+use crate::store::{self, Conn};
+
+/// A transaction under way. Dropped, it is rolled back together with its connection.
+pub struct Transaction {
+    /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
+    conn: Option<Object<AsyncPgConnection>>,
+    ends: Instant,
+}
+
+impl Transaction {
+    pub(super) fn new(conn: Object<AsyncPgConnection>, ends: Instant) -> Self {
+        Self { conn: Some(conn), ends }
+    }
+
+    /// Runs a part of it.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable. Roll back then.
+    pub async fn run<T, E>(&mut self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error>,
+    {
+        let too_long = || store::Error::Unavailable("the transaction took too long".to_owned());
+        let mut conn = self.conn.take().ok_or_else(too_long)?;
+        match tokio::time::timeout_at(self.ends.into(), work(&mut conn)).await {
+            Ok(outcome) => {
+                self.conn = Some(conn);
+                outcome
+            }
+            Err(_) => {
+                let _ = Object::take(conn);
+                Err(too_long().into())
+            }
+        }
+    }
+
+    /// Makes everything that was done last.
+    ///
+    /// # Errors
+    /// The database is unavailable; then nobody knows whether it was done.
+    pub async fn commit(mut self) -> Result<(), store::Error> {
+        self.run(async |conn: &mut Conn| {
+            Ok::<_, store::Error>(AnsiTransactionManager::commit_transaction(conn).await?)
+        })
+        .await?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Takes everything back that was done.
+    pub async fn rollback(mut self) {
+        let undone = self.run(async |conn: &mut Conn| {
+            Ok::<_, store::Error>(AnsiTransactionManager::rollback_transaction(conn).await?)
+        });
+        match undone.await {
+            Ok(()) => self.give_back(),
+            // The connection is thrown away, and with it the server the transaction.
+            Err(error) => tracing::warn!(%error, "rollback failed"),
+        }
+    }
+
+    fn give_back(&mut self) {
+        drop(self.conn.take());
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            let _ = Object::take(conn);
+        }
+    }
+}

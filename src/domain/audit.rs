@@ -1,0 +1,173 @@
+//! The audit trail: who wrote what, and who tried. Each entry is sealed with a hash over what it says and the seal
+//! before, so that one that is altered or removed later is found.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::access::Role;
+use super::event::{Reference, ResourceType};
+use super::id::{AuditEntryId, ResellerId};
+use super::label::label;
+
+label! {
+    /// How a write ended: `succeeded`, or `refused`: nothing was written, and `code` says why. Expect more values.
+    Outcome {
+        /// It was done.
+        Succeeded = "succeeded",
+        /// It was not; nothing was written.
+        Refused = "refused",
+    }
+}
+
+/// Fields that say nothing of what was done: they follow from it.
+const FOLLOWING: &[&str] = &["actions", "updated_at"];
+
+/// A field of which a change is told as that of a resource of its own.
+const TOLD_APART: &str = "inventory";
+
+/// What became of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its kind.
+    pub resource_type: ResourceType,
+    /// Its id.
+    pub resource_id: Uuid,
+    /// The fields that changed, as they were; `None` when it is new.
+    pub before: Option<Map<String, Value>>,
+    /// The same fields as they are; `None` when it is gone.
+    pub after: Option<Map<String, Value>>,
+}
+
+impl Change {
+    /// What is different; `None` when nothing is.
+    #[must_use]
+    pub fn between(resource: Reference, before: Option<Value>, after: Option<Value>) -> Option<Self> {
+        let fields = |shown: Option<Value>| match shown {
+            Some(Value::Object(mut fields)) => {
+                fields.retain(|name, _| !FOLLOWING.contains(&name.as_str()));
+                Some(fields)
+            }
+            _ => None,
+        };
+        let (mut before, mut after) = (fields(before), fields(after));
+        if let (Some(before), Some(after)) = (&mut before, &mut after) {
+            let is_same = |(name, old): &(&String, &Value)| *name == TOLD_APART || after.get(*name) == Some(*old);
+            let same: Vec<_> = before.iter().filter(is_same).map(|(name, _)| name.clone()).collect();
+            for name in same {
+                before.remove(&name);
+                after.remove(&name);
+            }
+        }
+        let differs = before.as_ref().or(after.as_ref()).is_some_and(|fields| !fields.is_empty());
+        differs.then_some(Self { resource_type: resource.kind, resource_id: resource.id, before, after })
+    }
+}
+
+/// That somebody wrote, or tried to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its id.
+    pub id: AuditEntryId,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// Who: `api_key:<id>`, `subject:<subject>` or `system`.
+    pub actor: String,
+    /// As what.
+    pub role: Role,
+    /// For which reseller; `None` for the partner.
+    pub reseller_id: Option<ResellerId>,
+    /// From where: an IP address, where there is any.
+    pub source_address: Option<String>,
+    /// In which request.
+    pub request_id: String,
+    /// What was to be done: an operation's id.
+    pub operation: String,
+    /// With what.
+    pub resource: Option<(ResourceType, Uuid)>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The HTTP status.
+    pub status: i32,
+    /// Why it was refused.
+    pub code: Option<String>,
+    /// What became of which resource.
+    pub changes: Vec<Change>,
+}
+
+/// The seal of an entry behind another.
+#[must_use]
+pub fn seal(previous: &[u8], position: i64, entry: &Entry) -> Vec<u8> {
+    // Serializing plain data cannot fail; if it did, the seal would be of nothing and never verify.
+    let says = serde_json::to_vec(entry).unwrap_or_default();
+    let mut hash = Sha256::new();
+    hash.update(previous);
+    hash.update(position.to_be_bytes());
+    hash.update(says);
+    hash.finalize().to_vec()
+}
+
+/// Where a chain of seals is: the position of the last, from 0, and the seal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// How many entries are sealed.
+    pub position: i64,
+    /// The last seal; empty before the first.
+    pub seal: Vec<u8>,
+}
+
+/// What is wrong with the trail, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// An entry is gone.
+    #[error("entry {0} is missing: it was removed")]
+    Missing(i64),
+    /// An entry is not what it was.
+    #[error("entry {position} ({id}) is not what was sealed: it or its seal was altered")]
+    Altered {
+        /// Its place.
+        position: i64,
+        /// Its id.
+        id: AuditEntryId,
+    },
+    /// The end is not the one that is known.
+    #[error("the trail ends at {found} where {expected} entries were sealed: entries at the end were removed")]
+    CutOff {
+        /// Where it ends.
+        found: i64,
+        /// Where it ended once.
+        expected: i64,
+    },
+}
+
+impl Link {
+    /// Before the first entry.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { position: 0, seal: Vec::new() }
+    }
+
+    /// The link behind an entry that is to be sealed.
+    #[must_use]
+    pub fn next(&self, entry: &Entry) -> Self {
+        let position = self.position + 1;
+        Self { position, seal: seal(&self.seal, position, entry) }
+    }
+
+    /// The link behind an entry that is said to have been sealed so.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn verify(&self, entry: &Entry, sealed: &Self) -> Result<Self, Broken> {
+        let next = self.next(entry);
+        if sealed.position != next.position {
+            return Err(Broken::Missing(next.position));
+        }
+        if sealed.seal != next.seal {
+            return Err(Broken::Altered { position: sealed.position, id: entry.id });
+        }
+        Ok(next)
+    }
+}

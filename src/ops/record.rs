@@ -1,0 +1,72 @@
+//! Telling what was saved: as events, and in the audit entry of the request.
+
+use serde_json::Value;
+
+use super::{Context, Result};
+use crate::domain::audit::Change;
+use crate::domain::event::{Audience, Event, EventType, Reference, Resource};
+use crate::store::{Conn, events};
+
+/// That a resource was saved: as it was, and as it is.
+pub(super) struct Saved {
+    reference: Reference,
+    audience: Audience,
+    events: Vec<EventType>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Saved {
+    /// A resource that is new, or has changed.
+    pub(super) fn new<R: Resource>(cx: &Context, before: Option<&R>, after: &R) -> Self {
+        Self {
+            reference: after.reference(),
+            audience: after.audience(),
+            events: after.happened(before),
+            // Only the audit entry of a request wants to know.
+            before: before.filter(|_| cx.request.is_some()).map(|before| before.shown(cx.at)),
+            after: Some(after.shown(cx.at)),
+        }
+    }
+
+    /// A resource that is gone. There are no events of that kind; the audit trail tells it.
+    pub(super) fn deleted<R: Resource>(cx: &Context, before: &R) -> Self {
+        let (reference, audience) = (before.reference(), before.audience());
+        Self { reference, audience, events: Vec::new(), before: Some(before.shown(cx.at)), after: None }
+    }
+
+    /// A resource as those see it for the last time who will not see it any more.
+    pub(super) fn farewell<R: Resource>(cx: &Context, before: &R, event: EventType) -> Self {
+        let (reference, audience) = (before.reference(), before.audience());
+        let shown = Some(before.shown(cx.at));
+        Self { reference, audience, events: vec![event], before: shown.clone(), after: shown }
+    }
+}
+
+impl Context {
+    /// Tells what was saved in a transaction.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn record(&self, tx: &mut Conn, saved: impl IntoIterator<Item = Saved>) -> Result<()> {
+        let mut new = Vec::new();
+        for Saved { reference, audience, events, before, after } in saved {
+            for kind in events {
+                let event = Event {
+                    id: self.new_id(),
+                    kind,
+                    occurred_at: self.at,
+                    resource: reference,
+                    data: after.clone().unwrap_or_default(),
+                    actor: self.actor.label(),
+                    request_id: self.request.as_ref().map(|request| request.id.clone()),
+                };
+                new.push((event, audience));
+            }
+            if let Some(request) = &self.request {
+                request.tell(Change::between(reference, before, after));
+            }
+        }
+        if new.is_empty() { Ok(()) } else { Ok(events::insert(tx, new).await?) }
+    }
+}

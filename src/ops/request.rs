@@ -1,0 +1,211 @@
+//! A request that writes is one transaction: what it does, its events, its answer for whoever sends it again, and
+//! its entry in the audit trail. The use case begins it; once the answer is known, [`finish`] ends it.
+
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::{Context, Error, Result};
+use crate::db::{Db, Transaction};
+use crate::domain::audit::{Change, Entry, Outcome};
+use crate::domain::event::ResourceType;
+use crate::domain::idempotency::{Answer, Claim, Kept, is_final};
+use crate::store::{self, Conn, audit, idempotency};
+
+/// The most changes that an entry of the audit trail lists.
+const MAX_CHANGES: usize = 500;
+
+/// A request that may write.
+pub struct Request {
+    /// Names it, in every answer and log line.
+    pub id: String,
+    /// The operation's id.
+    pub operation: String,
+    /// What it is about, as its path says.
+    pub resource: Option<(ResourceType, Uuid)>,
+    /// The IP address that it comes from.
+    pub source_address: Option<String>,
+    /// How it is told from others, when its sender wants it done once however often it is sent.
+    pub claim: Option<Claim>,
+    transaction: tokio::sync::Mutex<Option<Transaction>>,
+    changes: Mutex<Vec<Change>>,
+}
+
+/// How a request ended.
+pub struct Ending {
+    /// What is answered.
+    pub answer: Answer,
+    /// Why it was refused, if it was.
+    pub code: Option<String>,
+    /// What it created, where the path does not say.
+    pub created: Option<(ResourceType, Uuid)>,
+    /// Whether it is told in the audit trail: previews, which write nothing, are not.
+    pub is_audited: bool,
+}
+
+/// What is to be answered.
+pub enum Verdict {
+    /// What was going to be.
+    AsItIs,
+    /// What the same request was answered before.
+    Replay(Answer),
+    /// That the same request is under way.
+    InProgress,
+}
+
+enum Begun {
+    Open(Transaction),
+    Answered(Kept),
+    InProgress,
+}
+
+impl Request {
+    /// A request that has done nothing yet.
+    #[must_use]
+    pub fn new(
+        id: String,
+        operation: String,
+        resource: Option<(ResourceType, Uuid)>,
+        source_address: Option<String>,
+        claim: Option<Claim>,
+    ) -> Self {
+        let (transaction, changes) = Default::default();
+        Self { id, operation, resource, source_address, claim, transaction, changes }
+    }
+
+    /// Runs a part of what the request does in its transaction, which stays open. An error takes all of it back.
+    pub(super) async fn run<T>(&self, cx: &Context, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let mut open = self.transaction.lock().await;
+        let mut transaction = match open.take() {
+            Some(transaction) => transaction,
+            None => match self.begin(cx).await? {
+                Begun::Open(transaction) => transaction,
+                Begun::Answered(_) | Begun::InProgress => return Err(Error::IdempotencyInProgress),
+            },
+        };
+        let done = transaction.run(work).await;
+        match done {
+            Ok(_) => *open = Some(transaction),
+            Err(_) => self.undo(transaction).await,
+        }
+        done
+    }
+
+    async fn begin(&self, cx: &Context) -> Result<Begun> {
+        let mut transaction = cx.db.begin().await?;
+        let Some(claim) = &self.claim else { return Ok(Begun::Open(transaction)) };
+        let now = cx.clock.machine();
+        let looked = transaction.run(async |tx: &mut Conn| {
+            let is_free = idempotency::lock(tx, &claim.caller, &claim.key).await?;
+            let kept = if is_free { idempotency::find(tx, &claim.caller, &claim.key, now).await? } else { None };
+            Ok::<_, Error>((is_free, kept))
+        });
+        match looked.await {
+            Ok((true, None)) => Ok(Begun::Open(transaction)),
+            Ok((is_free, kept)) => {
+                transaction.rollback().await;
+                debug_assert!(is_free || kept.is_none());
+                kept.map_or(Ok(Begun::InProgress), |kept| Ok(Begun::Answered(kept)))
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn undo(&self, transaction: Transaction) {
+        transaction.rollback().await;
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn tell(&self, changes: impl IntoIterator<Item = Change>) {
+        let mut told = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_CHANGES.saturating_sub(told.len());
+        told.extend(changes.into_iter().take(room));
+    }
+}
+
+/// What the same request was answered before, if it was.
+///
+/// # Errors
+/// The key stands for another request, or the database fails.
+pub async fn answered(db: &Db, claim: &Claim, now: chrono::DateTime<chrono::Utc>) -> Result<Option<Answer>> {
+    let find = async |conn: &mut Conn| Ok::<_, Error>(idempotency::find(conn, &claim.caller, &claim.key, now).await?);
+    db.statement(find).await?.map(|kept| replay(claim, kept)).transpose()
+}
+
+fn replay(claim: &Claim, kept: Kept) -> Result<Answer> {
+    if kept.claim.fingerprint == claim.fingerprint { Ok(kept.answer) } else { Err(Error::IdempotencyKeyReused) }
+}
+
+/// Ends a request: commits what it did together with its answer and its audit entry. What was refused is taken
+/// back, and told. Only then may it be answered.
+///
+/// # Errors
+/// The database fails: whether it was done, nobody knows; sent again with its key, it is done once.
+pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Verdict> {
+    let mut open = request.transaction.lock().await.take();
+    if ending.answer.status >= 400
+        && let Some(transaction) = open.take()
+    {
+        request.undo(transaction).await;
+    }
+    // Nothing is known of what failed, and nobody who is not known has been here.
+    let is_final = is_final(ending.answer.status);
+    let leaves_traces = is_final && (ending.is_audited || request.claim.is_some());
+    let mut transaction = match open {
+        Some(transaction) => transaction,
+        None if !leaves_traces => return Ok(Verdict::AsItIs),
+        None => match request.begin(cx).await? {
+            Begun::Open(transaction) => transaction,
+            Begun::InProgress => return Ok(Verdict::InProgress),
+            Begun::Answered(kept) => {
+                return request
+                    .claim
+                    .as_ref()
+                    .map_or(Ok(Verdict::AsItIs), |claim| replay(claim, kept).map(Verdict::Replay));
+            }
+        },
+    };
+    let traces = transaction
+        .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, ending).await } else { Ok(()) });
+    match traces.await {
+        Ok(()) => transaction.commit().await?,
+        Err(error) => {
+            transaction.rollback().await;
+            return Err(error.into());
+        }
+    }
+    Ok(Verdict::AsItIs)
+}
+
+async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: Ending) -> store::Result<()> {
+    if ending.is_audited {
+        let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        let outcome = if ending.code.is_some() { Outcome::Refused } else { Outcome::Succeeded };
+        let entry = Entry {
+            id: cx.new_id(),
+            occurred_at: cx.at,
+            actor: cx.actor.label(),
+            role: cx.actor.role,
+            reseller_id: cx.actor.scope.reseller(),
+            source_address: request.source_address.clone(),
+            request_id: request.id.clone(),
+            operation: request.operation.clone(),
+            resource: request.resource.or(ending.created),
+            outcome,
+            status: ending.answer.status,
+            code: ending.code,
+            changes,
+        };
+        audit::insert(tx, entry).await?;
+    }
+    if let Some(claim) = request.claim.clone() {
+        let operation = request.operation.clone();
+        let created_at = cx.clock.machine();
+        let resource = ending.created.or(request.resource);
+        idempotency::insert(tx, &Kept { claim, operation, resource, answer: ending.answer, created_at }).await?;
+    }
+    Ok(())
+}

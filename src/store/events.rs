@@ -1,0 +1,169 @@
+//! Events: written with what they tell, then given their place in the feed.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::columns::Json;
+use super::schema::{customers, event_feed, events};
+use super::{Conn, Result};
+use crate::domain::access::Scope;
+use crate::domain::event::{Audience, Event, EventType, Reference, ResourceType};
+use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
+
+/// PostgreSQL takes 65,535 parameters in a statement, and an event has eleven.
+const ROWS_AT_ONCE: usize = 5000;
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: EventId,
+    kind: EventType,
+    occurred_at: DateTime<Utc>,
+    resource_type: ResourceType,
+    resource_id: Uuid,
+    resource_version: Option<Version>,
+    data: Json<serde_json::Value>,
+    actor: String,
+    request_id: Option<String>,
+}
+
+impl From<Event> for Row {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id,
+            kind: event.kind,
+            occurred_at: event.occurred_at,
+            resource_type: event.resource.kind,
+            resource_id: event.resource.id,
+            resource_version: event.resource.version,
+            data: Json(event.data),
+            actor: event.actor,
+            request_id: event.request_id,
+        }
+    }
+}
+
+impl From<Row> for Event {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            occurred_at: row.occurred_at,
+            resource: Reference { kind: row.resource_type, id: row.resource_id, version: row.resource_version },
+            data: row.data.0,
+            actor: row.actor,
+            request_id: row.request_id,
+        }
+    }
+}
+
+/// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, new: Vec<(Event, Audience)>) -> Result<()> {
+    let resellers = resellers_of(conn, &new).await?;
+    let rows: Vec<_> = new
+        .into_iter()
+        .map(|(event, audience)| {
+            let reseller = match audience {
+                Audience::Reseller(id) => Some(id),
+                Audience::ResellerOf(customer) => resellers.get(&customer).copied().flatten(),
+                Audience::Partner | Audience::Everyone => None,
+            };
+            let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(audience == Audience::Everyone));
+            (Row::from(event), whose)
+        })
+        .collect();
+    for rows in rows.chunks(ROWS_AT_ONCE) {
+        let rows: Vec<_> = rows.iter().map(|(row, whose)| (row, *whose)).collect();
+        diesel::insert_into(events::table).values(rows).execute(conn).await?;
+    }
+    Ok(())
+}
+
+async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {
+    let mut ids: Vec<_> = new
+        .iter()
+        .filter_map(|(_, audience)| match audience {
+            Audience::ResellerOf(customer) => Some(*customer),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let of = customers::table.filter(customers::id.eq_any(ids)).select((customers::id, customers::reseller_id));
+    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.load(conn).await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The last place of the feed, and whether there are events that have none yet.
+///
+/// # Errors
+/// The database fails.
+pub async fn head(conn: &mut Conn) -> Result<(i64, bool)> {
+    let waiting = exists(events::table.filter(events::position.is_null()));
+    Ok(event_feed::table.select((event_feed::position, waiting)).first(conn).await?)
+}
+
+/// Gives the next places to events that are committed, in the order in which they were written, and answers how
+/// many there were. Whoever does so at the same time waits: places become visible in their order.
+///
+/// # Errors
+/// The database fails.
+pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<usize> {
+    let last: i64 = event_feed::table.select(event_feed::position).for_update().first(conn).await?;
+    // Begun only now that the row is locked, it sees everything that others gave a place.
+    let given = diesel::sql_query(
+        "UPDATE events SET position = $1 + waiting.number FROM ( \
+             SELECT seq, row_number() OVER (ORDER BY seq) AS number FROM ( \
+                 SELECT seq FROM events WHERE position IS NULL ORDER BY seq LIMIT $2 \
+             ) AS first \
+         ) AS waiting WHERE events.seq = waiting.seq",
+    )
+    .bind::<BigInt, _>(last)
+    .bind::<BigInt, _>(limit)
+    .execute(conn)
+    .await?;
+    let head = last.saturating_add(i64::try_from(given).unwrap_or(0));
+    diesel::update(event_feed::table).set(event_feed::position.eq(head)).execute(conn).await?;
+    Ok(given)
+}
+
+/// The events in scope from behind a place up to another, of some types or all, at most so many; each with its
+/// place, in order.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    types: &[EventType],
+    (after, through): (i64, i64),
+    limit: i64,
+) -> Result<Vec<(i64, Event)>> {
+    let mut query = events::table
+        .filter(events::position.gt(after))
+        .filter(events::position.le(through))
+        .order(events::position)
+        .limit(limit)
+        .select((events::position.assume_not_null(), Row::as_select()))
+        .into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(events::reseller_id.eq(own).or(events::for_everyone));
+    }
+    if !types.is_empty() {
+        query = query.filter(events::kind.eq_any(types));
+    }
+    let rows: Vec<(i64, Row)> = query.load(conn).await?;
+    Ok(rows.into_iter().map(|(position, row)| (position, row.into())).collect())
+}

@@ -1,0 +1,122 @@
+//! Answers that are kept for retries. All of it is the caller's own.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::columns::Json;
+use super::schema::idempotency_keys;
+use super::{Conn, Result};
+use crate::domain::event::ResourceType;
+use crate::domain::idempotency::{Answer, Claim, Kept};
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = idempotency_keys, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    caller: String,
+    key: String,
+    fingerprint: Vec<u8>,
+    operation: String,
+    resource_type: Option<ResourceType>,
+    resource_id: Option<Uuid>,
+    status: i32,
+    headers: Json<Vec<(String, String)>>,
+    body: Vec<u8>,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+impl From<&Kept> for Row {
+    fn from(kept: &Kept) -> Self {
+        let Claim { caller, key, fingerprint } = kept.claim.clone();
+        let Answer { status, headers, body } = kept.answer.clone();
+        Self {
+            caller,
+            key,
+            fingerprint,
+            operation: kept.operation.clone(),
+            resource_type: kept.resource.map(|(kind, _)| kind),
+            resource_id: kept.resource.map(|(_, id)| id),
+            status,
+            headers: Json(headers),
+            body,
+            created_at: kept.created_at,
+            expires_at: kept.expires_at(),
+        }
+    }
+}
+
+impl From<Row> for Kept {
+    fn from(row: Row) -> Self {
+        Self {
+            claim: Claim { caller: row.caller, key: row.key, fingerprint: row.fingerprint },
+            operation: row.operation,
+            resource: row.resource_type.zip(row.resource_id),
+            answer: Answer { status: row.status, headers: row.headers.0, body: row.body },
+            created_at: row.created_at,
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    locked: bool,
+}
+
+/// Takes a caller's key until the transaction ends, or answers that another request has it.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
+    // Two keys with the same hash would only wait for each other.
+    let query = diesel::sql_query("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7)) AS locked");
+    let locked: Locked = query.bind::<Text, _>(format!("{caller} {key}")).get_result(conn).await?;
+    Ok(locked.locked)
+}
+
+/// What is kept under a caller's key.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, caller: &str, key: &str, now: DateTime<Utc>) -> Result<Option<Kept>> {
+    let query = idempotency_keys::table.find((caller, key)).filter(idempotency_keys::expires_at.gt(now));
+    let row: Option<Row> = query.select(Row::as_select()).first(conn).await.optional()?;
+    Ok(row.map(Kept::from))
+}
+
+/// Keeps an answer, in the place of one that has expired.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, kept: &Kept) -> Result<()> {
+    let row = Row::from(kept);
+    diesel::insert_into(idempotency_keys::table)
+        .values(&row)
+        .on_conflict((idempotency_keys::caller, idempotency_keys::key))
+        .do_update()
+        .set(&row)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Deletes what has expired, at most so much at once, and answers how much.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete_expired(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<usize> {
+    let expired = idempotency_keys::table
+        .filter(idempotency_keys::expires_at.le(now))
+        .limit(limit)
+        .select((idempotency_keys::caller, idempotency_keys::key));
+    let expired: Vec<(String, String)> = expired.load(conn).await?;
+    let mut deleted = 0;
+    for (caller, key) in expired {
+        let row = idempotency_keys::table.find((caller, key)).filter(idempotency_keys::expires_at.le(now));
+        deleted += diesel::delete(row).execute(conn).await?;
+    }
+    Ok(deleted)
+}
