@@ -5,6 +5,7 @@ pub mod allocations;
 pub mod billing;
 pub mod customers;
 pub mod demo;
+pub mod events;
 pub mod inventory;
 pub mod invoices;
 pub mod keys;

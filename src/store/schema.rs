@@ -301,7 +301,6 @@ table! {
         seq -> BigInt,
         id -> Uuid,
         position -> Nullable<BigInt>,
-        #[sql_name = "type"]
         kind -> Text,
         occurred_at -> Timestamptz,
         resource_type -> Text,
