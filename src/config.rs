@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::app::Http;
@@ -99,6 +100,9 @@ pub struct Settings {
     /// Take the address of a client from the end of `X-Forwarded-For`, which a proxy in front must add to
     #[arg(long, env = "TRUST_FORWARDED_FOR", global = true)]
     pub trust_forwarded_for: bool,
+    /// Networks that webhooks may be sent to although they are not public, and without TLS, as `10.1.0.0/16,fd00::/8`
+    #[arg(long, env = "WEBHOOK_ALLOW_PRIVATE", value_delimiter = ',', global = true)]
+    pub webhook_allow_private: Vec<IpNet>,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,

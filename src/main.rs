@@ -16,9 +16,13 @@ use partner_platform::db::{self, Db, Schema};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
+use partner_platform::domain::webhook::address::Addresses;
 use partner_platform::embedded::{self, Durability, Embedded};
 use partner_platform::jobs::Worker;
+use partner_platform::jobs::webhooks::Postman;
+use partner_platform::ops::courier::Courier;
 use partner_platform::ops::{self, Context, demo, keys, sandbox};
+use partner_platform::outbound::guarded::Caller;
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -143,6 +147,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let address = listener.local_addr()?;
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
+    let courier = Courier::new(Caller::new(Addresses::public_and(settings.webhook_allow_private.clone()))?);
     let state = AppState {
         db: db.clone(),
         clock: cx.clock.clone(),
@@ -151,6 +156,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
         trust_forwarded_for: settings.trust_forwarded_for,
+        courier: courier.clone(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
@@ -158,6 +164,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
+    let postman = Postman { db: db.clone(), clock: cx.clock.clone(), courier, shutdown: shutdown.clone() };
+    let postman = settings.worker.then(|| tokio::spawn(postman.run()));
     let worker = Worker {
         db: db.clone(),
         clock: cx.clock,
@@ -182,6 +190,9 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     server.await?;
     if let Some(worker) = worker {
         worker.await?;
+    }
+    if let Some(postman) = postman {
+        postman.await?;
     }
     Ok(())
 }

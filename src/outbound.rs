@@ -1,5 +1,7 @@
 //! Calls to the outside over HTTP: one way to make their client, so that the same rules hold for all.
 
+pub mod guarded;
+
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::Duration;

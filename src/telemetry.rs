@@ -57,6 +57,7 @@ impl Metrics {
         metrics::describe_counter!("subscription_milestones_total", milestones);
         let failures = "Subscriptions that could not be processed when they were due, by code.";
         metrics::describe_counter!("subscription_milestone_failures_total", failures);
+        metrics::describe_counter!("webhook_attempts_total", "Attempts to deliver events to webhooks, by outcome.");
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
         *recorder = Some(handle.clone());

@@ -88,6 +88,8 @@ codes! {
         "An open allocation has the reference with another type or quantity", "Choose another reference, or release it.";
     IdempotencyInProgress = "idempotency_in_progress", CONFLICT,
         "The same request, by its `Idempotency-Key`, is under way", "Send it again after `Retry-After` seconds.";
+    TooManyWebhookEndpoints = "too_many_webhook_endpoints", CONFLICT,
+        "There are as many webhook endpoints as there can be", "Delete one, or let one get more types of events.";
     QuoteStale = "quote_stale", CONFLICT,
         "Something changed since the quote", "Review `quote` and confirm its digest.";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED,

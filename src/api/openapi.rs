@@ -79,6 +79,7 @@ impl Operation {
         (name = "Orders", description = "What was confirmed, and what it costs."),
         (name = "Invoices", description = "What customers are billed: due charges, with a number."),
         (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
+        (name = "Webhooks", description = "Where events are sent, signed, and how that went."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -305,8 +306,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
     if let Some(body) = operation.get_mut("requestBody") {
         let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
-        let optional =
-            matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest"));
+        let optional = matches!(
+            schema.rsplit('/').next(),
+            Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest" | "WebhookSecretRotateRequest")
+        );
         body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
     }

@@ -284,6 +284,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
         Refusal::Forbidden(_) => ErrorCode::Forbidden,
         Refusal::PriceListInUse => ErrorCode::PriceListInUse,
+        Refusal::TooManyWebhookEndpoints(_) => ErrorCode::TooManyWebhookEndpoints,
         Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,
         Refusal::ResellerDisabled => ErrorCode::ResellerDisabled,
         Refusal::AmountOutOfRange => ErrorCode::AmountOutOfRange,

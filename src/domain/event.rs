@@ -90,6 +90,12 @@ label! {
         InvoicePaid = "invoice.paid",
         /// An invoice was taken back.
         InvoiceVoided = "invoice.voided",
+        /// A webhook endpoint gets nothing any more: somebody disabled it, or nothing got there for too long.
+        WebhookEndpointDisabled = "webhook_endpoint.disabled",
+        /// A webhook endpoint gets events again.
+        WebhookEndpointEnabled = "webhook_endpoint.enabled",
+        /// Somebody tries whether a webhook endpoint is there. Sent to that endpoint alone; it is not in the feed.
+        WebhookEndpointTest = "webhook_endpoint.test",
     }
 }
 

@@ -55,6 +55,10 @@ id! {
     AuditEntryId,
     /// Identifies an API key; it is not the secret.
     ApiKeyId,
+    /// Identifies a webhook endpoint.
+    WebhookEndpointId,
+    /// Identifies a delivery to a webhook endpoint.
+    WebhookDeliveryId,
 }
 
 /// How often a resource has changed, from 1. It is the resource's `ETag`.

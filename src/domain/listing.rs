@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::audit::Outcome;
 use super::customer::CustomerStatus;
+use super::event::EventType;
 use super::id::{CustomerId, InvoiceNumber, ProductId, ResellerId, SubscriptionId};
 use super::invoice::InvoiceStatus;
 use super::label::label;
@@ -15,6 +16,8 @@ use super::product::ProductStatus;
 use super::reseller::ResellerStatus;
 use super::subscription::SubscriptionStatus;
 use super::text::{Country, ExternalId, SearchText};
+use super::webhook::WebhookEndpointStatus;
+use super::webhook::delivery::DeliveryStatus;
 
 label! {
     /// Order of companies: by name or by creation, descending with `-`. Ties are broken by id.
@@ -273,4 +276,22 @@ pub struct AuditFilter {
     pub occurred_after: Option<DateTime<Utc>>,
     /// Before.
     pub occurred_before: Option<DateTime<Utc>>,
+}
+
+/// Which webhook endpoints.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookEndpointFilter {
+    /// Of a reseller.
+    pub partner_id: Option<ResellerId>,
+    /// In one of these states; all when empty.
+    pub status: Vec<WebhookEndpointStatus>,
+}
+
+/// Which deliveries to a webhook endpoint.
+#[derive(Debug, Clone, Default)]
+pub struct WebhookDeliveryFilter {
+    /// In one of these states; all when empty.
+    pub status: Vec<DeliveryStatus>,
+    /// Of events of one of these types; all when empty.
+    pub event_type: Vec<EventType>,
 }

@@ -4,7 +4,8 @@
 //! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
 //! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
-//! [`report`] sums it up, [`event`] tells it. Who may: [`access`]. Why not: [`refusal`].
+//! [`report`] sums it up, [`event`] tells it, [`webhook`] carries that on. Who may: [`access`]. Why not:
+//! [`refusal`].
 
 pub mod access;
 pub mod allocation;
@@ -35,3 +36,4 @@ pub mod subscription;
 pub mod text;
 pub mod time;
 pub mod upcoming_charge;
+pub mod webhook;

@@ -127,6 +127,11 @@ pub enum Refusal {
         "The price list is assigned, or orders or terms refer to it, so it stays; assign another list where it is in use, and leave this one."
     )]
     PriceListInUse,
+    /// A tenant has so many webhook endpoints.
+    #[error(
+        "There are {0} webhook endpoints, and there cannot be more; delete one, or let one get more types of events."
+    )]
+    TooManyWebhookEndpoints(i64),
     /// The currency cannot change after the first order.
     #[error(
         "The customer has orders, so its currency can no longer change; create another customer for another currency."

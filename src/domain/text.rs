@@ -36,6 +36,15 @@ const EMAIL: Rule = Rule {
     },
 };
 
+/// An address for HTTP, in visible ASCII. What may be called is for [`address`](super::webhook::address) to say.
+const URL: Rule = Rule {
+    pattern: r"^https?://[!-~]+$",
+    holds: |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
+    },
+};
+
 /// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
 static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = celes::Country::get_countries().iter().map(|country| country.alpha2).collect();
@@ -152,6 +161,8 @@ text! {
     SearchText(1..=200, LINE, "north"),
     /// What an API key is for.
     KeyName(1..=100, LINE, "Integration"),
+    /// Where events are sent.
+    WebhookUrl(8..=2048, URL, "https://receiver.example.com/hooks"),
 }
 
 /// A country: ISO 3166-1 alpha-2, upper case.

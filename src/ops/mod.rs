@@ -3,6 +3,7 @@
 
 pub mod allocations;
 pub mod billing;
+pub mod courier;
 pub mod customers;
 pub mod demo;
 pub mod events;
@@ -21,6 +22,8 @@ pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
 pub mod upcoming_charges;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use std::sync::Arc;
 

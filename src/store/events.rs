@@ -151,19 +151,49 @@ pub async fn list(
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<(i64, Event)>> {
-    let mut query = events::table
-        .filter(events::position.gt(after))
-        .filter(events::position.le(through))
-        .order(events::position)
-        .limit(limit)
-        .select((events::position.assume_not_null(), Row::as_select()))
-        .into_boxed();
-    if let Some(own) = scope.reseller() {
-        query = query.filter(events::reseller_id.eq(own).or(events::for_everyone));
-    }
+    let query = feed(scope, types, (after, through)).limit(limit);
+    let rows: Vec<(i64, Row)> = query.select((events::position.assume_not_null(), Row::as_select())).load(conn).await?;
+    Ok(rows.into_iter().map(|(position, row)| (position, row.into())).collect())
+}
+
+/// Of the same events as [`list`], no more than which they are.
+///
+/// # Errors
+/// The database fails.
+pub async fn list_ids(
+    conn: &mut Conn,
+    scope: Scope,
+    types: &[EventType],
+    (after, through): (i64, i64),
+    limit: i64,
+) -> Result<Vec<(i64, (EventId, EventType))>> {
+    let query = feed(scope, types, (after, through)).limit(limit);
+    Ok(query.select((events::position.assume_not_null(), (events::id, events::kind))).load(conn).await?)
+}
+
+fn feed(scope: Scope, types: &[EventType], (after, through): (i64, i64)) -> events::BoxedQuery<'_, diesel::pg::Pg> {
+    let mut query =
+        in_scope(scope).filter(events::position.gt(after)).filter(events::position.le(through)).order(events::position);
     if !types.is_empty() {
         query = query.filter(events::kind.eq_any(types));
     }
-    let rows: Vec<(i64, Row)> = query.load(conn).await?;
-    Ok(rows.into_iter().map(|(position, row)| (position, row.into())).collect())
+    query
+}
+
+fn in_scope<'a>(scope: Scope) -> events::BoxedQuery<'a, diesel::pg::Pg> {
+    let query = events::table.into_boxed();
+    match scope.reseller() {
+        None => query,
+        Some(own) => query.filter(events::reseller_id.eq(own).or(events::for_everyone)),
+    }
+}
+
+/// An event in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
+    let row: Option<Row> =
+        in_scope(scope).filter(events::id.eq(id)).select(Row::as_select()).first(conn).await.optional()?;
+    Ok(row.map(Event::from))
 }

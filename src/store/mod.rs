@@ -23,6 +23,10 @@ pub mod resellers;
 pub mod sandbox;
 mod schema;
 pub mod subscriptions;
+pub mod webhook_deliveries;
+pub mod webhook_queue;
+pub mod webhook_turns;
+pub mod webhooks;
 
 pub use error::{Error, Unique};
 

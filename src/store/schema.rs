@@ -351,6 +351,43 @@ table! {
     }
 }
 
+table! {
+    webhook_endpoints (id) {
+        id -> Uuid,
+        reseller_id -> Nullable<Uuid>,
+        url -> Text,
+        description -> Nullable<Text>,
+        event_types -> Jsonb,
+        secrets -> Array<Binary>,
+        secret_ends -> Array<Timestamptz>,
+        disabled_at -> Nullable<Timestamptz>,
+        disabled_reason -> Nullable<Text>,
+        failing_since -> Nullable<Timestamptz>,
+        version -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        place -> BigInt,
+    }
+}
+
+table! {
+    webhook_deliveries (id) {
+        id -> Uuid,
+        endpoint_id -> Uuid,
+        event_id -> Uuid,
+        event_type -> Text,
+        status -> Text,
+        failures -> Nullable<Integer>,
+        next_attempt_at -> Nullable<Timestamptz>,
+        attempts -> Integer,
+        last_attempt_at -> Nullable<Timestamptz>,
+        last_duration_ms -> Nullable<Integer>,
+        last_http_status -> Nullable<Integer>,
+        last_error -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
 joinable!(price_list_prices -> price_lists (price_list_id));
 joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));
@@ -384,4 +421,6 @@ allow_tables_to_appear_in_same_query!(
     price_list_prices,
     events,
     event_feed,
+    webhook_endpoints,
+    webhook_deliveries,
 );

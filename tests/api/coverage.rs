@@ -80,6 +80,18 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
         "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),
         "voidInvoice" => (world.void_invoice_id.clone(), Some(reason), WriteInvoices),
+        "listWebhookEndpoints" => (Value::Null, None, ManageWebhooks),
+        "createWebhookEndpoint" => (Value::Null, Some(json!({ "url": "https://receiver.example/" })), ManageWebhooks),
+        "getWebhookEndpoint" | "listWebhookDeliveries" => (world.endpoint_id.clone(), None, ManageWebhooks),
+        "updateWebhookEndpoint" => {
+            (world.endpoint_id.clone(), Some(json!({ "description": "Renamed" })), ManageWebhooks)
+        }
+        "enableWebhookEndpoint" | "testWebhookEndpoint" | "rotateWebhookEndpointSecret" => {
+            (world.endpoint_id.clone(), None, ManageWebhooks)
+        }
+        "disableWebhookEndpoint" => (world.endpoint_id.clone(), Some(reason), ManageWebhooks),
+        "deleteWebhookEndpoint" => (world.idle_endpoint_id.clone(), None, ManageWebhooks),
+        "redeliverWebhookDelivery" => (world.delivery_id.clone(), None, ManageWebhooks),
         unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
     };
     Recipe { id, body, right }
@@ -211,6 +223,7 @@ async fn lists_show_nothing_of_another_tenant() {
         ("price-lists", 0),
         ("renewal-failures", 0),
         ("resellers", 1),
+        ("webhook-endpoints", 0),
         ("reports/subscriptions", 0),
         ("reports/transactions", 0),
         ("reports/usage", 0),
@@ -218,7 +231,12 @@ async fn lists_show_nothing_of_another_tenant() {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
-    for query in ["customers?partner_id", "subscriptions?partner_id", "upcoming-charges?partner_id"] {
+    for query in [
+        "customers?partner_id",
+        "subscriptions?partner_id",
+        "upcoming-charges?partner_id",
+        "webhook-endpoints?partner_id",
+    ] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use partner_platform::ops::courier;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, basket, company, id, product};
@@ -71,6 +72,7 @@ async fn lists() -> (World, Vec<String>) {
             "charges",
             "upcoming-charges",
             "invoices",
+            "webhook-endpoints",
         ]
         .map(|list| format!("/v1/{list}")),
     );
@@ -78,6 +80,8 @@ async fn lists() -> (World, Vec<String>) {
     lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
+    lists.push(format!("/v1/webhook-endpoints/{}/deliveries", id(&world.endpoint_id)));
+    courier::fan_out(&world.server.context(), || false).await.unwrap();
     (world, lists)
 }
 

@@ -11,11 +11,11 @@ const LENGTH: usize = 500;
 /// a label is written once and not once per ring. `label!` and its like expand in other files too.
 const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", "domain/text.rs"];
 
-/// Who says what a caller sees; access.rs is where the type is.
-const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "ops/demo.rs"];
+/// Who says what a caller sees; access.rs is where the type is. A webhook endpoint is told what its tenant sees.
+const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "domain/webhook.rs", "ops/demo.rs"];
 
 /// The files of `store` with data that belongs to a tenant.
-const TENANTS: [&str; 10] = [
+const TENANTS: [&str; 12] = [
     "allocations",
     "customers",
     "inventory",
@@ -26,6 +26,8 @@ const TENANTS: [&str; 10] = [
     "reports",
     "resellers",
     "subscriptions",
+    "webhook_deliveries",
+    "webhooks",
 ];
 
 /// Lists of one subscription, which was found in scope before.

@@ -26,6 +26,9 @@ pub mod sandbox;
 mod shown;
 pub mod subscriptions;
 pub mod upcoming_charges;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
+pub mod webhook_secrets;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -95,6 +98,17 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(reports::subscriptions::report_subscriptions)
         .service(reports::transactions::report_transactions)
         .service(reports::usage::report_usage)
+        .service(webhook_endpoints::list_webhook_endpoints)
+        .service(webhook_endpoints::create_webhook_endpoint)
+        .service(webhook_endpoints::get_webhook_endpoint)
+        .service(webhook_endpoints::update_webhook_endpoint)
+        .service(webhook_endpoints::delete_webhook_endpoint)
+        .service(webhook_endpoints::enable_webhook_endpoint)
+        .service(webhook_endpoints::disable_webhook_endpoint)
+        .service(webhook_secrets::rotate_webhook_endpoint_secret)
+        .service(webhook_deliveries::test_webhook_endpoint)
+        .service(webhook_deliveries::list_webhook_deliveries)
+        .service(webhook_deliveries::redeliver_webhook_delivery)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

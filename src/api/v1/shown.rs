@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json as object};
 
 use super::charges::Charge;
 use super::customers::Customer;
@@ -13,10 +13,13 @@ use super::price_lists::PriceList;
 use super::products::Product;
 use super::resellers::Reseller;
 use super::subscriptions::Subscription;
+use super::webhook_deliveries::WebhookDelivery;
+use super::webhook_endpoints::WebhookEndpoint;
 use crate::domain::access::Actor;
 use crate::domain::customer::Holdings;
-use crate::domain::event::{self, Shown};
-use crate::domain::{customer, invoice, order, price_list, product, reseller, subscription};
+use crate::domain::event::{self, Event, Shown};
+use crate::domain::webhook::delivery::Delivery;
+use crate::domain::{customer, invoice, order, price_list, product, reseller, subscription, webhook};
 
 fn json(answer: impl Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()
@@ -74,5 +77,32 @@ impl Shown for order::Charge {
 impl Shown for (invoice::Invoice, Vec<invoice::InvoiceLine>) {
     fn shown(&self, _: DateTime<Utc>) -> Value {
         json(Invoice::new(self.clone(), &Actor::system()))
+    }
+}
+
+impl Shown for webhook::Endpoint {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(WebhookEndpoint::new(self, &Actor::system()))
+    }
+}
+
+impl Shown for Delivery {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        json(WebhookDelivery::from(self.clone()))
+    }
+}
+
+/// As it is in the feed but for its `cursor`, which is the reader's.
+impl Shown for Event {
+    fn shown(&self, _: DateTime<Utc>) -> Value {
+        object!({
+            "id": self.id,
+            "type": self.kind,
+            "occurred_at": self.occurred_at,
+            "resource": { "type": self.resource.kind, "id": self.resource.id, "version": self.resource.version },
+            "data": self.data,
+            "actor": self.actor,
+            "request_id": self.request_id,
+        })
     }
 }

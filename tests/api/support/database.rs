@@ -32,6 +32,7 @@ pub const TABLES: &[&str] = &[
     "renewal_failures",
     "sandbox_clock",
     "events",
+    "webhook_endpoints",
 ];
 
 static SERVER: OnceLock<PostgreSql> = OnceLock::new();

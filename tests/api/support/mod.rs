@@ -6,6 +6,7 @@ mod http;
 mod lock;
 mod proxy;
 mod raw;
+mod receiver;
 mod server;
 pub mod world;
 
@@ -15,4 +16,5 @@ pub use http::http;
 pub use lock::Lock;
 pub use proxy::{Mode, Proxy};
 pub use raw::Raw;
+pub use receiver::{Receiver, Reply};
 pub use server::Server;

@@ -10,8 +10,12 @@ use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::webhook::address::Addresses;
 use partner_platform::jobs::Worker;
+use partner_platform::jobs::webhooks::Postman;
+use partner_platform::ops::courier::Courier;
 use partner_platform::ops::{Context, keys};
+use partner_platform::outbound::guarded::Caller;
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
@@ -26,6 +30,8 @@ pub struct Server {
     pub clock: Clock,
     pub url: String,
     pub shutdown: Shutdown,
+    /// Sends to this machine, where the tests' receivers are, and to the internet.
+    pub courier: Courier,
     handle: actix_web::dev::ServerHandle,
 }
 
@@ -67,6 +73,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::default();
+        let courier = Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap());
         let state = AppState {
             db: db.clone(),
             clock: clock.clone(),
@@ -75,6 +82,7 @@ impl Server {
             invoice_day: Some(1),
             issuer: "Certificates & Co".to_owned(),
             trust_forwarded_for: false,
+            courier: courier.clone(),
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };
@@ -83,7 +91,7 @@ impl Server {
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { database, db, clock, url, shutdown, handle }
+        Self { database, db, clock, url, shutdown, courier, handle }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
@@ -103,6 +111,12 @@ impl Server {
     pub fn worker(&self) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
         tokio::spawn(Worker { db, clock, sandbox: true, invoice_day: None, shutdown }.run())
+    }
+
+    /// What delivers to webhook endpoints, until the server is stopped.
+    pub fn postman(&self) -> JoinHandle<()> {
+        let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
+        tokio::spawn(Postman { db, clock, courier: self.courier.clone(), shutdown }.run())
     }
 
     /// The partner's administrator.

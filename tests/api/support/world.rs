@@ -1,6 +1,7 @@
 //! A small world: two resellers, a customer of the first with subscriptions, and everyone's keys.
 
 use partner_platform::domain::access::Role;
+use partner_platform::ops::courier;
 use serde_json::{Value, json};
 
 use super::server::noon;
@@ -38,6 +39,12 @@ pub struct World {
     pub invoice_id: Value,
     /// Billed the same, and was voided.
     pub void_invoice_id: Value,
+    /// Of the reseller that manages the customer. Nobody is there.
+    pub endpoint_id: Value,
+    /// The same, and it gets nothing that happens.
+    pub idle_endpoint_id: Value,
+    /// Waits for the endpoint.
+    pub delivery_id: Value,
 }
 
 pub fn company(name: &str) -> Value {
@@ -109,6 +116,11 @@ pub async fn bill(client: &Client) -> Value {
     client.get("/v1/invoices?limit=1").await.ok()["data"][0]["id"].clone()
 }
 
+/// The id of an endpoint that was created.
+pub fn endpoint_of(created: &Value) -> Value {
+    created["webhook_endpoint"]["id"].clone()
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::on(Server::start().await).await
@@ -149,9 +161,17 @@ impl World {
         let suspended_id =
             admin.post(&subscriptions, basket(&product_id, 5)).await.created()["subscriptions"][0]["id"].clone();
         admin.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
+        let endpoint = json!({ "url": "http://127.0.0.1:9/hooks" });
+        let endpoint_id = endpoint_of(&own.post("/v1/webhook-endpoints", endpoint).await.created());
+        let idle = json!({ "url": "http://127.0.0.1:9/hooks", "event_types": ["webhook_endpoint.test"] });
+        let idle_endpoint_id = endpoint_of(&own.post("/v1/webhook-endpoints", idle).await.created());
         let allocation = json!({ "certificate_type": "dv", "reference": "first" });
         let allocations = format!("/v1/subscriptions/{}/allocations", id(&active_id));
         let allocation_id = admin.post(&allocations, allocation).await.created()["id"].clone();
+
+        courier::fan_out(&server.context(), || false).await.unwrap();
+        let deliveries = format!("/v1/webhook-endpoints/{}/deliveries", id(&endpoint_id));
+        let delivery_id = own.get(&deliveries).await.ok()["data"][0]["id"].clone();
 
         let list = price_list("Gold", &product_id, 7900);
         let price_list_id = admin.post("/v1/price-lists", list).await.created()["id"].clone();
@@ -183,6 +203,9 @@ impl World {
             allocation_id,
             invoice_id,
             void_invoice_id,
+            endpoint_id,
+            idle_endpoint_id,
+            delivery_id,
         }
     }
 

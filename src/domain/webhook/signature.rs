@@ -1,0 +1,102 @@
+//! Secrets and signatures, as the Standard Webhooks specification has them.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// How many random bytes a secret has.
+pub const SECRET_BYTES: usize = 32;
+
+/// What every secret starts with when it is shown.
+const PREFIX: &str = "whsec_";
+
+/// How long the blocks of SHA-256 are: a shorter key is filled up with zeros (RFC 2104).
+const BLOCK: usize = 64;
+
+/// The most secrets that an endpoint has at a time.
+const MOST_SECRETS: usize = 5;
+
+/// What an endpoint and the service both know, and nobody else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; SECRET_BYTES]);
+
+/// A secret is not to stand in a log.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// The secret of random bytes.
+    #[must_use]
+    pub fn new(random: [u8; SECRET_BYTES]) -> Self {
+        Self(random)
+    }
+
+    /// Its bytes, to be kept.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
+    /// As its owner sees it, once.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        format!("{PREFIX}{}", STANDARD.encode(self.0))
+    }
+
+    fn sign(&self, content: &[&[u8]]) -> String {
+        let mut key = [0; BLOCK];
+        key[..SECRET_BYTES].copy_from_slice(&self.0);
+        let mut mac = Hmac::<Sha256>::new(&key.into());
+        content.iter().for_each(|part| mac.update(part));
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+/// What an endpoint's messages are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// What they are signed with from now on.
+    pub current: Secret,
+    /// What they are signed with besides, each until its end; newest first.
+    pub previous: Vec<(Secret, DateTime<Utc>)>,
+}
+
+impl Secrets {
+    /// What to sign with at an instant.
+    #[must_use]
+    pub fn valid(&self, at: DateTime<Utc>) -> Vec<&Secret> {
+        let previous = self.previous.iter().filter(|(_, until)| *until > at).map(|(secret, _)| secret);
+        std::iter::once(&self.current).chain(previous).collect()
+    }
+
+    /// Until when something is signed with older secrets, too.
+    #[must_use]
+    pub fn previous_end(&self) -> Option<DateTime<Utc>> {
+        self.previous.iter().map(|(_, until)| *until).max()
+    }
+
+    /// Another one, beside which those of before go on for a while; none longer than it would have.
+    #[must_use]
+    pub fn rotate(&self, secret: Secret, overlap: TimeDelta, at: DateTime<Utc>) -> Self {
+        let end = at + overlap;
+        let before = std::iter::once((self.current.clone(), end));
+        let older = self.previous.iter().map(|(secret, until)| (secret.clone(), (*until).min(end)));
+        let previous = before.chain(older).filter(|(_, until)| *until > at).take(MOST_SECRETS - 1).collect();
+        Self { current: secret, previous }
+    }
+}
+
+/// The header `webhook-signature` of a message: one signature a secret. `timestamp` is in seconds since 1970.
+#[must_use]
+pub fn sign(secrets: &[&Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
+    let head = format!("{id}.{timestamp}.");
+    let signatures: Vec<_> = secrets.iter().map(|secret| secret.sign(&[head.as_bytes(), body])).collect();
+    signatures.join(" ")
+}

@@ -1,0 +1,38 @@
+//! What events and the audit trail tell of webhooks.
+
+use super::Endpoint;
+use super::delivery::Delivery;
+use crate::domain::event::{Audience, EventType, Reference, Resource, ResourceType};
+
+impl Resource for Endpoint {
+    fn reference(&self) -> Reference {
+        Reference { kind: ResourceType::WebhookEndpoint, id: self.id.0, version: Some(self.version) }
+    }
+
+    fn audience(&self) -> Audience {
+        self.partner_id.map_or(Audience::Partner, Audience::Reseller)
+    }
+
+    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
+        match (before.map(Self::is_enabled), self.is_enabled()) {
+            (Some(true), false) => vec![EventType::WebhookEndpointDisabled],
+            (Some(false), true) => vec![EventType::WebhookEndpointEnabled],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A delivery is told in the audit trail alone: events about events would never end.
+impl Resource for Delivery {
+    fn reference(&self) -> Reference {
+        Reference { kind: ResourceType::WebhookDelivery, id: self.id.0, version: None }
+    }
+
+    fn audience(&self) -> Audience {
+        Audience::Partner
+    }
+
+    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+        Vec::new()
+    }
+}

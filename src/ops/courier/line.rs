@@ -1,0 +1,74 @@
+//! What stands in line: every event that an endpoint is to be sent, once, and not for ever.
+
+use chrono::TimeDelta;
+
+use crate::domain::id::WebhookEndpointId;
+use crate::domain::webhook::delivery::Delivery;
+use crate::ops::{Context, Error, Result, events};
+use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns};
+
+/// How many deliveries are written at once.
+const BATCH: i64 = 1000;
+
+/// How much of the feed is gone through by one statement, whatever it finds.
+const REACH: i64 = 10_000;
+
+/// How many deliveries may wait for an endpoint. What is more stays in the feed for now.
+const MOST_WAITING: i64 = 10_000;
+
+/// How long deliveries are kept that have ended.
+const KEPT: TimeDelta = TimeDelta::days(30);
+
+/// How many are deleted at once.
+const SWEEP: i64 = 1000;
+
+/// Writes down what is to be delivered of everything that has happened. Instances that do so at the same time share
+/// the endpoints.
+///
+/// # Errors
+/// The database fails.
+pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
+    let last = events::catch_up(cx).await?;
+    let behind = async |conn: &mut Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
+    for id in cx.db.statement(behind).await? {
+        while !stop() && write_next(cx, id, last).await? {}
+    }
+    Ok(())
+}
+
+/// Whether there may be more to write for an endpoint, up to a place of the feed.
+async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bool> {
+    cx.db
+        .transaction(async |tx| {
+            let Some((endpoint, place)) = webhook_turns::lock_served(tx, id).await? else { return Ok(false) };
+            let waiting = webhook_queue::waiting(tx, id, MOST_WAITING).await?;
+            if place >= last || i64::try_from(waiting) == Ok(MOST_WAITING) {
+                return Ok(false);
+            }
+            let through = last.min(place.saturating_add(REACH));
+            let types = &endpoint.details.event_types;
+            let found = store::events::list_ids(tx, endpoint.scope(), types, (place, through), BATCH).await?;
+            let is_full = i64::try_from(found.len()) == Ok(BATCH);
+            let place = found.last().filter(|_| is_full).map_or(through, |(place, _)| *place);
+            let at = cx.clock.machine();
+            let deliveries: Vec<_> =
+                found.into_iter().map(|(_, event)| Delivery::queue(cx.new_id(), id, event, at)).collect();
+            webhook_deliveries::insert(tx, &deliveries).await?;
+            webhook_turns::set_place(tx, id, place).await?;
+            Ok(place < last)
+        })
+        .await
+}
+
+/// Deletes what ended long ago, and what was for endpoints that are gone.
+///
+/// # Errors
+/// The database fails.
+pub async fn sweep(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
+    let before = cx.clock.machine() - KEPT;
+    let ended = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, before, SWEEP).await?);
+    while !stop() && cx.db.transaction(ended).await? > 0 {}
+    let orphans = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_orphans(tx, SWEEP).await?);
+    while !stop() && cx.db.transaction(orphans).await? > 0 {}
+    Ok(())
+}

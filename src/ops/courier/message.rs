@@ -1,0 +1,102 @@
+//! Messages: how an event is sent, and what is made of the answer.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::Semaphore;
+
+use crate::domain::event::{Event, Shown};
+use crate::domain::webhook::Endpoint;
+use crate::domain::webhook::address::Addresses;
+use crate::domain::webhook::delivery::Attempt;
+use crate::domain::webhook::signature::sign;
+use crate::ops::{Context, Result};
+use crate::outbound::guarded::{Answered, Called, Caller};
+use crate::store::Conn;
+
+/// How many transactions of deliveries an instance has at once, so that requests find connections, too.
+const TRANSACTIONS: usize = 4;
+
+/// The headers of a message, as the Standard Webhooks specification has them.
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// What sends messages.
+#[derive(Clone)]
+pub struct Courier {
+    caller: Caller,
+    turns: Arc<Semaphore>,
+}
+
+/// An event for an endpoint.
+pub(in crate::ops) struct Message<'a> {
+    pub(in crate::ops) endpoint: Endpoint,
+    pub(in crate::ops) event: &'a Event,
+}
+
+impl Courier {
+    /// A courier that sends by a caller.
+    #[must_use]
+    pub fn new(caller: Caller) -> Self {
+        Self { caller, turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+    }
+
+    /// Where it may send to.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        self.caller.addresses()
+    }
+
+    /// Sends a message, and answers how it went and when the receiver wants to hear again. What it says of the time
+    /// is the receivers' time, which a sandbox does not move.
+    pub(in crate::ops) async fn send(&self, cx: &Context, message: &Message<'_>) -> (Attempt, Option<TimeDelta>) {
+        let Message { endpoint, event } = message;
+        let at = cx.clock.machine();
+        let (id, timestamp) = (event.id.to_string(), at.timestamp());
+        let body = serde_json::to_vec(&event.shown(event.occurred_at)).unwrap_or_default();
+        let signature = sign(&endpoint.secrets.valid(at), &id, timestamp, &body);
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        for (name, value) in [(ID, id), (TIMESTAMP, timestamp.to_string()), (SIGNATURE, signature)] {
+            headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
+        }
+        let Called { answer, duration } = self.caller.post(&endpoint.details.url, headers, body).await;
+        let duration_ms = i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        let (http_status, error, retry_after) = match answer {
+            Ok(Answered { status, retry_after }) => {
+                let asked = retry_after.and_then(|text| until(&text, at));
+                (Some(status.into()), complaint(status), asked)
+            }
+            Err(error) => (None, Some(error), None),
+        };
+        (Attempt { at, duration_ms, http_status, error }, retry_after)
+    }
+
+    pub(super) async fn transaction<T>(
+        &self,
+        cx: &Context,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T>,
+    ) -> Result<T> {
+        let turn = self.turns.acquire().await;
+        let outcome = cx.db.transaction(work).await;
+        drop(turn);
+        outcome
+    }
+}
+
+/// What is wrong with an answer, if anything is: only 2xx is a success.
+fn complaint(status: u16) -> Option<String> {
+    match status {
+        200..300 => None,
+        300..400 => Some(format!("The receiver answered {status}; redirects are not followed.")),
+        _ => Some(format!("The receiver answered {status}.")),
+    }
+}
+
+/// How long until what `Retry-After` says: a number of seconds, or a date.
+fn until(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let seconds = || text.trim().parse::<u32>().ok().map(|seconds| TimeDelta::seconds(seconds.into()));
+    let date = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.with_timezone(&Utc) - now);
+    seconds().or_else(date).filter(|wait| *wait > TimeDelta::zero())
+}

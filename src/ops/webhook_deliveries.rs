@@ -1,0 +1,75 @@
+//! Deliveries to webhook endpoints, as their tenant sees them.
+
+use super::courier::{Courier, Message};
+use super::record::Saved;
+use super::{Context, Result, found, webhooks};
+use crate::domain::event::{Event, EventType, Resource, Shown};
+use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
+use crate::domain::listing::{Page, WebhookDeliveryFilter, Window};
+use crate::domain::webhook::delivery::Delivery;
+use crate::store;
+
+/// The deliveries to a webhook endpoint, newest first.
+///
+/// # Errors
+/// The endpoint is not found.
+pub async fn list(
+    cx: &Context,
+    id: WebhookEndpointId,
+    filter: &WebhookDeliveryFilter,
+    window: &Window,
+) -> Result<Page<Delivery>> {
+    let scope = cx.actor.scope;
+    cx.db
+        .read(async |tx| {
+            found(store::webhooks::find(tx, scope, id).await?, "webhook endpoint")?;
+            Ok(store::webhook_deliveries::list(tx, scope, id, filter, window).await?)
+        })
+        .await
+}
+
+/// Sends a webhook endpoint an event that nothing else happens of, and answers how that went. It is sent to a
+/// disabled one, too: that is how one knows whether to enable it.
+///
+/// # Errors
+/// The endpoint is not found.
+pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Delivery> {
+    let endpoint = webhooks::get(cx, id).await?;
+    let event = Event {
+        id: cx.new_id(),
+        kind: EventType::WebhookEndpointTest,
+        occurred_at: cx.at,
+        resource: endpoint.reference(),
+        data: endpoint.shown(cx.at),
+        actor: cx.actor.label(),
+        request_id: cx.request.as_ref().map(|request| request.id.clone()),
+    };
+    let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }).await;
+    cx.write(async |tx| {
+        // It may be gone meanwhile.
+        found(store::webhooks::find(tx, cx.actor.scope, id).await?, "webhook endpoint")?;
+        let delivery = Delivery::test(cx.new_id(), id, event.id, attempt);
+        store::webhook_deliveries::insert(tx, std::slice::from_ref(&delivery)).await?;
+        cx.record(tx, [Saved::new(cx, None, &delivery)]).await?;
+        Ok(delivery)
+    })
+    .await
+}
+
+/// Puts a delivery in line again, however it ended, or moves it to the front.
+///
+/// # Errors
+/// Not found, it is a test, or the endpoint is disabled.
+pub async fn redeliver(cx: &Context, id: WebhookDeliveryId) -> Result<Delivery> {
+    let scope = cx.actor.scope;
+    cx.write(async |tx| {
+        let delivery = found(store::webhook_deliveries::find(tx, scope, id).await?, "webhook delivery")?;
+        let endpoint = found(store::webhooks::lock(tx, scope, delivery.endpoint_id).await?, "webhook delivery")?;
+        let delivery = found(store::webhook_deliveries::lock(tx, scope, id).await?, "webhook delivery")?;
+        let again = delivery.redeliver(endpoint.is_enabled(), cx.clock.machine())?;
+        store::webhook_deliveries::save(tx, &again).await?;
+        cx.record(tx, [Saved::new(cx, Some(&delivery), &again)]).await?;
+        Ok(again)
+    })
+    .await
+}

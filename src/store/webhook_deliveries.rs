@@ -1,0 +1,173 @@
+//! Deliveries to webhook endpoints.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use super::schema::webhook_deliveries;
+use super::webhooks::ids_in_scope;
+use super::{Conn, Result};
+use crate::domain::access::Scope;
+use crate::domain::event::EventType;
+use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
+use crate::domain::listing::{Page, Position, SortValue, WebhookDeliveryFilter, Window};
+use crate::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus, State};
+
+/// PostgreSQL takes 65,535 parameters in a statement, and a delivery has thirteen.
+const ROWS_AT_ONCE: usize = 4000;
+
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = webhook_deliveries, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+pub(super) struct Row {
+    id: WebhookDeliveryId,
+    endpoint_id: WebhookEndpointId,
+    event_id: EventId,
+    event_type: EventType,
+    status: DeliveryStatus,
+    failures: Option<i32>,
+    next_attempt_at: Option<DateTime<Utc>>,
+    attempts: i32,
+    last_attempt_at: Option<DateTime<Utc>>,
+    last_duration_ms: Option<i32>,
+    last_http_status: Option<i32>,
+    last_error: Option<String>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<&Delivery> for Row {
+    fn from(delivery: &Delivery) -> Self {
+        let (failures, next_attempt_at) = match delivery.state {
+            State::Pending { failures, next_attempt_at } => (Some(failures), Some(next_attempt_at)),
+            State::Succeeded | State::Failed => (None, None),
+        };
+        let last = delivery.last_attempt.as_ref();
+        Self {
+            id: delivery.id,
+            endpoint_id: delivery.endpoint_id,
+            event_id: delivery.event_id,
+            event_type: delivery.event_type,
+            status: delivery.status(),
+            failures,
+            next_attempt_at,
+            attempts: delivery.attempts,
+            last_attempt_at: last.map(|attempt| attempt.at),
+            last_duration_ms: last.map(|attempt| attempt.duration_ms),
+            last_http_status: last.and_then(|attempt| attempt.http_status),
+            last_error: last.and_then(|attempt| attempt.error.clone()),
+            created_at: delivery.created_at,
+        }
+    }
+}
+
+impl From<Row> for Delivery {
+    fn from(row: Row) -> Self {
+        let state = match row.status {
+            // A constraint keeps these together.
+            DeliveryStatus::Pending => State::Pending {
+                failures: row.failures.unwrap_or_default(),
+                next_attempt_at: row.next_attempt_at.unwrap_or(row.created_at),
+            },
+            DeliveryStatus::Succeeded => State::Succeeded,
+            DeliveryStatus::Failed => State::Failed,
+        };
+        let last_attempt = row.last_attempt_at.map(|at| Attempt {
+            at,
+            duration_ms: row.last_duration_ms.unwrap_or_default(),
+            http_status: row.last_http_status,
+            error: row.last_error,
+        });
+        Self {
+            id: row.id,
+            endpoint_id: row.endpoint_id,
+            event_id: row.event_id,
+            event_type: row.event_type,
+            state,
+            attempts: row.attempts,
+            last_attempt,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// A delivery in scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
+    let query = webhook_deliveries::table
+        .find(id)
+        .filter(webhook_deliveries::endpoint_id.eq_any(ids_in_scope(scope)))
+        .select(Row::as_select());
+    Ok(query.first(conn).await.optional()?.map(Delivery::from))
+}
+
+/// A delivery in scope, which nobody else changes until the transaction ends. Lock its endpoint before: whoever
+/// locks both does so in this order.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
+    if find(conn, scope, id).await?.is_none() {
+        return Ok(None);
+    }
+    let query = webhook_deliveries::table.find(id).select(Row::as_select()).for_update();
+    Ok(query.first(conn).await.optional()?.map(Delivery::from))
+}
+
+/// The deliveries to an endpoint in scope, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    id: WebhookEndpointId,
+    filter: &WebhookDeliveryFilter,
+    window: &Window,
+) -> Result<Page<Delivery>> {
+    let mut query = webhook_deliveries::table
+        .filter(webhook_deliveries::endpoint_id.eq(id))
+        .filter(webhook_deliveries::endpoint_id.eq_any(ids_in_scope(scope)))
+        .order(webhook_deliveries::id.desc())
+        .limit(window.limit + 1)
+        .select(Row::as_select())
+        .into_boxed();
+    if !filter.status.is_empty() {
+        query = query.filter(webhook_deliveries::status.eq_any(&filter.status));
+    }
+    if !filter.event_type.is_empty() {
+        query = query.filter(webhook_deliveries::event_type.eq_any(&filter.event_type));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(webhook_deliveries::id.lt(after.id));
+    }
+    let rows: Vec<Row> = query.load(conn).await?;
+    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
+    Ok(page.map(Delivery::from))
+}
+
+/// Writes new deliveries; an event that an endpoint has a delivery of is left out.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(conn: &mut Conn, deliveries: &[Delivery]) -> Result<()> {
+    for deliveries in deliveries.chunks(ROWS_AT_ONCE) {
+        let rows: Vec<_> = deliveries.iter().map(Row::from).collect();
+        diesel::insert_into(webhook_deliveries::table)
+            .values(rows)
+            .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
+            .do_nothing()
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Writes a delivery that was locked.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, delivery: &Delivery) -> Result<()> {
+    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).execute(conn).await?;
+    Ok(())
+}

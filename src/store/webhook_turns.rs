@@ -1,0 +1,119 @@
+//! Webhook endpoints as what delivers to them sees them: whose turn it is, and how far they are. All of it is for the
+//! service itself, and knows no scope.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{exists, not};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use super::schema::{resellers, webhook_endpoints};
+use super::webhooks::Row;
+use super::{Conn, Result};
+use crate::domain::id::WebhookEndpointId;
+use crate::domain::webhook::Endpoint;
+
+/// An endpoint whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct Due {
+    /// Which.
+    #[diesel(sql_type = SqlUuid)]
+    pub id: WebhookEndpointId,
+    /// Whether nothing gets there at the moment.
+    #[diesel(sql_type = Bool)]
+    pub is_failing: bool,
+    /// How many deliveries are due; counted no further than is asked for.
+    #[diesel(sql_type = BigInt)]
+    pub deliveries: i64,
+}
+
+/// Keeps that something has got to an endpoint.
+///
+/// # Errors
+/// The database fails.
+pub async fn recovered(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
+    let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
+    diesel::update(failing).set(webhook_endpoints::failing_since.eq(None::<DateTime<Utc>>)).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether the endpoint of the query around this is sent events: it is enabled, and so is its reseller.
+macro_rules! is_served {
+    () => {
+        webhook_endpoints::disabled_at.is_null().and(not(exists(
+            resellers::table
+                .filter(resellers::id.nullable().eq(webhook_endpoints::reseller_id))
+                .filter(resellers::disabled_at.is_not_null()),
+        )))
+    };
+}
+
+/// An endpoint that is sent events.
+///
+/// # Errors
+/// The database fails.
+pub async fn served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+    let query = webhook_endpoints::table.find(id).filter(is_served!()).select(Row::as_select());
+    let row: Option<Row> = query.first(conn).await.optional()?;
+    row.map(Endpoint::try_from).transpose()
+}
+
+/// The endpoints that are sent events and have not got to a place of the feed, the last of them first.
+///
+/// # Errors
+/// The database fails.
+pub async fn behind(conn: &mut Conn, place: i64) -> Result<Vec<WebhookEndpointId>> {
+    let query = webhook_endpoints::table
+        .filter(webhook_endpoints::place.lt(place))
+        .filter(is_served!())
+        .order((webhook_endpoints::place, webhook_endpoints::id))
+        .select(webhook_endpoints::id);
+    Ok(query.load(conn).await?)
+}
+
+/// An endpoint that is sent events, with its place in the feed, if nobody else is at it; nobody else will be, until
+/// the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock_served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Option<(Endpoint, i64)>> {
+    let query = webhook_endpoints::table.find(id).filter(is_served!());
+    let query = query.select((Row::as_select(), webhook_endpoints::place)).for_update().skip_locked();
+    let row: Option<(Row, i64)> = query.first(conn).await.optional()?;
+    row.map(|(row, place)| Ok((row.try_into()?, place))).transpose()
+}
+
+/// Moves an endpoint to a place of the feed.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_place(conn: &mut Conn, id: WebhookEndpointId, place: i64) -> Result<()> {
+    let endpoint = webhook_endpoints::table.find(id);
+    diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).execute(conn).await?;
+    Ok(())
+}
+
+/// The endpoints that are sent events and have deliveries that are due, without some: those first that events get
+/// to, and of them those that have waited longest. The deliveries are counted up to `most`.
+///
+/// # Errors
+/// The database fails.
+pub async fn due(conn: &mut Conn, at: DateTime<Utc>, without: &[WebhookEndpointId], most: i64) -> Result<Vec<Due>> {
+    let query = diesel::sql_query(
+        "SELECT id, failing_since IS NOT NULL AS is_failing, due.deliveries FROM webhook_endpoints \
+         CROSS JOIN LATERAL ( \
+             SELECT count(*) AS deliveries, min(next_attempt_at) AS since FROM ( \
+                 SELECT next_attempt_at FROM webhook_deliveries \
+                 WHERE endpoint_id = webhook_endpoints.id AND next_attempt_at <= $1 \
+                 ORDER BY next_attempt_at LIMIT $2 \
+             ) AS first \
+         ) AS due \
+         WHERE due.deliveries > 0 AND disabled_at IS NULL AND id <> ALL ($3) AND NOT EXISTS ( \
+             SELECT FROM resellers WHERE resellers.id = reseller_id AND resellers.disabled_at IS NOT NULL \
+         ) \
+         ORDER BY is_failing, due.since",
+    );
+    let without: Vec<_> = without.iter().map(|id| id.0).collect();
+    let query = query.bind::<Timestamptz, _>(at).bind::<BigInt, _>(most);
+    Ok(query.bind::<Array<SqlUuid>, _>(without).load(conn).await?)
+}
