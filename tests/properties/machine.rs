@@ -8,6 +8,7 @@ use partner_platform::domain::machine::{Possibility, Verdict};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::reseller::{self, Reseller};
 use partner_platform::domain::subscription::{Action, LISTED_ACTIONS, State, Subscription};
+use partner_platform::domain::webhook::{self, Endpoint};
 use proptest::prelude::*;
 
 use crate::samples::{
@@ -100,6 +101,20 @@ fn what_every_action_meets_in_every_state_of_a_reseller() {
     let actions: Vec<_> = reseller::Action::ALL.iter().map(|action| action.as_str()).collect();
     let cell = |index: usize, reseller: &Reseller| word(Ok(reseller.guard(reseller::Action::ALL[index])));
     insta::assert_snapshot!(table(&states, &actions, cell));
+}
+
+#[test]
+fn what_every_action_meets_in_every_state_of_a_webhook_endpoint() {
+    let states = [("enabled", crate::webhook::endpoint()), ("disabled", crate::webhook::disabled())];
+    let actions: Vec<_> = webhook::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let cell = |index: usize, endpoint: &Endpoint| word(Ok(endpoint.guard(webhook::Action::ALL[index])));
+    insta::assert_snapshot!(table(&states, &actions, cell), @r"
+                           enabled    disabled
+    disable                yes        already
+    enable                 already    yes
+    rotate_secret          yes        yes
+    test                   yes        yes
+    ");
 }
 
 fn invoice_states() -> [(&'static str, Invoice); 4] {

@@ -25,3 +25,5 @@ mod subscription;
 mod terms;
 mod text;
 mod upcoming_charge;
+mod webhook;
+mod webhook_address;

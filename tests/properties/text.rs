@@ -7,7 +7,7 @@ use jsonschema::Validator;
 use partner_platform::domain::money::Currency;
 use partner_platform::domain::text::{
     Code, CompanyName, Country, Description, Email, Extension, ExternalId, KeyName, Line, Phone, PostalCode, Reason,
-    Reference, SearchText,
+    Reference, SearchText, WebhookUrl,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -101,6 +101,15 @@ fn each_kind_has_its_length_and_shape() {
         [shape::<ExternalId>(), shape::<Reference>(), shape::<Reason>(), shape::<SearchText>(), shape::<KeyName>()];
     let others = [shape::<Email>(), shape::<Code>(), shape::<Description>(), shape::<Country>()];
     insta::assert_snapshot!([people.join("\n"), callers.join("\n"), others.join("\n")].join("\n"));
+}
+
+#[test]
+fn a_webhook_url_is_what_its_schema_says() {
+    agree::<WebhookUrl>(prop_oneof![any_text(), "https?:/?/[!-~é ]{0,3}", "HTTP://[a-z]", "https://a{2035,2045}"]);
+    assert_eq!(
+        accepts::<WebhookUrl>(&["https://a", "http://a:1/b?c#d", "https://", "ftp://a", "//a", "https://a b"]),
+        [true, true, false, false, false, false]
+    );
 }
 
 #[test]

@@ -1,0 +1,188 @@
+//! Many events to many endpoints by several instances at once: none is lost, none waits for a slow one.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::support::world::company;
+use crate::support::{Client, Receiver, Reply, Server, settings};
+use crate::worker::until;
+
+/// So many events of new customers.
+async fn happen(admin: &Client, count: usize) {
+    for number in 0..count {
+        admin.post("/v1/customers", company(&format!("Customer {number}"))).await.created();
+    }
+}
+
+/// How often each message has come.
+fn counts(receiver: &Receiver) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for message in receiver.received() {
+        *counts.entry(message.header("webhook-id").to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+const PENDING: &str = "SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_on_its_way_within_about_a_second() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    receiver.endpoint(&admin, &[]).await;
+    let postman = server.postman();
+    happen(&admin, 1).await;
+    let started = Instant::now();
+    receiver.wait_for(1).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}, on a machine that has time", started.elapsed());
+    server.stop().await;
+    postman.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_endpoint_delays_no_other() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let (slow, silent, quick) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    slow.reply([Reply::from(204).after(Duration::from_millis(1500))]);
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    for receiver in [&slow, &silent, &quick] {
+        receiver.endpoint(&admin, &["customer.created"]).await;
+    }
+    let postman = server.postman();
+    happen(&admin, 40).await;
+    let started = Instant::now();
+    quick.wait_for(40).await;
+    let quick_took = started.elapsed();
+    assert!(slow.received().len() < 40, "four at a time, of which each takes a second and a half");
+    assert_eq!(silent.received().len(), 4, "no more than its own lanes wait for it");
+    assert!(quick_took < Duration::from_secs(12), "{quick_took:?}");
+    slow.wait_for(40).await;
+    assert!(started.elapsed() < Duration::from_secs(40), "its own lanes go on meanwhile: {:?}", started.elapsed());
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_while_messages_are_on_their_way() {
+    // With one connection: it would be gone if an attempt had one.
+    let server = Server::with(partner_platform::db::Settings { max_connections: 1, ..settings() }).await;
+    let admin = server.admin().await;
+    let silent = Receiver::start().await;
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    silent.endpoint(&admin, &[]).await;
+    let postman = server.postman();
+    happen(&admin, 8).await;
+    silent.wait_for(4).await;
+    let started = Instant::now();
+    admin.get("/v1/customers").await.ok();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_instances_deliver_every_event_once() {
+    let server = Server::start().await;
+    let beside = server.beside().await;
+    let admin = server.admin().await;
+    let receivers = [Receiver::start().await, Receiver::start().await, Receiver::start().await];
+    for receiver in &receivers {
+        receiver.endpoint(&admin, &["customer.created"]).await;
+    }
+    let postmen = [server.postman(), server.postman(), beside.postman()];
+    let other = beside.admin().await;
+    tokio::join!(happen(&admin, 60), happen(&other, 60));
+    for receiver in &receivers {
+        receiver.wait_for(120).await;
+    }
+    until(&server.database, PENDING, "0").await;
+    for receiver in &receivers {
+        let counts = counts(receiver);
+        assert_eq!((counts.len(), counts.values().max()), (120, Some(&1)), "each event, each once");
+    }
+    let rows = "SELECT count(*) || ' ' || sum(attempts) FROM webhook_deliveries WHERE status = 'succeeded'";
+    assert_eq!(server.database.text(rows).await, "360 360");
+    server.stop().await;
+    beside.stop().await;
+    for postman in postmen {
+        tokio::time::timeout(Duration::from_secs(60), postman).await.expect("it stops").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_are_killed_on_the_way_lose_nothing() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    receiver.reply([Reply::from(204).after(Duration::from_millis(20))]);
+    receiver.endpoint(&admin, &["customer.created"]).await;
+    let killing = async {
+        for round in 0..8_u64 {
+            let postmen = [server.postman(), server.postman()];
+            tokio::time::sleep(Duration::from_millis(700 + 37 * round)).await;
+            postmen.iter().for_each(|postman| postman.abort());
+            // What they had is given up when it is not heard of for a minute.
+            server.clock.set(server.clock.now() + TimeDelta::seconds(61));
+        }
+    };
+    tokio::join!(happen(&admin, 150), killing);
+    let postman = server.postman();
+    until(&server.database, "SELECT count(*) FROM webhook_deliveries WHERE status = 'succeeded'", "150").await;
+    let counts = counts(&receiver);
+    assert_eq!(counts.len(), 150, "every event has come");
+    let fed = server.database.text("SELECT count(*) FROM events WHERE kind = 'customer.created'").await;
+    assert_eq!(fed, "150");
+    server.stop().await;
+    postman.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_stop_ends_what_is_on_its_way_and_begins_nothing() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    receiver.reply([Reply::from(204).after(Duration::from_millis(1500))]);
+    receiver.endpoint(&admin, &["customer.created"]).await;
+    happen(&admin, 10).await;
+    let postman = server.postman();
+    receiver.wait_for(4).await;
+    server.stop().await;
+    postman.await.unwrap();
+    assert_eq!(receiver.received().len(), 4);
+    let ended = "SELECT string_agg(status, ' ' ORDER BY status DESC) FROM webhook_deliveries WHERE attempts > 0";
+    assert_eq!(server.database.text(ended).await, ["succeeded"; 4].join(" "), "each is written down");
+    let other = Server::beside(&server).await;
+    other.clock.set(server.clock.now());
+    let postman = other.postman();
+    receiver.reply([204]);
+    receiver.wait_for(10).await;
+    other.stop().await;
+    postman.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_far_behind_is_not_given_all_at_once() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    let (endpoint, _) = receiver.endpoint(&admin, &["product.created"]).await;
+    // What an import of another program would have left.
+    let many = "INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
+         SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'product.created' ELSE 'product.updated' END, now(), \
+         'product', gen_random_uuid(), '{}', 'system', true FROM generate_series(1, 25000) n";
+    server.database.execute(many).await;
+    let fan_out = async || partner_platform::ops::courier::fan_out(&server.context(), || false).await.unwrap();
+    fan_out().await;
+    assert_eq!(server.database.text(PENDING).await, "10000", "the rest stays in the feed");
+    fan_out().await;
+    assert_eq!(server.database.text(PENDING).await, "10000");
+    server.database.execute("DELETE FROM webhook_deliveries").await;
+    fan_out().await;
+    assert_eq!(server.database.text(PENDING).await, "2500");
+    admin.patch(&endpoint, json!({ "event_types": ["product.updated"] })).await.ok();
+    fan_out().await;
+    assert_eq!(server.database.text(PENDING).await, "2500", "what it passed it does not look at again");
+}
