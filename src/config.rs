@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
+use crate::domain::audit::Link;
 use crate::domain::money::Currency;
 use crate::domain::text::{CompanyName, KeyName};
 use crate::telemetry::LogFormat;
@@ -38,6 +39,9 @@ pub enum Command {
     /// Manage API keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Look after the audit trail
+    #[command(subcommand)]
+    Audit(Audit),
     /// Fill the database with a sample catalogue, resellers, customers and subscriptions
     SeedDemo,
 }
@@ -56,6 +60,17 @@ pub enum Keys {
         /// What it is for
         #[arg(long, default_value = "command line")]
         name: KeyName,
+    },
+}
+
+/// What to do with the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Find entries that were altered or removed, and print where the trail ends
+    Verify {
+        /// An end that was printed before: finds entries that were removed at the end since
+        #[arg(long, value_name = "POSITION:SEAL")]
+        expect: Option<Link>,
     },
 }
 

@@ -11,14 +11,15 @@ use clap::Parser;
 use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::app::{self, AppState};
 use partner_platform::clock::Clock;
-use partner_platform::config::{Cli, Command, Keys, Settings};
+use partner_platform::config::{Audit, Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::jobs::Worker;
-use partner_platform::ops::{self, Context, demo, keys, sandbox};
+use partner_platform::jobs::{Upkeep, Worker};
+use partner_platform::ops::audit::Verified;
+use partner_platform::ops::{self, Context, audit, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -67,6 +68,15 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
             let key =
                 keys::create(&context(&db).await?, role, reseller.map(ResellerId), name).await.map_err(in_words)?;
             println!("{}", key.expose_secret());
+            Ok(())
+        }
+        Command::Audit(Audit::Verify { expect }) => {
+            check_schema(&db, settings).await?;
+            let Verified { end, open } = audit::verify(&db, expect.as_ref()).await?.map_err(anyhow::Error::from)?;
+            println!("{} entries are as they were sealed; the trail ends at\n{end}", end.position);
+            if open > 0 {
+                println!("{open} more are yet to be sealed");
+            }
             Ok(())
         }
         Command::SeedDemo => {
@@ -158,6 +168,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
+    let upkeep = Upkeep { db: db.clone(), clock: cx.clock.clone(), shutdown: shutdown.clone() };
     let worker = Worker {
         db: db.clone(),
         clock: cx.clock,
@@ -165,7 +176,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         invoice_day: settings.invoice_day(),
         shutdown: shutdown.clone(),
     };
-    let worker = settings.worker.then(|| tokio::spawn(worker.run()));
+    let jobs = settings.worker.then(|| tokio::spawn(async { tokio::join!(worker.run(), upkeep.run()) }));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -180,8 +191,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         }
     });
     server.await?;
-    if let Some(worker) = worker {
-        worker.await?;
+    if let Some(jobs) = jobs {
+        jobs.await?;
     }
     Ok(())
 }

@@ -79,6 +79,8 @@ impl Operation {
         (name = "Orders", description = "What was confirmed, and what it costs."),
         (name = "Invoices", description = "What customers are billed: due charges, with a number."),
         (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
+        (name = "Events", description = "What happened, as a feed that misses nothing."),
+        (name = "Trust", description = "Who wrote what, and what became of a request whose answer was lost."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -365,6 +367,15 @@ fn path_parameters(path: &str) -> Vec<Value> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
+            if name == "key" {
+                return json!({
+                    "name": name,
+                    "in": "path",
+                    "required": true,
+                    "description": "The key that the request was sent with.",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$" },
+                });
+            }
             json!({
                 "name": name,
                 "in": "path",

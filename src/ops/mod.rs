@@ -2,6 +2,8 @@
 //! domain, save, and answer; they contain no rules and no SQL.
 
 pub mod allocations;
+pub mod audit;
+
 pub mod billing;
 pub mod customers;
 pub mod demo;

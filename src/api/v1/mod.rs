@@ -5,11 +5,16 @@
 #![allow(missing_docs, reason = "see above")]
 
 pub mod allocations;
+pub mod audit_entries;
+
 pub mod baskets;
 pub mod billing;
 pub mod charges;
 pub mod company;
 pub mod customers;
+pub mod events;
+pub mod idempotency_keys;
+
 pub mod inventory;
 pub mod invoice_document;
 pub mod invoices;
@@ -76,7 +81,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(inventory::add_current_inventory)
         .service(inventory::preview_renewal_inventory)
         .service(inventory::set_renewal_inventory)
+        .service(inventory::set_inventory_thresholds)
         .service(inventory::list_inventory_ledger)
+        .service(audit_entries::list_audit_entries)
+        .service(events::list_events)
+        .service(idempotency_keys::get_idempotency_key)
         .service(allocations::list_allocations)
         .service(allocations::allocate)
         .service(allocations::release_allocation)
