@@ -4,14 +4,21 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 mod allocations;
+
 mod as_of;
+mod audit;
+
 mod availability;
 mod catching_up;
 mod companies;
 mod concurrency;
 mod coverage;
 mod customers;
+mod events;
 mod filters;
+
+mod idempotency;
+
 mod input;
 mod inventory;
 mod invoice_document;

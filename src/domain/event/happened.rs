@@ -123,6 +123,9 @@ impl Resource for Inventory<'_> {
     fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
         let Some(Self(before)) = before else { return Vec::new() };
         let after = self.0;
+        if after.cancellation().is_some() {
+            return Vec::new();
+        }
         let is_other = |part: fn(&Line) -> Option<i32>| {
             let part_of = |lines: &[Line], line: &Line| inventory::find(lines, &line.certificate_type).and_then(part);
             after.lines.iter().any(|line| part_of(&before.lines, line) != part(line))

@@ -1,7 +1,7 @@
 //! What the tests share: a database, a server on it, clients with keys, and a world to act in.
 
 mod client;
-mod database;
+pub mod database;
 mod lock;
 mod proxy;
 mod raw;

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::server::noon;
 use super::{Client, Server};
 
+/// What the administrator has sent a request with.
+pub const IDEMPOTENCY_KEY: &str = "world";
+
 pub struct World {
     pub server: Server,
     /// The partner's administrator.
@@ -159,6 +162,10 @@ impl World {
         admin.patch(&format!("/v1/resellers/{}", id(&reseller_id)), assign).await.ok();
         let idle = price_list("Idle", &product_id, 7900);
         let idle_price_list_id = admin.post("/v1/price-lists", idle).await.created()["id"].clone();
+
+        // It is suspended already: this changes nothing, and is remembered.
+        let keyed = admin.with("idempotency-key", IDEMPOTENCY_KEY);
+        keyed.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
 
         // Whatever is due by now happens here, and not in the middle of a test.
         admin.get("/v1/subscriptions").await.ok();
