@@ -7,6 +7,8 @@
 #[path = "api/support/database.rs"]
 #[allow(dead_code)]
 mod database;
+#[path = "api/support/http.rs"]
+mod http;
 #[path = "cli/own_database.rs"]
 mod own_database;
 #[path = "cli/program.rs"]

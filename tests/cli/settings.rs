@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 
 use crate::database::Database;
+use crate::http::http;
 use crate::program::{Service, fails, folder, run, run_with, stderr, succeeds};
 
 async fn empty() -> Database {
@@ -181,7 +182,7 @@ async fn a_database_whose_clock_was_moved_is_a_sandbox_s_for_good() {
     service.stop().await;
 
     let service = Service::start(&["--sandbox", "--database-url", &database.url]).await;
-    let request = reqwest::Client::new().post(format!("{}/v1/sandbox/clock", service.url)).bearer_auth(key.trim());
+    let request = http().post(format!("{}/v1/sandbox/clock", service.url)).bearer_auth(key.trim());
     let moved = request.json(&serde_json::json!({ "advance_days": 3 })).send().await.unwrap();
     assert_eq!(moved.status(), 200);
     service.stop().await;
@@ -205,7 +206,7 @@ async fn logs_for_machines_are_json_lines_with_request_ids_and_no_secrets() {
     let arguments = ["--database-url", &database.url, "--log-format", "json", "--log-level", "trace"];
     let mut service = Service::start(&arguments).await;
     service.customers(key.trim()).await;
-    let request = reqwest::Client::new().get(format!("{}/v1/nothing?secret=1", service.url));
+    let request = http().get(format!("{}/v1/nothing?secret=1", service.url));
     request.header("x-request-id", "log-me").bearer_auth("ppk_forged").send().await.unwrap();
     let (status, problem) = service.get("/v1/subscriptions?x=1", key.trim()).await;
     assert_eq!(status, 422, "{problem}");
@@ -248,5 +249,5 @@ async fn a_service_that_is_told_to_stop_serves_on_while_others_take_over() {
     assert_eq!(service.get("/healthz", "none").await.0, 200);
     service.customers(key.trim()).await;
     assert_eq!(service.ended().await, Some(0));
-    assert!(reqwest::get(format!("{}/healthz", service.url)).await.is_err());
+    assert!(http().get(format!("{}/healthz", service.url)).send().await.is_err());
 }

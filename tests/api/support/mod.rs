@@ -2,6 +2,7 @@
 
 mod client;
 mod database;
+mod http;
 mod lock;
 mod proxy;
 mod raw;
@@ -10,6 +11,7 @@ pub mod world;
 
 pub use client::{Answer, Client};
 pub use database::{Database, TABLES, settings};
+pub use http::http;
 pub use lock::Lock;
 pub use proxy::{Mode, Proxy};
 pub use raw::Raw;
