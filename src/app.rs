@@ -12,6 +12,7 @@ use crate::api::{accept, auth, json, middleware, service, v1};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
+use crate::oidc::Oidc;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -29,6 +30,8 @@ pub struct AppState {
     pub invoice_day: Option<u32>,
     /// Who issues invoices.
     pub issuer: String,
+    /// Verifies tokens, if there is an issuer of them.
+    pub oidc: Option<Oidc>,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.

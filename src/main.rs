@@ -18,6 +18,7 @@ use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
 use partner_platform::jobs::Worker;
+use partner_platform::oidc::Oidc;
 use partner_platform::ops::{self, Context, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
@@ -150,6 +151,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         sandbox: settings.sandbox,
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
+        oidc: settings.oidc().map(Oidc::new).transpose()?,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
