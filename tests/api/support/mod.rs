@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod http;
+pub mod issuer;
 mod lock;
 mod proxy;
 mod raw;
