@@ -12,6 +12,7 @@ use crate::api::{accept, auth, json, middleware, service, v1, write};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
+use crate::oidc::Oidc;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -31,6 +32,8 @@ pub struct AppState {
     pub issuer: String,
     /// Whether a proxy of ours says where requests come from.
     pub trust_forwarded_for: bool,
+    /// Verifies tokens, if there is an issuer of them.
+    pub oidc: Option<Oidc>,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.

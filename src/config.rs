@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
@@ -13,6 +14,7 @@ use crate::domain::access::Role;
 use crate::domain::audit::Link;
 use crate::domain::money::Currency;
 use crate::domain::text::{CompanyName, KeyName};
+use crate::oidc::{self, Algorithm, Issuer};
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -114,6 +116,21 @@ pub struct Settings {
     /// Take the address of a client from the end of `X-Forwarded-For`, which a proxy in front must add to
     #[arg(long, env = "TRUST_FORWARDED_FOR", global = true)]
     pub trust_forwarded_for: bool,
+    /// OpenID Connect issuer whose tokens are taken beside API keys, to the letter as it names itself
+    #[arg(long, env = "OIDC_ISSUER", global = true)]
+    pub oidc_issuer: Option<Issuer>,
+    /// Audience that a token must be for; needed with --oidc-issuer
+    #[arg(long, env = "OIDC_AUDIENCE", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_audience: Option<String>,
+    /// Claim of a token that has the role
+    #[arg(long, env = "OIDC_ROLE_CLAIM", default_value = "role", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_role_claim: String,
+    /// Claim of a token that has the id of the reseller; without it, a token is the partner's
+    #[arg(long, env = "OIDC_RESELLER_CLAIM", default_value = "reseller_id", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_reseller_claim: String,
+    /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
+    #[arg(long, env = "OIDC_ALGORITHMS", default_value = "RS256,ES256", value_delimiter = ',', value_parser = oidc::algorithm, global = true)]
+    pub oidc_algorithms: Vec<Algorithm>,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
@@ -164,8 +181,26 @@ impl Settings {
             Self { production: true, database_url: None, .. } => {
                 Some("--production needs --database-url: the service's own PostgreSQL is not for production")
             }
+            Self { oidc_issuer: Some(_), oidc_audience: None, .. } => {
+                Some("--oidc-issuer needs --oidc-audience: an issuer's tokens for others are not for this service")
+            }
+            Self { oidc_issuer: None, oidc_audience: Some(_), .. } => {
+                Some("--oidc-audience is of no use without --oidc-issuer")
+            }
             _ => None,
         }
+    }
+
+    /// Whose tokens are taken, if anybody's.
+    #[must_use]
+    pub fn oidc(&self) -> Option<oidc::Settings> {
+        Some(oidc::Settings {
+            issuer: self.oidc_issuer.clone()?,
+            audience: self.oidc_audience.clone()?,
+            role_claim: self.oidc_role_claim.clone(),
+            reseller_claim: self.oidc_reseller_claim.clone(),
+            algorithms: self.oidc_algorithms.clone(),
+        })
     }
 
     /// Day of the month on which invoices are made by themselves, if they are.

@@ -22,6 +22,8 @@
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
 //! | [`clock`] | time and ids: nothing else asks the machine for either |
+//! | [`oidc`] | tokens of an OpenID Connect issuer: its keys, and what a token says |
+//! | [`outbound`], [`tls`] | calls to the outside: how they are made, and whom they trust |
 //! | [`embedded`] | the private PostgreSQL that serves when no other is named |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
 //!
@@ -61,7 +63,10 @@ pub mod db;
 pub mod domain;
 pub mod embedded;
 pub mod jobs;
+pub mod oidc;
 pub mod ops;
+pub mod outbound;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

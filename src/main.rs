@@ -18,6 +18,7 @@ use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
 use partner_platform::jobs::{Upkeep, Worker};
+use partner_platform::oidc::Oidc;
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::{self, Context, audit, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
@@ -161,6 +162,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
         trust_forwarded_for: settings.trust_forwarded_for,
+        oidc: settings.oidc().map(Oidc::new).transpose()?,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };

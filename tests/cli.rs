@@ -7,6 +7,14 @@
 #[path = "api/support/database.rs"]
 #[allow(dead_code)]
 mod database;
+#[path = "api/support/http.rs"]
+mod http;
+// Not all of it is wanted here, either.
+#[path = "api/support/issuer.rs"]
+#[allow(dead_code)]
+mod issuer;
+#[path = "cli/oidc.rs"]
+mod oidc;
 #[path = "cli/own_database.rs"]
 mod own_database;
 #[path = "cli/program.rs"]

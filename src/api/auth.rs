@@ -1,4 +1,4 @@
-//! Who asks: the key in `Authorization`, what it may do and what it sees. A handler that takes a
+//! Who asks: the key or token in `Authorization`, what it may do and what it sees. A handler that takes a
 //! [`Permit`] cannot be reached without the right.
 
 use std::future::{Ready, ready};
@@ -14,7 +14,9 @@ use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Identity, Right, Scope, needs};
-use crate::ops::{Context, keys, sandbox};
+use crate::domain::reseller::State;
+use crate::oidc::{Claims, Oidc};
+use crate::ops::{self, Context, keys, resellers, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
@@ -81,19 +83,52 @@ pub async fn authenticate(
 async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
     let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    if presented.reseller_disabled {
-        let detail = "The reseller of this key is disabled. Ask the partner to enable it.";
-        return Err(Problem::new(ErrorCode::ResellerDisabled, detail));
-    }
+    let actor = match &state.oidc {
+        Some(oidc) if !secret.starts_with(keys::PREFIX) => of_token(state, oidc, secret).await?,
+        _ => of_key(state, secret).await?,
+    };
     if state.sandbox {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
+    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+}
+
+async fn of_key(state: &AppState, secret: &str) -> Result<Actor, Problem> {
+    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
+    if presented.reseller_disabled {
+        return Err(disabled("key"));
+    }
     let key = presented.key;
     let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    let actor = Actor { identity: Identity::ApiKey(key.id), role: key.role, scope };
-    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+    Ok(Actor { identity: Identity::ApiKey(key.id), role: key.role, scope })
+}
+
+async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Actor, Problem> {
+    // A sandbox's clock is nothing to the issuer.
+    let claims = oidc.verify(token, state.clock.machine()).await?;
+    let actor = subject(&claims);
+    if let Some(id) = actor.scope.reseller() {
+        let cx = Context::new(state.db.clone(), state.clock.clone(), actor.clone());
+        match resellers::get(&cx, id).await {
+            Ok(reseller) if reseller.state == State::Enabled => {}
+            Ok(_) => return Err(disabled("token")),
+            Err(ops::Error::NotFound(_)) => return Err(Problem::of(ErrorCode::Unauthenticated)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(actor)
+}
+
+/// Whom a token means.
+fn subject(claims: &Claims) -> Actor {
+    let scope = claims.reseller_id.map_or(Scope::Partner, Scope::Reseller);
+    Actor { identity: Identity::Subject(claims.subject.clone()), role: claims.role, scope }
+}
+
+fn disabled(of: &str) -> Problem {
+    let detail = format!("The reseller of this {of} is disabled. Ask the partner to enable it.");
+    Problem::new(ErrorCode::ResellerDisabled, detail)
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -23,6 +23,10 @@ use crate::domain::text::SearchText;
 /// The document, made once.
 pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
 
+/// How a caller says who it is.
+const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. Where the service has an OpenID Connect issuer, \
+    a token of its in place of the key.";
+
 /// The document of the API that is served.
 pub struct Document {
     /// As JSON.
@@ -247,7 +251,7 @@ pub fn resolve(schema: &mut Value) {
 
 fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({
-        "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`." }
+        "api_key": { "type": "http", "scheme": "bearer", "description": SECURITY }
     });
     document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(error_code_description());
     document["components"]["responses"] = responses();

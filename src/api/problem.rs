@@ -13,7 +13,7 @@ use super::v1::quote::Quote;
 use crate::domain::access::{Obstacle, Offer};
 use crate::domain::id::Version;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::{ops, store};
+use crate::{oidc, ops, store};
 
 /// The media type of errors.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -266,6 +266,18 @@ impl From<store::Error> for Problem {
                 tracing::error!(%error, "database error");
                 Self::of(ErrorCode::Internal)
             }
+        }
+    }
+}
+
+impl From<oidc::Error> for Problem {
+    fn from(error: oidc::Error) -> Self {
+        match error {
+            oidc::Error::Invalid(reason) => {
+                tracing::debug!(reason, "token refused");
+                Self::of(ErrorCode::Unauthenticated)
+            }
+            oidc::Error::Unavailable => Self::of(ErrorCode::Unavailable),
         }
     }
 }

@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme};
 
 use super::connect::TargetError;
+use crate::tls;
 
 /// What is demanded of TLS, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -57,7 +58,7 @@ impl Ssl {
     }
 
     pub(super) fn client_config(&self, mode: Mode) -> Result<ClientConfig, TargetError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = tls::provider();
         let verifier = self.verifier(mode, provider.signature_verification_algorithms)?;
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -81,7 +82,7 @@ impl Ssl {
         match self.rootcert.as_deref() {
             _ if mode < Mode::VerifyCa => {}
             None | Some("system") => {
-                verifier.roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                verifier.roots = tls::authorities();
                 if verifier.roots.is_empty() {
                     return Err(TargetError::NoSystemRoots);
                 }

@@ -15,7 +15,7 @@ use crate::store::api_keys::{self, ApiKey, Presented};
 use crate::store::{self, resellers};
 
 /// What every key starts with, so that it is recognised where it should not be.
-const PREFIX: &str = "ppk_";
+pub const PREFIX: &str = "ppk_";
 
 const SECRET_BYTES: usize = 32;
 

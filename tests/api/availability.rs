@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::world::{World, company};
-use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server};
+use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, http};
 
 /// So short that a test is, too.
 fn impatient() -> db::Settings {
@@ -236,5 +236,5 @@ async fn requests_in_flight_are_answered_before_the_service_stops() {
     // Long before the idle connections of the clients would be given up.
     assert_eq!(within_bound(stop).await, "stopped");
     assert!(world.server.shutdown.is_draining());
-    assert!(reqwest::get(format!("{}/healthz", world.server.url)).await.is_err(), "nobody listens any more");
+    assert!(http().get(format!("{}/healthz", world.server.url)).send().await.is_err(), "nobody listens any more");
 }

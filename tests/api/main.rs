@@ -26,6 +26,8 @@ mod invoice_runs;
 mod invoices;
 mod migrations;
 mod model;
+mod oidc;
+mod oidc_keys;
 mod operations;
 mod orders;
 mod pages;

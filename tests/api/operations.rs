@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::world::company;
-use crate::support::{Client, Raw, Server};
+use crate::support::{Client, Raw, Server, http};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-0000000a11ce";
 
@@ -139,7 +139,7 @@ async fn no_request_can_invent_a_metric() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_that_is_served_is_the_committed_one() {
     let server = Server::start().await;
-    let served = reqwest::get(format!("{}/openapi.json", server.url)).await.unwrap();
+    let served = http().get(format!("{}/openapi.json", server.url)).send().await.unwrap();
     assert_eq!(served.headers()["content-type"], "application/json");
     let served = served.text().await.unwrap();
     assert!(served == include_str!("../../openapi/openapi.json"), "run `partner-platform openapi` and commit it");
@@ -156,7 +156,7 @@ fn links(html: &str) -> Vec<&str> {
 async fn the_documentation_needs_nothing_from_elsewhere() {
     let server = Server::start().await;
     for start in ["/docs", "/docs/"] {
-        let page = reqwest::get(format!("{}{start}", server.url)).await.unwrap();
+        let page = http().get(format!("{}{start}", server.url)).send().await.unwrap();
         assert_eq!((page.status().as_u16(), page.url().path()), (200, "/docs/"), "of {start}");
         assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
         let base = page.url().clone();
@@ -164,7 +164,7 @@ async fn the_documentation_needs_nothing_from_elsewhere() {
         let links: Vec<String> = links(&pages[0]).into_iter().map(str::to_owned).collect();
         assert!(links.iter().any(|link| link.ends_with("swagger-ui-bundle.js")), "{links:?}");
         for link in links {
-            let asset = reqwest::get(base.join(&link).unwrap()).await.unwrap();
+            let asset = http().get(base.join(&link).unwrap()).send().await.unwrap();
             assert_eq!((asset.status().as_u16(), asset.url().origin()), (200, base.origin()), "{link}");
             let kind = asset.headers()["content-type"].to_str().unwrap().to_owned();
             let kinds = [(".js", "javascript"), (".css", "text/css"), (".png", "image/png")];

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::http::http;
 use crate::program::{Service, fails, folder, run, stderr, succeeds, wait_until_gone};
 
 /// The process of the PostgreSQL that runs in a data folder.
@@ -61,7 +62,7 @@ async fn a_service_that_is_killed_takes_its_postgresql_along_and_the_next_one_ha
     let company = json!({
         "company_name": "Written just before", "address": { "line1": "1 Quay", "city": "Antwerp", "country": "BE" }
     });
-    let request = reqwest::Client::new().post(format!("{}/v1/customers", service.url)).bearer_auth(key);
+    let request = http().post(format!("{}/v1/customers", service.url)).bearer_auth(key);
     assert_eq!(request.json(&company).send().await.unwrap().status(), 201);
     let customers = service.customers(key).await;
     assert!(customers.iter().any(|name| name == "Written just before"), "{customers:?}");

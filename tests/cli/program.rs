@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::http::http;
+
 /// More than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
@@ -24,6 +26,11 @@ const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
     "LOG_LEVEL",
     "MIGRATE_AT_START",
+    "OIDC_ALGORITHMS",
+    "OIDC_AUDIENCE",
+    "OIDC_ISSUER",
+    "OIDC_RESELLER_CLAIM",
+    "OIDC_ROLE_CLAIM",
     "PRODUCTION",
     "SANDBOX",
     "WORKER",
@@ -92,10 +99,16 @@ pub struct Service {
 
 impl Service {
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    /// The same with settings from the environment.
+    pub async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let output = folder();
         let file = |name: &str| std::fs::File::create(output.path().join(name)).unwrap();
         let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
-        let child = command.args(arguments).stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
+        command.args(arguments).envs(environment.iter().copied());
+        let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
         let mut service = Self { child, url: String::new(), output };
         let started = tokio::time::timeout(PATIENCE, service.serving()).await;
         service.url = started.unwrap_or_else(|_| panic!("it does not start: {}", service.stderr()));
@@ -123,7 +136,7 @@ impl Service {
     }
 
     pub async fn get(&self, path: &str, key: &str) -> (StatusCode, Value) {
-        let request = reqwest::Client::new().get(format!("{}{path}", self.url)).bearer_auth(key);
+        let request = http().get(format!("{}{path}", self.url)).bearer_auth(key);
         let answer = request.send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 
 use crate::database::Database;
+use crate::http::http;
 use crate::program::{Service, fails, folder, run, run_with, stderr, succeeds};
 
 async fn empty() -> Database {
@@ -122,6 +123,15 @@ async fn a_setting_that_is_no_good_is_refused_before_anything_else() {
         ("DEFAULT_CURRENCY", "--default-currency", "XXX"),
         ("DEFAULT_CURRENCY", "--default-currency", "usd"),
         ("ISSUER", "--issuer", " "),
+        ("OIDC_ISSUER", "--oidc-issuer", "login.example.com"),
+        ("OIDC_ISSUER", "--oidc-issuer", "http://login.example.com"),
+        ("OIDC_ISSUER", "--oidc-issuer", "https://login.example.com/?tenant=1"),
+        ("OIDC_ISSUER", "--oidc-issuer", "https://someone@login.example.com"),
+        ("OIDC_AUDIENCE", "--oidc-audience", ""),
+        ("OIDC_ROLE_CLAIM", "--oidc-role-claim", ""),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", "HS256"),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", "none"),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", ""),
         ("WORKERS", "--workers", "0"),
         ("DATABASE_MAX_CONNECTIONS", "--database-max-connections", "0"),
         ("DATABASE_LOCK_TIMEOUT_MS", "--database-lock-timeout-ms", "-1"),
@@ -181,7 +191,7 @@ async fn a_database_whose_clock_was_moved_is_a_sandbox_s_for_good() {
     service.stop().await;
 
     let service = Service::start(&["--sandbox", "--database-url", &database.url]).await;
-    let request = reqwest::Client::new().post(format!("{}/v1/sandbox/clock", service.url)).bearer_auth(key.trim());
+    let request = http().post(format!("{}/v1/sandbox/clock", service.url)).bearer_auth(key.trim());
     let moved = request.json(&serde_json::json!({ "advance_days": 3 })).send().await.unwrap();
     assert_eq!(moved.status(), 200);
     service.stop().await;
@@ -205,7 +215,7 @@ async fn logs_for_machines_are_json_lines_with_request_ids_and_no_secrets() {
     let arguments = ["--database-url", &database.url, "--log-format", "json", "--log-level", "trace"];
     let mut service = Service::start(&arguments).await;
     service.customers(key.trim()).await;
-    let request = reqwest::Client::new().get(format!("{}/v1/nothing?secret=1", service.url));
+    let request = http().get(format!("{}/v1/nothing?secret=1", service.url));
     request.header("x-request-id", "log-me").bearer_auth("ppk_forged").send().await.unwrap();
     let (status, problem) = service.get("/v1/subscriptions?x=1", key.trim()).await;
     assert_eq!(status, 422, "{problem}");
@@ -248,5 +258,5 @@ async fn a_service_that_is_told_to_stop_serves_on_while_others_take_over() {
     assert_eq!(service.get("/healthz", "none").await.0, 200);
     service.customers(key.trim()).await;
     assert_eq!(service.ended().await, Some(0));
-    assert!(reqwest::get(format!("{}/healthz", service.url)).await.is_err());
+    assert!(http().get(format!("{}/healthz", service.url)).send().await.is_err());
 }

@@ -26,12 +26,7 @@ pub struct Answer {
 
 impl Client {
     pub fn new(base: &str, key: Option<&str>) -> Self {
-        Self {
-            http: reqwest::Client::new(),
-            base: base.to_owned(),
-            key: key.map(str::to_owned),
-            headers: HeaderMap::new(),
-        }
+        Self { http: super::http(), base: base.to_owned(), key: key.map(str::to_owned), headers: HeaderMap::new() }
     }
 
     /// The same client with one more header on every request.

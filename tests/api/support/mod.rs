@@ -2,6 +2,8 @@
 
 mod client;
 pub mod database;
+mod http;
+pub mod issuer;
 mod lock;
 mod proxy;
 mod raw;
@@ -10,6 +12,7 @@ pub mod world;
 
 pub use client::{Answer, Client};
 pub use database::{Database, TABLES, settings};
+pub use http::http;
 pub use lock::Lock;
 pub use proxy::{Mode, Proxy};
 pub use raw::Raw;

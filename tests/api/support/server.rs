@@ -11,6 +11,7 @@ use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::jobs::Worker;
+use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::{Context, keys};
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
@@ -49,6 +50,14 @@ impl Server {
         Self::build(database.into(), &url, super::database::settings(), false).await
     }
 
+    /// A server that takes the tokens of an issuer.
+    pub async fn trusting(settings: oidc::Settings) -> Self {
+        let database = Database::create().await;
+        let url = database.url.clone();
+        let oidc = Some(Oidc::new(settings).unwrap());
+        Self::build_with(database.into(), &url, super::database::settings(), true, oidc).await
+    }
+
     /// A server that reaches its database by another way.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
         Self::build(database.into(), url, settings, true).await
@@ -62,6 +71,16 @@ impl Server {
     }
 
     async fn build(database: Arc<Database>, url: &str, settings: db::Settings, sandbox: bool) -> Self {
+        Self::build_with(database, url, settings, sandbox, None).await
+    }
+
+    async fn build_with(
+        database: Arc<Database>,
+        url: &str,
+        settings: db::Settings,
+        sandbox: bool,
+        oidc: Option<Oidc>,
+    ) -> Self {
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -75,6 +94,7 @@ impl Server {
             invoice_day: Some(1),
             issuer: "Certificates & Co".to_owned(),
             trust_forwarded_for: false,
+            oidc,
             metrics: Metrics::start().unwrap(),
             shutdown: shutdown.clone(),
         };
@@ -108,6 +128,11 @@ impl Server {
     /// The partner's administrator.
     pub async fn admin(&self) -> Client {
         self.client(Role::Admin, None).await
+    }
+
+    /// A client with a token, or whatever else.
+    pub fn bearing(&self, token: &str) -> Client {
+        Client::new(&self.url, Some(token))
     }
 
     /// A client without a key.

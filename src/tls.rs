@@ -1,0 +1,20 @@
+//! TLS to the outside: one implementation of the cryptography, and the authorities that this machine trusts.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::{CryptoProvider, ring};
+
+/// The cryptography.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// The authorities that the machine trusts; none where it has no list of them.
+#[must_use]
+pub fn authorities() -> RootCertStore {
+    let mut authorities = RootCertStore::empty();
+    authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    authorities
+}

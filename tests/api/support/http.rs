@@ -1,0 +1,12 @@
+//! What the tests call the service with.
+
+/// A client that speaks no TLS. reqwest wants a choice of cryptography all the same, and would read the machine's
+/// certificates each time.
+pub fn http() -> reqwest::Client {
+    let tls = rustls::ClientConfig::builder_with_provider(partner_platform::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
+}
