@@ -33,6 +33,10 @@
 //! [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
 //! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
 //!
+//! What writes is one transaction up to its answer: the use case leaves it open ([`ops::Context`]), having told what it
+//! saved (`ops/record.rs`: events, and what changed), and [`api::write`] has it committed together with the answer that
+//! is kept for retries and the entry in the audit trail ([`ops::request`]).
+//!
 //! # The way of time
 //!
 //! What time does to a subscription is a state transition like any other ([`domain::subscription::Milestone`]),
