@@ -125,7 +125,7 @@ fn what_every_action_meets_in_every_state_of_an_invoice() {
 #[test]
 fn a_refusal_names_state_action_and_what_is_allowed() {
     let refusal = in_state(State::Pending).guard(Action::Suspend, day("2025-12-31")).unwrap_err();
-    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`; what is allowed now: cancel, set_auto_renew, set_renewal_inventory.");
+    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`; what is allowed now: cancel, set_auto_renew, set_renewal_inventory, set_thresholds.");
     let refusal = in_state(State::Expired).guard(Action::Enable, day(END)).unwrap_err();
     insta::assert_snapshot!(refusal, @"The subscription is expired, which does not allow `enable`; nothing can be done with it any more.");
 }
@@ -142,6 +142,7 @@ fn each_listed_action_names_the_right_that_it_needs() {
     set_auto_renew write_subscriptions
     add_current_inventory write_subscriptions
     set_renewal_inventory write_subscriptions
+    set_thresholds write_subscriptions
     allocate allocate
     ");
 }

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod audit;
 mod basket;
 mod billing;
 mod customer;
 mod digest;
+mod event;
 mod inventory;
 mod invoice;
 mod machine;

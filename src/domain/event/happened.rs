@@ -119,11 +119,11 @@ impl Resource for Inventory<'_> {
         self.0.audience()
     }
 
-    /// A new subscription's inventory is told with it, and one that was cancelled has none.
+    /// A new subscription's inventory is told with it, and so is its end when that is cancelled.
     fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
         let Some(Self(before)) = before else { return Vec::new() };
         let after = self.0;
-        if after.cancellation().is_some() {
+        if before.cancellation().is_none() && after.cancellation().is_some() {
             return Vec::new();
         }
         let is_other = |part: fn(&Line) -> Option<i32>| {
