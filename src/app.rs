@@ -8,10 +8,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{accept, auth, json, middleware, service, v1};
+use crate::api::{accept, auth, json, middleware, rate_limit, service, v1};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
+use crate::ops::rate_limits::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -29,6 +30,8 @@ pub struct AppState {
     pub invoice_day: Option<u32>,
     /// Who issues invoices.
     pub issuer: String,
+    /// How often callers may come.
+    pub rate_limits: RateLimits,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.
@@ -63,8 +66,10 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
             .into_utoipa_app()
             .service(
                 utoipa_actix_web::scope("/v1")
-                    .wrap(from_fn(auth::authenticate))
+                    // What is named last comes first.
                     .wrap(from_fn(accept::negotiate))
+                    .wrap(from_fn(rate_limit::limit))
+                    .wrap(from_fn(auth::authenticate))
                     .configure(v1::routes),
             )
             .configure(service::routes)

@@ -11,6 +11,7 @@ use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::money::Currency;
+use crate::domain::rate_limit::Limits;
 use crate::domain::text::{CompanyName, KeyName};
 use crate::telemetry::LogFormat;
 
@@ -96,6 +97,12 @@ pub struct Settings {
     /// Who issues invoices: the name at their top
     #[arg(long, env = "ISSUER", default_value = "Partner platform", global = true)]
     pub issuer: CompanyName,
+    /// The most reads a minute, GET and HEAD, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_READS", default_value_t = 6000, global = true)]
+    pub rate_limit_reads: u32,
+    /// The most writes a minute, all other requests, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_WRITES", default_value_t = 1200, global = true)]
+    pub rate_limit_writes: u32,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
@@ -154,6 +161,13 @@ impl Settings {
     #[must_use]
     pub fn invoice_day(&self) -> Option<u32> {
         Some(self.invoice_day).filter(|day| *day > 0)
+    }
+
+    /// How often one caller may come.
+    #[must_use]
+    pub fn rate_limits(&self) -> Limits {
+        let limit = |most: u32| Some(most).filter(|most| *most > 0);
+        Limits { reads: limit(self.rate_limit_reads), writes: limit(self.rate_limit_writes) }
     }
 
     /// What the database may take.

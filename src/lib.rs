@@ -17,7 +17,7 @@
 //! | [`store`] | all SQL: functions over a connection, one file per aggregate |
 //! | [`ops`] | use cases: one function per command or query, one visible transaction each |
 //! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
-//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock |
+//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock, counting together |
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |

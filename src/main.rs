@@ -17,7 +17,8 @@ use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::jobs::Worker;
+use partner_platform::jobs::{self, Worker};
+use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
@@ -141,6 +142,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
+    let rate_limits = RateLimits::new(settings.rate_limits(), cx.clock.clone());
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
     let state = AppState {
@@ -150,6 +152,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         sandbox: settings.sandbox,
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
+        rate_limits: rate_limits.clone(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
@@ -178,7 +181,9 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
             metrics.fold();
         }
     });
+    let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
     server.await?;
+    exchange.abort();
     if let Some(worker) = worker {
         worker.await?;
     }

@@ -100,6 +100,8 @@ codes! {
         "The cursor belongs to other filters or another sort", "Repeat the filters of the page before, or start again without a cursor.";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
         "An amount exceeds what can be billed", "Order smaller quantities.";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS,
+        "The caller has come too often in this minute", "Try again after `Retry-After` seconds.";
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "The service failed", "Try again; if it lasts, report the request id.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE,

@@ -87,8 +87,15 @@ fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<Box
     match problem {
         None => answer,
         Some(problem) => {
-            let (request, _) = answer.into_parts();
-            let answer = problem.answer(&request, id);
+            let (request, left) = answer.into_parts();
+            let mut answer = problem.answer(&request, id);
+            // What others had to say stands beside it.
+            for name in left.headers().keys() {
+                if !answer.headers().contains_key(name) {
+                    let values = left.headers().get_all(name);
+                    values.for_each(|value| answer.headers_mut().append(name.clone(), value.clone()));
+                }
+            }
             ServiceResponse::new(request, answer)
         }
     }

@@ -13,6 +13,7 @@ pub mod page;
 pub mod path;
 pub mod problem;
 pub mod query;
+pub mod rate_limit;
 pub mod report;
 pub mod resource;
 mod schema;

@@ -13,6 +13,7 @@ mod offers;
 pub mod orders;
 pub mod price_lists;
 pub mod products;
+pub mod rate_limits;
 pub mod reports;
 pub mod resellers;
 pub mod sandbox;

@@ -27,6 +27,7 @@ mod price_lists_assigned;
 mod price_lists_paid;
 mod products;
 mod quotes;
+mod rate_limits;
 mod renewal_failures;
 mod reports;
 mod reports_csv;

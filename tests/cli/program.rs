@@ -25,6 +25,8 @@ const SETTINGS: &[&str] = &[
     "LOG_LEVEL",
     "MIGRATE_AT_START",
     "PRODUCTION",
+    "RATE_LIMIT_READS",
+    "RATE_LIMIT_WRITES",
     "SANDBOX",
     "WORKER",
     "WORKERS",

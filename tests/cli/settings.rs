@@ -122,6 +122,8 @@ async fn a_setting_that_is_no_good_is_refused_before_anything_else() {
         ("DEFAULT_CURRENCY", "--default-currency", "XXX"),
         ("DEFAULT_CURRENCY", "--default-currency", "usd"),
         ("ISSUER", "--issuer", " "),
+        ("RATE_LIMIT_READS", "--rate-limit-reads", "-1"),
+        ("RATE_LIMIT_WRITES", "--rate-limit-writes", "many"),
         ("WORKERS", "--workers", "0"),
         ("DATABASE_MAX_CONNECTIONS", "--database-max-connections", "0"),
         ("DATABASE_LOCK_TIMEOUT_MS", "--database-lock-timeout-ms", "-1"),
