@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
+use crate::api::cors::Origin;
 use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
@@ -103,9 +104,15 @@ pub struct Settings {
     /// The most writes a minute, all other requests, of one caller; 0: no limit
     #[arg(long, env = "RATE_LIMIT_WRITES", default_value_t = 1200, global = true)]
     pub rate_limit_writes: u32,
+    /// Whose web pages may call the API from a browser, as `https://app.example.com`; several with commas [default: nobody's]
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', global = true)]
+    pub cors_origins: Vec<Origin>,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
+    /// The most connections of clients; whoever comes then waits until one is closed
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_connections: u32,
     /// The most database connections
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub database_max_connections: u16,
@@ -124,6 +131,12 @@ pub struct Settings {
     /// Milliseconds for a client to send the head of a request
     #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub request_timeout_ms: u32,
+    /// Milliseconds for a request to be answered, from its head on
+    #[arg(long, env = "ANSWER_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub answer_timeout_ms: u32,
+    /// Milliseconds for a client to take what it is sent
+    #[arg(long, env = "SEND_TIMEOUT_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub send_timeout_ms: u32,
     /// Seconds to go on serving after a signal, while `/readyz` already says no
     #[arg(long, env = "DRAIN_DELAY_SECONDS", default_value_t = 0, global = true)]
     pub drain_delay_seconds: u32,
@@ -189,8 +202,11 @@ impl Settings {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Http {
             workers: self.workers.map_or(processors, usize::from),
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            send_timeout: Duration::from_millis(self.send_timeout_ms.into()),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
+            cors_origins: self.cors_origins.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 pub mod connect;
 mod tls;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
@@ -49,6 +49,26 @@ pub struct Db {
     /// For a whole transaction. The server ends a statement by itself; this is for a server that does
     /// not answer at all.
     transaction_timeout: Duration,
+}
+
+tokio::task_local! {
+    /// When the work under way has to be over.
+    static DEADLINE: Instant;
+}
+
+/// Does work whose statements and transactions all end in this time; what is left then fails as unavailable. The
+/// work goes on, so that it can tidy up and answer.
+pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> T {
+    match Instant::now().checked_add(timeout) {
+        Some(deadline) => DEADLINE.scope(deadline, work).await,
+        None => work.await,
+    }
+}
+
+/// A timeout, or what is left of the time of the work under way.
+fn shortened(timeout: Duration) -> Duration {
+    let left = DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now()));
+    left.map_or(timeout, |left| left.min(timeout))
 }
 
 /// The database cannot be used.
@@ -162,7 +182,7 @@ impl Db {
         E: From<store::Error>,
     {
         let mut conn = self.acquire().await?;
-        match tokio::time::timeout(self.transaction_timeout, work(&mut conn)).await {
+        match tokio::time::timeout(shortened(self.transaction_timeout), work(&mut conn)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let _ = Object::take(conn);
@@ -187,7 +207,7 @@ impl Db {
             }
             outcome
         };
-        match tokio::time::timeout(self.transaction_timeout, transaction).await {
+        match tokio::time::timeout(shortened(self.transaction_timeout), transaction).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 // Whatever is under way on it, nobody may get this connection again.
@@ -198,7 +218,7 @@ impl Db {
     }
 
     async fn acquire(&self) -> Result<Object<AsyncPgConnection>, store::Error> {
-        match tokio::time::timeout(self.acquire_timeout, self.pool.get()).await {
+        match tokio::time::timeout(shortened(self.acquire_timeout), self.pool.get()).await {
             Ok(conn) => conn.map_err(|error| store::Error::Unavailable(error.to_string())),
             Err(_) => Err(store::Error::Unavailable("no connection became free in time".to_owned())),
         }

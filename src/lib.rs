@@ -24,6 +24,7 @@
 //! | [`clock`] | time and ids: nothing else asks the machine for either |
 //! | [`embedded`] | the private PostgreSQL that serves when no other is named |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
+//! | [`descriptors`] | how many connections and files the system lets us have |
 //!
 //! # The way of a request
 //!
@@ -58,6 +59,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod descriptors;
 pub mod domain;
 pub mod embedded;
 pub mod jobs;

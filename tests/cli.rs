@@ -11,5 +11,7 @@ mod database;
 mod own_database;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;

@@ -6,9 +6,11 @@
 mod allocations;
 mod as_of;
 mod availability;
+mod browsers;
 mod catching_up;
 mod companies;
 mod concurrency;
+mod connections;
 mod coverage;
 mod customers;
 mod filters;

@@ -103,8 +103,14 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::default();
         let mut state = state(&db, &clock, &shutdown);
-        let mut http =
-            Http { workers: 2, request_timeout: Duration::from_secs(5), shutdown_timeout: Duration::from_secs(10) };
+        let mut http = Http {
+            workers: 2,
+            max_connections: 1000,
+            request_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
+        };
         adjust(&mut state, &mut http);
         let rate_limits = state.rate_limits.clone();
         let server = app::build(listener, state, &http).unwrap();
@@ -119,6 +125,12 @@ impl Server {
         let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
         let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
         Client::new(&self.url, Some(key.expose_secret()))
+    }
+
+    /// A new key of the partner's administrator.
+    pub async fn key(&self) -> String {
+        let key = keys::create(&self.context(), Role::Admin, None, "test".parse().unwrap()).await.unwrap();
+        key.expose_secret().to_owned()
     }
 
     /// The service itself.
@@ -169,6 +181,7 @@ fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
         sandbox: true,
         invoice_day: Some(1),
         issuer: "Certificates & Co".to_owned(),
+        answer_timeout: Duration::from_secs(60),
         rate_limits: RateLimits::new(Limits::default(), clock.clone()),
         metrics: Metrics::start().unwrap(),
         shutdown: shutdown.clone(),
