@@ -8,11 +8,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
+use crate::api::cors::Origin;
 use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::audit::Link;
 use crate::domain::money::Currency;
+use crate::domain::rate_limit::Limits;
 use crate::domain::text::{CompanyName, KeyName};
 use crate::oidc::{self, Algorithm, Issuer};
 use crate::telemetry::LogFormat;
@@ -131,9 +133,21 @@ pub struct Settings {
     /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
     #[arg(long, env = "OIDC_ALGORITHMS", default_value = "RS256,ES256", value_delimiter = ',', value_parser = oidc::algorithm, global = true)]
     pub oidc_algorithms: Vec<Algorithm>,
+    /// The most reads a minute, GET and HEAD, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_READS", default_value_t = 6000, global = true)]
+    pub rate_limit_reads: u32,
+    /// The most writes a minute, all other requests, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_WRITES", default_value_t = 1200, global = true)]
+    pub rate_limit_writes: u32,
+    /// Whose web pages may call the API from a browser, as `https://app.example.com`; several with commas [default: nobody's]
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', global = true)]
+    pub cors_origins: Vec<Origin>,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
+    /// The most connections of clients; whoever comes then waits until one is closed
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_connections: u32,
     /// The most database connections
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub database_max_connections: u16,
@@ -152,6 +166,12 @@ pub struct Settings {
     /// Milliseconds for a client to send the head of a request
     #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub request_timeout_ms: u32,
+    /// Milliseconds for a request to be answered, from its head on
+    #[arg(long, env = "ANSWER_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub answer_timeout_ms: u32,
+    /// Milliseconds for a client to take what it is sent
+    #[arg(long, env = "SEND_TIMEOUT_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub send_timeout_ms: u32,
     /// Seconds to go on serving after a signal, while `/readyz` already says no
     #[arg(long, env = "DRAIN_DELAY_SECONDS", default_value_t = 0, global = true)]
     pub drain_delay_seconds: u32,
@@ -209,6 +229,13 @@ impl Settings {
         Some(self.invoice_day).filter(|day| *day > 0)
     }
 
+    /// How often one caller may come.
+    #[must_use]
+    pub fn rate_limits(&self) -> Limits {
+        let limit = |most: u32| Some(most).filter(|most| *most > 0);
+        Limits { reads: limit(self.rate_limit_reads), writes: limit(self.rate_limit_writes) }
+    }
+
     /// What the database may take.
     #[must_use]
     pub fn database(&self) -> db::Settings {
@@ -228,8 +255,11 @@ impl Settings {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Http {
             workers: self.workers.map_or(processors, usize::from),
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            send_timeout: Duration::from_millis(self.send_timeout_ms.into()),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
+            cors_origins: self.cors_origins.clone(),
         }
     }
 }

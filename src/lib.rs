@@ -17,7 +17,7 @@
 //! | [`store`] | all SQL: functions over a connection, one file per aggregate |
 //! | [`ops`] | use cases: one function per command or query, one visible transaction each |
 //! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
-//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock |
+//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock, counting together |
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
@@ -26,6 +26,7 @@
 //! | [`outbound`], [`tls`] | calls to the outside: how they are made, and whom they trust |
 //! | [`embedded`] | the private PostgreSQL that serves when no other is named |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
+//! | [`descriptors`] | how many connections and files the system lets us have |
 //!
 //! # The way of a request
 //!
@@ -64,6 +65,7 @@ pub mod app;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod descriptors;
 pub mod domain;
 pub mod embedded;
 pub mod jobs;

@@ -9,17 +9,19 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::{self, AppState};
+use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
 use partner_platform::config::{Audit, Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
+use partner_platform::descriptors;
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::jobs::{Upkeep, Worker};
+use partner_platform::jobs::{self, Upkeep, Worker};
 use partner_platform::oidc::Oidc;
 use partner_platform::ops::audit::Verified;
+use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, audit, demo, keys, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
@@ -27,6 +29,9 @@ use secrecy::ExposeSecret;
 
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Files and sockets beside those of clients and of the database.
+const OTHER_FILES: usize = 64;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -152,6 +157,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
+    let rate_limits = RateLimits::new(settings.rate_limits(), cx.clock.clone());
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
     let state = AppState {
@@ -163,10 +169,12 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         issuer: settings.issuer.to_string(),
         trust_forwarded_for: settings.trust_forwarded_for,
         oidc: settings.oidc().map(Oidc::new).transpose()?,
+        answer_timeout: Duration::from_millis(settings.answer_timeout_ms.into()),
+        rate_limits: rate_limits.clone(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
-    let server = app::build(listener, state, &settings.http())?;
+    let server = app::build(listener, state, &http(settings)?)?;
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
@@ -192,11 +200,28 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
             metrics.fold();
         }
     });
+    let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
     server.await?;
+    exchange.abort();
     if let Some(jobs) = jobs {
         jobs.await?;
     }
     Ok(())
+}
+
+/// How connections are treated; no more of them than the system allows, or it would refuse those to the database.
+fn http(settings: &Settings) -> anyhow::Result<Http> {
+    let mut http = settings.http();
+    let others = usize::from(settings.database_max_connections) + OTHER_FILES;
+    let allowed = descriptors::ask_for(http.max_connections + others)?.saturating_sub(others).max(1);
+    if allowed < http.max_connections {
+        http.max_connections = allowed;
+        tracing::warn!(
+            max_connections = allowed,
+            "the system allows fewer connections than --max-connections says; raise its limit on open files"
+        );
+    }
+    Ok(http)
 }
 
 /// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The

@@ -19,5 +19,7 @@ mod oidc;
 mod own_database;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;

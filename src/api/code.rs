@@ -104,6 +104,8 @@ codes! {
         "The `Idempotency-Key` was used for another request", "Send that request as it was, or take another key.";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
         "An amount exceeds what can be billed", "Order smaller quantities.";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS,
+        "The caller has come too often in this minute", "Try again after `Retry-After` seconds.";
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "The service failed", "Try again; if it lasts, report the request id.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE,

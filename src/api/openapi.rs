@@ -13,6 +13,7 @@ use super::code::ErrorCode;
 use super::csv::CSV;
 use super::example;
 use super::problem::{PROBLEM_JSON, Problem};
+use super::rate_limit;
 use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
 use super::v1::reports::usage::UsageReportColumn;
@@ -282,7 +283,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let mut codes = vec![ErrorCode::ValidationFailed];
     if is_v1 {
         codes.extend([ErrorCode::Unauthenticated, ErrorCode::Forbidden, ErrorCode::NotAcceptable]);
-        codes.extend([ErrorCode::Internal, ErrorCode::Unavailable]);
+        codes.extend([ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::Unavailable]);
         operation["security"] = json!([{ "api_key": [] }]);
     } else {
         operation["security"] = json!([]);
@@ -322,6 +323,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         }
         if not_modified {
             answers.insert("304".to_owned(), json!({ "description": "You have this version." }));
+        }
+        if is_v1 {
+            answers.values_mut().for_each(rate_limit::document);
         }
         for code in codes {
             let name = response_name(code);
@@ -431,7 +435,7 @@ fn responses() -> Value {
             } },
         });
         let header = match first {
-            ErrorCode::Unavailable => Some((
+            ErrorCode::RateLimited | ErrorCode::Unavailable => Some((
                 "Retry-After",
                 "Seconds to wait.",
                 json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }),
@@ -443,6 +447,10 @@ fn responses() -> Value {
         };
         if let Some((header, description, schema)) = header {
             answer["headers"][header] = json!({ "description": description, "schema": schema });
+        }
+        // Who is unknown is not counted.
+        if first != ErrorCode::Unauthenticated {
+            rate_limit::document(&mut answer);
         }
         (name.to_owned(), answer)
     });
@@ -461,6 +469,7 @@ fn response_name(code: ErrorCode) -> &'static str {
         413 => "PayloadTooLarge",
         415 => "UnsupportedMediaType",
         422 => "UnprocessableContent",
+        429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "InternalServerError",
     }

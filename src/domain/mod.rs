@@ -4,7 +4,8 @@
 //! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
 //! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
-//! [`report`] sums it up, [`event`] tells it. Who may: [`access`]. Why not: [`refusal`].
+//! [`report`] sums it up, [`event`] tells it. Who may: [`access`], and how often: [`rate_limit`]. Why not:
+//! [`refusal`].
 
 pub mod access;
 pub mod allocation;
@@ -27,6 +28,7 @@ pub mod price_list;
 pub mod product;
 pub mod proration;
 pub mod quote;
+pub mod rate_limit;
 pub mod refusal;
 pub mod renewal_failure;
 pub mod report;

@@ -1,5 +1,7 @@
 //! API keys: made once, shown once, kept as a hash.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
@@ -53,6 +55,18 @@ pub async fn find(db: &Db, secret: &str) -> Result<Option<Presented>> {
         return Ok(None);
     }
     db.statement(async |conn| Ok(api_keys::find(conn, &hash(secret)).await?)).await
+}
+
+/// A text for the logs: without a key, wherever somebody put it.
+#[must_use]
+pub fn without_keys(text: &str) -> Cow<'_, str> {
+    if !text.contains(PREFIX) {
+        return text.into();
+    }
+    let mut parts = text.split(PREFIX);
+    let start = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    rest.fold(start, |text, rest| text + "[key]" + rest).into()
 }
 
 fn hash(secret: &str) -> Vec<u8> {

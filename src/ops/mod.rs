@@ -16,6 +16,7 @@ mod offers;
 pub mod orders;
 pub mod price_lists;
 pub mod products;
+pub mod rate_limits;
 mod record;
 pub mod reports;
 pub mod request;

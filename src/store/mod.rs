@@ -17,6 +17,7 @@ pub mod orders;
 mod page;
 pub mod price_lists;
 pub mod products;
+pub mod rate_limits;
 pub mod renewal_failures;
 pub mod reports;
 pub mod resellers;

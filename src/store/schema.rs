@@ -351,6 +351,15 @@ table! {
     }
 }
 
+table! {
+    rate_limit_windows (window_start, caller, kind) {
+        window_start -> Timestamptz,
+        caller -> Text,
+        kind -> Text,
+        requests -> BigInt,
+    }
+}
+
 joinable!(price_list_prices -> price_lists (price_list_id));
 joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));

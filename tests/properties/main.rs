@@ -20,6 +20,7 @@ mod price_list;
 mod product;
 mod proration;
 mod quote;
+mod rate_limit;
 mod regressions;
 mod reseller;
 mod samples;

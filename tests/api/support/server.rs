@@ -10,8 +10,10 @@ use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::rate_limit::Limits;
 use partner_platform::jobs::Worker;
 use partner_platform::oidc::{self, Oidc};
+use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{Context, keys};
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
@@ -26,6 +28,7 @@ pub struct Server {
     pub db: Db,
     pub clock: Clock,
     pub url: String,
+    pub rate_limits: RateLimits,
     pub shutdown: Shutdown,
     handle: actix_web::dev::ServerHandle,
 }
@@ -47,63 +50,79 @@ impl Server {
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
-        Self::build(database.into(), &url, super::database::settings(), false).await
+        Self::build(database.into(), &url, super::database::settings(), |state, _| state.sandbox = false).await
     }
 
     /// A server that takes the tokens of an issuer.
     pub async fn trusting(settings: oidc::Settings) -> Self {
-        let database = Database::create().await;
-        let url = database.url.clone();
-        let oidc = Some(Oidc::new(settings).unwrap());
-        Self::build_with(database.into(), &url, super::database::settings(), true, oidc).await
+        Self::adjusted(|state, _| state.oidc = Some(Oidc::new(settings).unwrap())).await
     }
 
     /// A server that reaches its database by another way.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
-        Self::build(database.into(), url, settings, true).await
+        Self::on_with(database, url, settings, |_, _| {}).await
+    }
+
+    /// The same with what the test wants otherwise.
+    pub async fn on_with(
+        database: Database,
+        url: &str,
+        settings: db::Settings,
+        adjust: impl FnOnce(&mut AppState, &mut Http),
+    ) -> Self {
+        Self::build(database.into(), url, settings, adjust).await
+    }
+
+    /// A server with what the test wants otherwise.
+    pub async fn adjusted(adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
+        let database = Database::create().await;
+        let url = database.url.clone();
+        Self::build(database.into(), &url, super::database::settings(), adjust).await
+    }
+
+    /// A server that lets each caller come so often, and no oftener.
+    pub async fn limited(limits: Limits) -> Self {
+        Self::adjusted(|state, _| state.rate_limits = RateLimits::new(limits, state.clock.clone())).await
     }
 
     /// Another server on the same database; their machines' clocks agree.
     pub async fn beside(&self) -> Self {
-        let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), true).await;
+        self.beside_with(|_, _| {}).await
+    }
+
+    /// The same with what the test wants otherwise.
+    pub async fn beside_with(&self, adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
+        let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), adjust).await;
         other.clock.set(self.clock.machine());
         other
     }
 
-    async fn build(database: Arc<Database>, url: &str, settings: db::Settings, sandbox: bool) -> Self {
-        Self::build_with(database, url, settings, sandbox, None).await
-    }
-
-    async fn build_with(
+    async fn build(
         database: Arc<Database>,
         url: &str,
         settings: db::Settings,
-        sandbox: bool,
-        oidc: Option<Oidc>,
+        adjust: impl FnOnce(&mut AppState, &mut Http),
     ) -> Self {
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::default();
-        let state = AppState {
-            db: db.clone(),
-            clock: clock.clone(),
-            default_currency: "USD".parse().unwrap(),
-            sandbox,
-            invoice_day: Some(1),
-            issuer: "Certificates & Co".to_owned(),
-            trust_forwarded_for: false,
-            oidc,
-            metrics: Metrics::start().unwrap(),
-            shutdown: shutdown.clone(),
+        let mut state = state(&db, &clock, &shutdown);
+        let mut http = Http {
+            workers: 2,
+            max_connections: 1000,
+            request_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
         };
-        let http =
-            Http { workers: 2, request_timeout: Duration::from_secs(5), shutdown_timeout: Duration::from_secs(10) };
+        adjust(&mut state, &mut http);
+        let rate_limits = state.rate_limits.clone();
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { database, db, clock, url, shutdown, handle }
+        Self { database, db, clock, url, rate_limits, shutdown, handle }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
@@ -114,9 +133,22 @@ impl Server {
         Client::new(&self.url, Some(key.expose_secret()))
     }
 
+    /// A new key of the partner's administrator.
+    pub async fn key(&self) -> String {
+        let key = keys::create(&self.context(), Role::Admin, None, "test".parse().unwrap()).await.unwrap();
+        key.expose_secret().to_owned()
+    }
+
     /// The service itself.
     pub fn context(&self) -> Context {
         Context::new(self.db.clone(), self.clock.clone(), Actor::system())
+    }
+
+    /// What the server's requests can use, for one that a test builds itself.
+    pub fn state(&self, adjust: impl FnOnce(&mut AppState)) -> AppState {
+        let mut state = state(&self.db, &self.clock, &self.shutdown);
+        adjust(&mut state);
+        state
     }
 
     /// What works in the background, until the server is stopped.
@@ -149,6 +181,23 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
+    }
+}
+
+fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
+    AppState {
+        db: db.clone(),
+        clock: clock.clone(),
+        default_currency: "USD".parse().unwrap(),
+        sandbox: true,
+        invoice_day: Some(1),
+        issuer: "Certificates & Co".to_owned(),
+        trust_forwarded_for: false,
+        oidc: None,
+        answer_timeout: Duration::from_secs(60),
+        rate_limits: RateLimits::new(Limits::default(), clock.clone()),
+        metrics: Metrics::start().unwrap(),
+        shutdown: shutdown.clone(),
     }
 }
 
