@@ -11,7 +11,7 @@ use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::money::Currency;
-use crate::domain::text::{CompanyName, KeyName};
+use crate::domain::text::{CompanyName, KeyName, Reason};
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -56,6 +56,16 @@ pub enum Keys {
         /// What it is for
         #[arg(long, default_value = "command line")]
         name: KeyName,
+    },
+    /// List all keys, without their secrets, newest first
+    List,
+    /// Revoke a key for good
+    Revoke {
+        /// Its id, as `keys list` shows it
+        id: uuid::Uuid,
+        /// Why
+        #[arg(long)]
+        reason: Option<Reason>,
     },
 }
 

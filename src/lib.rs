@@ -21,6 +21,7 @@
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
+//! | [`access_cache`] | what an instance remembers of keys, and for how long that is believed |
 //! | [`clock`] | time and ids: nothing else asks the machine for either |
 //! | [`embedded`] | the private PostgreSQL that serves when no other is named |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
@@ -53,6 +54,7 @@
 //! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.
 //! 10. Files are short, nothing panics, nothing is unsafe.
 
+pub mod access_cache;
 pub mod api;
 pub mod app;
 pub mod clock;

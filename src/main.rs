@@ -7,21 +7,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use clap::Parser;
+use futures_util::FutureExt;
+use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::app::{self, AppState};
 use partner_platform::clock::Clock;
 use partner_platform::config::{Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
 use partner_platform::domain::access::{Actor, Role};
-use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::id::{ApiKeyId, ResellerId};
+use partner_platform::domain::listing::{ApiKeyFilter, Window};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
 use partner_platform::jobs::Worker;
-use partner_platform::ops::{self, Context, demo, keys, sandbox};
+use partner_platform::jobs::access::AccessKeeper;
+use partner_platform::ops::api_keys::{self, NewApiKey};
+use partner_platform::ops::{self, Context, Precondition, demo, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
 
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
@@ -62,12 +69,9 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
     let outcome = match command {
         Command::Serve => serve(settings, &db, own.as_ref()).await,
         Command::Migrate => migrate(&db).await,
-        Command::Keys(Keys::Create { role, reseller, name }) => {
+        Command::Keys(command) => {
             check_schema(&db, settings).await?;
-            let key =
-                keys::create(&context(&db).await?, role, reseller.map(ResellerId), name).await.map_err(in_words)?;
-            println!("{}", key.expose_secret());
-            Ok(())
+            manage_keys(&context(&db).await?, command).await
         }
         Command::SeedDemo => {
             check_schema(&db, settings).await?;
@@ -81,6 +85,44 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         own.stop().await?;
     }
     outcome
+}
+
+async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
+    match command {
+        Keys::Create { role, reseller, name } => {
+            let new = NewApiKey { name, role, partner_id: reseller.map(ResellerId), expires_at: None };
+            let (_, secret) = api_keys::create(cx, new).await.map_err(in_words)?;
+            println!("{}", secret.expose_secret());
+        }
+        Keys::List => list_keys(cx).await?,
+        Keys::Revoke { id, reason } => {
+            let key = api_keys::revoke(cx, ApiKeyId(id), &Precondition::None, reason).await.map_err(in_words)?;
+            eprintln!("the key {} ({}) is revoked", key.id, key.details.name);
+        }
+    }
+    Ok(())
+}
+
+/// One key a line, its parts divided by tabs; the name is last, as anything may be in it.
+async fn list_keys(cx: &Context) -> anyhow::Result<()> {
+    println!("id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname");
+    let mut window = Window { limit: 200, after: None };
+    loop {
+        let page = api_keys::list(cx, &ApiKeyFilter::default(), &window).await.map_err(in_words)?;
+        for key in page.rows {
+            let instant = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.to_rfc3339());
+            let reseller = key.partner_id.map_or("-".to_owned(), |id| id.to_string());
+            let secret = key.secret.hint.as_ref().map(|hint| format!("{}…{}", hint.prefix, hint.last_four));
+            let (used, expires) = (instant(key.last_used_at), instant(key.details.expires_at));
+            let (status, secret) = (key.status(cx.at), secret.unwrap_or("-".to_owned()));
+            let name = key.details.name;
+            println!("{}\t{status}\t{}\t{reseller}\t{secret}\t{used}\t{expires}\t{name}", key.id, key.role);
+        }
+        match page.next {
+            Some(after) => window.after = Some(after),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Where there is no `errors` to look at.
@@ -143,8 +185,10 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let address = listener.local_addr()?;
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
+    let access = AccessCache::default();
     let state = AppState {
         db: db.clone(),
+        access: access.clone(),
         clock: cx.clock.clone(),
         default_currency: settings.default_currency,
         sandbox: settings.sandbox,
@@ -165,6 +209,9 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         shutdown: shutdown.clone(),
     };
     let worker = settings.worker.then(|| tokio::spawn(worker.run()));
+    let (answered, last) = oneshot::channel::<()>();
+    let keeper = AccessKeeper { db: db.clone(), cache: access };
+    let keeper = tokio::spawn(keeper.run(last.map(drop)));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -179,6 +226,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         }
     });
     server.await?;
+    drop(answered);
+    keeper.await?;
     if let Some(worker) = worker {
         worker.await?;
     }
@@ -193,7 +242,8 @@ async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     demo::seed(cx).await?;
-    let key = keys::create(cx, Role::Admin, None, "first start".parse()?).await?;
+    let new = NewApiKey { name: "first start".parse()?, role: Role::Admin, partner_id: None, expires_at: None };
+    let (_, key) = api_keys::create(cx, new).await?;
     // `create_new` follows no link: the folder may be another account's.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;

@@ -14,7 +14,8 @@ use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Identity, Right, Scope, needs};
-use crate::ops::{Context, keys, sandbox};
+use crate::domain::credential::Rejection;
+use crate::ops::{Context, access, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
@@ -81,19 +82,30 @@ pub async fn authenticate(
 async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
     let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    if presented.reseller_disabled {
-        let detail = "The reseller of this key is disabled. Ask the partner to enable it.";
-        return Err(Problem::new(ErrorCode::ResellerDisabled, detail));
-    }
+    let credential = access::credential(&state.db, &state.access, secret).await?.ok_or_else(unknown)?;
     if state.sandbox {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    let key = presented.key;
-    let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    let actor = Actor { identity: Identity::ApiKey(key.id), role: key.role, scope };
-    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+    let now = state.clock.now();
+    credential.check(now).map_err(rejected)?;
+    state.access.note_use(credential.id, now);
+    let scope = credential.partner_id.map_or(Scope::Partner, Scope::Reseller);
+    let actor = Actor { identity: Identity::ApiKey(credential.id), role: credential.role, scope };
+    Ok(Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone()))
+}
+
+fn unknown() -> Problem {
+    let detail = "This key is unknown. Look whether it is whole, or have an administrator make another.";
+    Problem::new(ErrorCode::Unauthenticated, detail)
+}
+
+fn rejected(rejection: Rejection) -> Problem {
+    let code = match rejection {
+        Rejection::Revoked | Rejection::Expired | Rejection::Replaced => ErrorCode::Unauthenticated,
+        Rejection::ResellerDisabled => ErrorCode::ResellerDisabled,
+    };
+    Problem::new(code, rejection.to_string())
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -70,6 +70,7 @@ pub struct Operation {
         (name = "Orders", description = "What was confirmed, and what it costs."),
         (name = "Invoices", description = "What customers are billed: due charges, with a number."),
         (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
+        (name = "API keys", description = "Who may call this: keys with a role, the partner's or a reseller's."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -285,8 +286,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
     if let Some(body) = operation.get_mut("requestBody") {
         let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
-        let optional =
-            matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest"));
+        let optional = matches!(
+            schema.rsplit('/').next(),
+            Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest" | "ApiKeyRotateRequest")
+        );
         body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
     }
@@ -313,7 +316,8 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
     let header =
         |description: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } });
-    if !schema["properties"]["version"].is_null() {
+    // A resource itself, or beside a secret that is shown once.
+    if !schema["properties"]["version"].is_null() || !schema["properties"]["secret"].is_null() {
         answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
     }
     if status == "201" {

@@ -1,6 +1,8 @@
 //! What runs by itself: a loop that calls use cases, as the API does. Any number of instances can have it;
 //! none of them needs it to be right, as requests bring up to date what they touch.
 
+pub mod access;
+
 use std::time::Duration;
 
 use crate::clock::Clock;

@@ -1,13 +1,14 @@
 //! Use cases: one function per command or query, one visible transaction each. They find, ask the
 //! domain, save, and answer; they contain no rules and no SQL.
 
+pub mod access;
 pub mod allocations;
+pub mod api_keys;
 pub mod billing;
 pub mod customers;
 pub mod demo;
 pub mod inventory;
 pub mod invoices;
-pub mod keys;
 pub mod milestones;
 mod offers;
 pub mod orders;
@@ -22,6 +23,7 @@ pub mod upcoming_charges;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
+use crate::access_cache::AccessCache;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::{Actor, Offer};
@@ -42,6 +44,7 @@ pub struct Context {
     pub at: DateTime<Utc>,
     /// Who asks.
     pub actor: Actor,
+    access: access::Change,
 }
 
 impl Context {
@@ -49,7 +52,13 @@ impl Context {
     #[must_use]
     pub fn new(db: Db, clock: Clock, actor: Actor) -> Self {
         let at = clock.now();
-        Self { db, clock, at, actor }
+        Self { db, clock, at, actor, access: access::Change::default() }
+    }
+
+    /// The context in an instance that remembers keys: what the request changes of them is forgotten.
+    #[must_use]
+    pub fn remembering(self, cache: AccessCache) -> Self {
+        Self { access: access::Change::of(cache), ..self }
     }
 
     /// The day of the request.
@@ -68,7 +77,20 @@ impl Context {
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
     async fn write<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        self.db.transaction(work).await
+        let outcome = self.db.transaction(work).await;
+        self.forget_access();
+        outcome
+    }
+
+    /// Says that the request changes who may do what.
+    fn change_access(&self) {
+        self.access.make();
+    }
+
+    /// Forgets what the instance remembers of keys, if the request changes who may do what. It wants calling when
+    /// that is committed, or may be.
+    pub fn forget_access(&self) {
+        self.access.forget();
     }
 
     fn new_id<T: From<Uuid>>(&self) -> T {

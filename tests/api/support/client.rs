@@ -34,6 +34,11 @@ impl Client {
         }
     }
 
+    /// The key that it sends.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// The same client with one more header on every request.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
+use partner_platform::access_cache::AccessCache;
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::jobs::Worker;
-use partner_platform::ops::{Context, keys};
+use partner_platform::jobs::access::AccessKeeper;
+use partner_platform::ops::api_keys::{self, NewApiKey};
+use partner_platform::ops::{Context, access};
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
@@ -26,7 +29,9 @@ pub struct Server {
     pub clock: Clock,
     pub url: String,
     pub shutdown: Shutdown,
+    access: AccessCache,
     handle: actix_web::dev::ServerHandle,
+    keeper: JoinHandle<()>,
 }
 
 impl Server {
@@ -46,7 +51,12 @@ impl Server {
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
-        Self::build(database.into(), &url, super::database::settings(), false).await
+        Self::production_on(database, &url, super::database::settings()).await
+    }
+
+    /// The same, and it reaches its database by another way.
+    pub async fn production_on(database: Database, url: &str, settings: db::Settings) -> Self {
+        Self::build(database.into(), url, settings, false).await
     }
 
     /// A server that reaches its database by another way.
@@ -67,8 +77,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::default();
+        let access = AccessCache::default();
         let state = AppState {
             db: db.clone(),
+            access: access.clone(),
             clock: clock.clone(),
             default_currency: "USD".parse().unwrap(),
             sandbox,
@@ -82,15 +94,23 @@ impl Server {
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { database, db, clock, url, shutdown, handle }
+        let keeper = AccessKeeper { db: db.clone(), cache: access.clone() };
+        let keeper = tokio::spawn(keeper.run(std::future::pending()));
+        Self { database, db, clock, url, shutdown, access, handle, keeper }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
     pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
         let cx = self.context();
         let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
-        let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
-        Client::new(&self.url, Some(key.expose_secret()))
+        let new = NewApiKey { name: "test".parse().unwrap(), role, partner_id: reseller, expires_at: None };
+        let (_, secret) = api_keys::create(&cx, new).await.unwrap();
+        Client::new(&self.url, Some(secret.expose_secret()))
+    }
+
+    /// Writes which keys were used by now, as happens by itself a little later.
+    pub async fn write_uses(&self) {
+        access::write_uses(&self.db, &self.access).await.unwrap();
     }
 
     /// The service itself.
@@ -123,6 +143,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
+        self.keeper.abort();
     }
 }
 

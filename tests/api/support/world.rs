@@ -38,6 +38,10 @@ pub struct World {
     pub invoice_id: Value,
     /// Billed the same, and was voided.
     pub void_invoice_id: Value,
+    /// A key of the reseller that manages the customer; nobody uses it.
+    pub api_key_id: Value,
+    /// Another one.
+    pub idle_api_key_id: Value,
 }
 
 pub fn company(name: &str) -> Value {
@@ -160,6 +164,10 @@ impl World {
         let idle = price_list("Idle", &product_id, 7900);
         let idle_price_list_id = admin.post("/v1/price-lists", idle).await.created()["id"].clone();
 
+        let key = json!({ "name": "Spare", "role": "billing", "partner_id": reseller_id });
+        let api_key_id = admin.post("/v1/api-keys", key.clone()).await.created()["api_key"]["id"].clone();
+        let idle_api_key_id = admin.post("/v1/api-keys", key).await.created()["api_key"]["id"].clone();
+
         // Whatever is due by now happens here, and not in the middle of a test.
         admin.get("/v1/subscriptions").await.ok();
 
@@ -183,6 +191,8 @@ impl World {
             allocation_id,
             invoice_id,
             void_invoice_id,
+            api_key_id,
+            idle_api_key_id,
         }
     }
 
