@@ -7,6 +7,8 @@
 #[path = "api/support/database.rs"]
 #[allow(dead_code)]
 mod database;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/own_database.rs"]
 mod own_database;
 #[path = "cli/program.rs"]
