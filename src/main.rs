@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use futures_util::FutureExt;
 use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::app::{self, AppState};
@@ -28,7 +27,7 @@ use partner_platform::ops::{self, Context, Precondition, demo, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
@@ -105,7 +104,8 @@ async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
 
 /// One key a line, its parts divided by tabs; the name is last, as anything may be in it.
 async fn list_keys(cx: &Context) -> anyhow::Result<()> {
-    println!("id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname");
+    let mut out = std::io::stdout();
+    writeln!(out, "id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname")?;
     let mut window = Window { limit: 200, after: None };
     loop {
         let page = api_keys::list(cx, &ApiKeyFilter::default(), &window).await.map_err(in_words)?;
@@ -116,7 +116,7 @@ async fn list_keys(cx: &Context) -> anyhow::Result<()> {
             let (used, expires) = (instant(key.last_used_at), instant(key.details.expires_at));
             let (status, secret) = (key.status(cx.at), secret.unwrap_or("-".to_owned()));
             let name = key.details.name;
-            println!("{}\t{status}\t{}\t{reseller}\t{secret}\t{used}\t{expires}\t{name}", key.id, key.role);
+            writeln!(out, "{}\t{status}\t{}\t{reseller}\t{secret}\t{used}\t{expires}\t{name}", key.id, key.role)?;
         }
         match page.next {
             Some(after) => window.after = Some(after),
@@ -209,9 +209,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         shutdown: shutdown.clone(),
     };
     let worker = settings.worker.then(|| tokio::spawn(worker.run()));
-    let (answered, last) = oneshot::channel::<()>();
-    let keeper = AccessKeeper { db: db.clone(), cache: access };
-    let keeper = tokio::spawn(keeper.run(last.map(drop)));
+    let (serving, served) = watch::channel(());
+    let keeper = tokio::spawn(AccessKeeper { db: db.clone(), cache: access }.run(served));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -226,7 +225,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         }
     });
     server.await?;
-    drop(answered);
+    drop(serving);
     keeper.await?;
     if let Some(worker) = worker {
         worker.await?;

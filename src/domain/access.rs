@@ -6,13 +6,13 @@ use super::machine::Possibility;
 use super::refusal::Refusal;
 
 label! {
-    /// What a key may do. Everyone reads within the tenant. `admin`: everything; `technician`: customers,
-    /// suspend and enable, allocations; `sales`: customers, subscriptions and inventory, resellers and
-    /// products; `billing`: reads, and invoices.
+    /// What a key may do. Everyone reads within the tenant, but API keys and the audit trail. `admin`:
+    /// everything; `technician`: customers, suspend and enable, allocations, webhooks; `sales`: customers,
+    /// subscriptions and inventory, resellers and products; `billing`: reads, and invoices.
     Role {
         /// Everything.
         Admin = "admin",
-        /// Customers, suspend and enable, allocations.
+        /// Customers, suspend and enable, allocations, webhooks.
         Technician = "technician",
         /// Customers, subscriptions, inventory, resellers, products.
         Sales = "sales",

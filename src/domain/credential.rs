@@ -18,8 +18,8 @@ pub struct Credential {
     pub is_revoked: bool,
     /// When the key ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Until when the secret works, if it was replaced.
-    pub replaced_at: Option<DateTime<Utc>>,
+    /// When the secret ends, if the key has another by now.
+    pub secret_ends_at: Option<DateTime<Utc>>,
     /// Whether the key's reseller is disabled.
     pub reseller_is_disabled: bool,
 }
@@ -50,7 +50,7 @@ impl Credential {
         match self {
             Self { is_revoked: true, .. } => Err(Rejection::Revoked),
             _ if is_over(self.expires_at, at) => Err(Rejection::Expired),
-            _ if is_over(self.replaced_at, at) => Err(Rejection::Replaced),
+            _ if is_over(self.secret_ends_at, at) => Err(Rejection::Replaced),
             Self { reseller_is_disabled: true, .. } => Err(Rejection::ResellerDisabled),
             _ => Ok(()),
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::access_cache::AccessCache;
 use crate::db::Db;
@@ -23,24 +24,15 @@ pub struct AccessKeeper {
 }
 
 impl AccessKeeper {
-    /// Works until the last request is answered.
-    pub async fn run(self, answered: impl Future<Output = ()>) {
-        tokio::select! {
-            () = self.follow() => {}
-            () = self.write_uses() => {}
-            () = answered => {}
-        }
-        if let Err(error) = access::write_uses(&self.db, &self.cache).await {
-            tracing::warn!(%error, "when keys were last used could not be written");
-        }
+    /// Works until the sender is dropped: when the last request is answered.
+    pub async fn run(self, serving: watch::Receiver<()>) {
+        tokio::join!(self.follow(serving.clone()), self.write_uses(serving));
     }
 
-    async fn follow(&self) {
-        let mut ticks = interval(FOLLOW_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn follow(&self, mut serving: watch::Receiver<()>) {
+        let mut ticks = every(FOLLOW_EVERY);
         let mut fails = false;
-        loop {
-            ticks.tick().await;
+        while is_next(&mut ticks, &mut serving).await {
             let outcome = access::follow(&self.db, &self.cache).await;
             // Once, rather than several times a second.
             if let Err(error) = &outcome
@@ -52,14 +44,29 @@ impl AccessKeeper {
         }
     }
 
-    async fn write_uses(&self) {
-        let mut ticks = interval(WRITE_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
+    async fn write_uses(&self, mut serving: watch::Receiver<()>) {
+        let mut ticks = every(WRITE_EVERY);
+        let mut goes_on = true;
+        while goes_on {
+            // The last ones, too.
+            goes_on = is_next(&mut ticks, &mut serving).await;
             if let Err(error) = access::write_uses(&self.db, &self.cache).await {
                 tracing::warn!(%error, "when keys were last used could not be written");
             }
         }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for the next time; `false` when there is none.
+async fn is_next(ticks: &mut Interval, serving: &mut watch::Receiver<()>) -> bool {
+    tokio::select! {
+        _ = ticks.tick() => true,
+        _ = serving.changed() => false,
     }
 }

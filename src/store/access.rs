@@ -75,7 +75,7 @@ pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(
             partner_id: row.reseller_id,
             is_revoked: row.revoked_at.is_some(),
             expires_at: row.expires_at,
-            replaced_at: row.previous_valid_until.filter(|_| row.secret_sha256 != hash),
+            secret_ends_at: row.previous_valid_until.filter(|_| row.secret_sha256 != hash),
             reseller_is_disabled: row.disabled_at.is_some(),
         };
         Ok((credential, present(row.version)?))

@@ -24,7 +24,7 @@ fn as_of(version: i64) -> Credential {
         partner_id: None,
         is_revoked: false,
         expires_at: Some(noon(START) + TimeDelta::seconds(version)),
-        replaced_at: None,
+        secret_ends_at: None,
         reseller_is_disabled: false,
     }
 }

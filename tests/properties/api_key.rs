@@ -125,10 +125,10 @@ proptest! {
         reseller_is_disabled in any::<bool>(),
     ) {
         let at = noon(IN_TERM);
-        let [expires_at, replaced_at] = ends.map(|end| end.map(|end| at + TimeDelta::microseconds(end)));
+        let [expires_at, secret_ends_at] = ends.map(|end| end.map(|end| at + TimeDelta::microseconds(end)));
         let credential = Credential {
             id: id::<ApiKeyId>(1), role: Role::Sales, partner_id: Some(id::<ResellerId>(2)), is_revoked, expires_at,
-            replaced_at, reseller_is_disabled,
+            secret_ends_at, reseller_is_disabled,
         };
         let is_over = |end: Option<i64>| end.is_some_and(|end| end <= 0);
         let expected = match (is_revoked, ends.map(is_over), reseller_is_disabled) {

@@ -19,6 +19,7 @@ use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Client, Database};
@@ -31,7 +32,7 @@ pub struct Server {
     pub shutdown: Shutdown,
     access: AccessCache,
     handle: actix_web::dev::ServerHandle,
-    keeper: JoinHandle<()>,
+    _serving: watch::Sender<()>,
 }
 
 impl Server {
@@ -94,9 +95,9 @@ impl Server {
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        let keeper = AccessKeeper { db: db.clone(), cache: access.clone() };
-        let keeper = tokio::spawn(keeper.run(std::future::pending()));
-        Self { database, db, clock, url, shutdown, access, handle, keeper }
+        let (serving, served) = watch::channel(());
+        tokio::spawn(AccessKeeper { db: db.clone(), cache: access.clone() }.run(served));
+        Self { database, db, clock, url, shutdown, access, handle, _serving: serving }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
@@ -143,7 +144,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
-        self.keeper.abort();
     }
 }
 
