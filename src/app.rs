@@ -10,6 +10,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::AppExt;
 
+use crate::access_cache::AccessCache;
 use crate::api::cors::{self, Origin};
 use crate::api::{accept, auth, json, middleware, rate_limit, service, unread, v1, write};
 use crate::clock::Clock;
@@ -24,6 +25,8 @@ use crate::telemetry::Metrics;
 pub struct AppState {
     /// The database.
     pub db: Db,
+    /// What is remembered of keys.
+    pub access: AccessCache,
     /// What time it is.
     pub clock: Clock,
     /// What customers pay in when nothing else is said.

@@ -15,7 +15,7 @@ use crate::domain::access::Role;
 use crate::domain::audit::Link;
 use crate::domain::money::Currency;
 use crate::domain::rate_limit::Limits;
-use crate::domain::text::{CompanyName, KeyName};
+use crate::domain::text::{CompanyName, KeyName, Reason};
 use crate::oidc::{self, Algorithm, Issuer};
 use crate::telemetry::LogFormat;
 
@@ -64,6 +64,16 @@ pub enum Keys {
         /// What it is for
         #[arg(long, default_value = "command line")]
         name: KeyName,
+    },
+    /// List all keys, without their secrets, newest first
+    List,
+    /// Revoke a key for good
+    Revoke {
+        /// Its id, as `keys list` shows it
+        id: uuid::Uuid,
+        /// Why
+        #[arg(long)]
+        reason: Option<Reason>,
     },
 }
 

@@ -21,6 +21,7 @@
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
+//! | [`access_cache`] | what an instance remembers of keys, and for how long that is believed |
 //! | [`clock`] | time and ids: nothing else asks the machine for either |
 //! | [`oidc`] | tokens of an OpenID Connect issuer: its keys, and what a token says |
 //! | [`outbound`], [`tls`] | calls to the outside: how they are made, and whom they trust |
@@ -60,6 +61,7 @@
 //! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.
 //! 10. Files are short, nothing panics, nothing is unsafe.
 
+pub mod access_cache;
 pub mod api;
 pub mod app;
 pub mod clock;

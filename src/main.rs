@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use clap::Parser;
+use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
@@ -15,17 +17,21 @@ use partner_platform::config::{Audit, Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
 use partner_platform::descriptors;
 use partner_platform::domain::access::{Actor, Role};
-use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::id::{ApiKeyId, ResellerId};
+use partner_platform::domain::listing::{ApiKeyFilter, Window};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::embedded::{self, Durability, Embedded};
+use partner_platform::jobs::access::AccessKeeper;
 use partner_platform::jobs::{self, Upkeep, Worker};
 use partner_platform::oidc::Oidc;
+use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::rate_limits::RateLimits;
-use partner_platform::ops::{self, Context, audit, demo, keys, sandbox};
+use partner_platform::ops::{self, Context, Precondition, audit, demo, sandbox};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
@@ -69,12 +75,9 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
     let outcome = match command {
         Command::Serve => serve(settings, &db, own.as_ref()).await,
         Command::Migrate => migrate(&db).await,
-        Command::Keys(Keys::Create { role, reseller, name }) => {
+        Command::Keys(command) => {
             check_schema(&db, settings).await?;
-            let key =
-                keys::create(&context(&db).await?, role, reseller.map(ResellerId), name).await.map_err(in_words)?;
-            println!("{}", key.expose_secret());
-            Ok(())
+            manage_keys(&context(&db).await?, command).await
         }
         Command::Audit(Audit::Verify { expect }) => {
             check_schema(&db, settings).await?;
@@ -97,6 +100,45 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         own.stop().await?;
     }
     outcome
+}
+
+async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
+    match command {
+        Keys::Create { role, reseller, name } => {
+            let new = NewApiKey { name, role, partner_id: reseller.map(ResellerId), expires_at: None };
+            let (_, secret) = api_keys::create(cx, new).await.map_err(in_words)?;
+            println!("{}", secret.expose_secret());
+        }
+        Keys::List => list_keys(cx).await?,
+        Keys::Revoke { id, reason } => {
+            let key = api_keys::revoke(cx, ApiKeyId(id), &Precondition::None, reason).await.map_err(in_words)?;
+            eprintln!("the key {} ({}) is revoked", key.id, key.details.name);
+        }
+    }
+    Ok(())
+}
+
+/// One key a line, its parts divided by tabs; the name is last, as anything may be in it.
+async fn list_keys(cx: &Context) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname")?;
+    let mut window = Window { limit: 200, after: None };
+    loop {
+        let page = api_keys::list(cx, &ApiKeyFilter::default(), &window).await.map_err(in_words)?;
+        for key in page.rows {
+            let instant = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.to_rfc3339());
+            let reseller = key.partner_id.map_or("-".to_owned(), |id| id.to_string());
+            let secret = key.secret.hint.as_ref().map(|hint| format!("{}…{}", hint.prefix, hint.last_four));
+            let (used, expires) = (instant(key.last_used_at), instant(key.details.expires_at));
+            let (status, secret) = (key.status(cx.at), secret.unwrap_or("-".to_owned()));
+            let name = key.details.name;
+            writeln!(out, "{}\t{status}\t{}\t{reseller}\t{secret}\t{used}\t{expires}\t{name}", key.id, key.role)?;
+        }
+        match page.next {
+            Some(after) => window.after = Some(after),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Where there is no `errors` to look at.
@@ -160,8 +202,10 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let rate_limits = RateLimits::new(settings.rate_limits(), cx.clock.clone());
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
+    let access = AccessCache::default();
     let state = AppState {
         db: db.clone(),
+        access: access.clone(),
         clock: cx.clock.clone(),
         default_currency: settings.default_currency,
         sandbox: settings.sandbox,
@@ -187,6 +231,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         shutdown: shutdown.clone(),
     };
     let jobs = settings.worker.then(|| tokio::spawn(async { tokio::join!(worker.run(), upkeep.run()) }));
+    let (serving, served) = watch::channel(());
+    let keeper = tokio::spawn(AccessKeeper { db: db.clone(), cache: access }.run(served));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -203,6 +249,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
     server.await?;
     exchange.abort();
+    drop(serving);
+    keeper.await?;
     if let Some(jobs) = jobs {
         jobs.await?;
     }
@@ -232,7 +280,8 @@ async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     demo::seed(cx).await?;
-    let key = keys::create(cx, Role::Admin, None, "first start".parse()?).await?;
+    let new = NewApiKey { name: "first start".parse()?, role: Role::Admin, partner_id: None, expires_at: None };
+    let (_, key) = api_keys::create(cx, new).await?;
     // `create_new` follows no link: the folder may be another account's.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;

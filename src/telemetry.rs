@@ -71,6 +71,9 @@ impl Metrics {
         metrics::describe_counter!("subscription_milestones_total", milestones);
         let failures = "Subscriptions that could not be processed when they were due, by code.";
         metrics::describe_counter!("subscription_milestone_failures_total", failures);
+        let lookups =
+            "Keys and resellers that had to be looked up, as what is remembered of them could not be believed.";
+        metrics::describe_counter!("access_lookups_total", lookups);
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
         *recorder = Some(handle.clone());

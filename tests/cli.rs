@@ -13,6 +13,8 @@ mod http;
 #[path = "api/support/issuer.rs"]
 #[allow(dead_code)]
 mod issuer;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/oidc.rs"]
 mod oidc;
 #[path = "cli/own_database.rs"]

@@ -14,9 +14,11 @@ use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Identity, Right, Scope, needs};
-use crate::domain::reseller::State;
+use crate::domain::credential::Rejection;
+use crate::domain::reseller::ResellerStatus;
+use crate::domain::secret::Secret;
 use crate::oidc::{Claims, Oidc};
-use crate::ops::{self, Context, keys, resellers, sandbox};
+use crate::ops::{Context, access, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
@@ -80,55 +82,57 @@ pub async fn authenticate(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-async fn context(request: &HttpRequest) -> Result<Context, Problem> {
+/// What a use case needs to know of who asks now.
+///
+/// # Errors
+/// Nobody who may.
+pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
     let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
     let actor = match &state.oidc {
-        Some(oidc) if !secret.starts_with(keys::PREFIX) => of_token(state, oidc, secret).await?,
+        Some(oidc) if !Secret::looks_like(secret) => of_token(state, oidc, secret).await?,
         _ => of_key(state, secret).await?,
     };
     if state.sandbox {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+    Ok(Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone()))
 }
 
 async fn of_key(state: &AppState, secret: &str) -> Result<Actor, Problem> {
-    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    if presented.reseller_disabled {
-        return Err(disabled("key"));
-    }
-    let key = presented.key;
-    let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    Ok(Actor { identity: Identity::ApiKey(key.id), role: key.role, scope })
+    let credential = access::credential(&state.db, &state.access, secret).await?.ok_or_else(unknown)?;
+    let now = state.clock.now();
+    credential.check(now).map_err(rejected)?;
+    state.access.note_use(credential.id, now);
+    let scope = credential.partner_id.map_or(Scope::Partner, Scope::Reseller);
+    Ok(Actor { identity: Identity::ApiKey(credential.id), role: credential.role, scope })
 }
 
 async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Actor, Problem> {
     // A sandbox's clock is nothing to the issuer.
-    let claims = oidc.verify(token, state.clock.machine()).await?;
-    let actor = subject(&claims);
-    if let Some(id) = actor.scope.reseller() {
-        let cx = Context::new(state.db.clone(), state.clock.clone(), actor.clone());
-        match resellers::get(&cx, id).await {
-            Ok(reseller) if reseller.state == State::Enabled => {}
-            Ok(_) => return Err(disabled("token")),
-            Err(ops::Error::NotFound(_)) => return Err(Problem::of(ErrorCode::Unauthenticated)),
-            Err(error) => return Err(error.into()),
+    let Claims { subject, role, reseller_id, .. } = oidc.verify(token, state.clock.machine()).await?;
+    if let Some(id) = reseller_id {
+        match access::reseller_state(&state.db, &state.access, id).await? {
+            Some(ResellerStatus::Enabled) => {}
+            Some(ResellerStatus::Disabled) => return Err(rejected(Rejection::ResellerDisabled)),
+            None => return Err(Problem::of(ErrorCode::Unauthenticated)),
         }
     }
-    Ok(actor)
+    Ok(Actor { identity: Identity::Subject(subject), role, scope: reseller_id.map_or(Scope::Partner, Scope::Reseller) })
 }
 
-/// Whom a token means.
-fn subject(claims: &Claims) -> Actor {
-    let scope = claims.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    Actor { identity: Identity::Subject(claims.subject.clone()), role: claims.role, scope }
+fn unknown() -> Problem {
+    let detail = "This key is unknown. Look whether it is whole, or have an administrator make another.";
+    Problem::new(ErrorCode::Unauthenticated, detail)
 }
 
-fn disabled(of: &str) -> Problem {
-    let detail = format!("The reseller of this {of} is disabled. Ask the partner to enable it.");
-    Problem::new(ErrorCode::ResellerDisabled, detail)
+fn rejected(rejection: Rejection) -> Problem {
+    let code = match rejection {
+        Rejection::Revoked | Rejection::Expired | Rejection::Replaced => ErrorCode::Unauthenticated,
+        Rejection::ResellerDisabled => ErrorCode::ResellerDisabled,
+    };
+    Problem::new(code, rejection.to_string())
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

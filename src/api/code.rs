@@ -47,7 +47,7 @@ codes! {
     CursorInvalid = "cursor_invalid", BAD_REQUEST,
         "The cursor is not one that a list has answered", "Start again without a cursor.";
     Unauthenticated = "unauthenticated", UNAUTHORIZED,
-        "There is no API key and no token, or it is not valid", "Send `Authorization: Bearer <key>` with a valid key or token.";
+        "There is no API key and no token, or it is unknown, revoked or expired", "Send `Authorization: Bearer <key>` with a valid key or token.";
     Forbidden = "forbidden", FORBIDDEN,
         "The key's role lacks the right", "Use a key with one of the roles that the detail names.";
     ResellerDisabled = "reseller_disabled", FORBIDDEN,

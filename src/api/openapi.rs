@@ -86,6 +86,7 @@ impl Operation {
         (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
         (name = "Events", description = "What happened, as a feed that misses nothing."),
         (name = "Trust", description = "Who wrote what, and what became of a request whose answer was lost."),
+        (name = "API keys", description = "Who may call this: keys with a role, the partner's or a reseller's."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -312,8 +313,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
     if let Some(body) = operation.get_mut("requestBody") {
         let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
-        let optional =
-            matches!(schema.rsplit('/').next(), Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest"));
+        let optional = matches!(
+            schema.rsplit('/').next(),
+            Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest" | "ApiKeyRotateRequest")
+        );
         body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
     }
@@ -343,7 +346,8 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
     let header =
         |description: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } });
-    if !schema["properties"]["version"].is_null() {
+    // A resource itself, or beside a secret that is shown once.
+    if !schema["properties"]["version"].is_null() || !schema["properties"]["secret"].is_null() {
         answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
     }
     if status == "201" {

@@ -294,7 +294,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::ProductRetired(_) => ErrorCode::ProductRetired,
         Refusal::CertificateTypeInUse(_) => ErrorCode::CertificateTypeInUse,
         Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
-        Refusal::Forbidden(_) => ErrorCode::Forbidden,
+        Refusal::Forbidden(_) | Refusal::BeyondScope => ErrorCode::Forbidden,
         Refusal::PriceListInUse => ErrorCode::PriceListInUse,
         Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,
         Refusal::ResellerDisabled => ErrorCode::ResellerDisabled,

@@ -1,6 +1,7 @@
 //! What runs by itself: a loop that calls use cases, as the API does. Any number of instances can have it;
 //! none of them needs it to be right, as requests bring up to date what they touch.
 
+pub mod access;
 pub mod rate_limits;
 mod upkeep;
 

@@ -211,7 +211,12 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<V
     let traces = transaction
         .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, ending).await } else { Ok(()) });
     match traces.await {
-        Ok(()) => transaction.commit().await?,
+        Ok(()) => {
+            let committed = transaction.commit().await;
+            // Also when nobody knows whether it is.
+            cx.forget_access();
+            committed?;
+        }
         Err(error) => {
             transaction.rollback().await;
             return Err(error.into());

@@ -2,6 +2,7 @@
 //! transaction. What touches tenant data takes a [`Scope`](crate::domain::access::Scope), and what is out
 //! of scope is not found.
 
+pub mod access;
 pub mod allocations;
 pub mod api_keys;
 pub mod audit;

@@ -85,6 +85,12 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
         "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),
         "voidInvoice" => (world.void_invoice_id.clone(), Some(reason), WriteInvoices),
+        "listApiKeys" => (Value::Null, None, ManageApiKeys),
+        "createApiKey" => (Value::Null, Some(json!({ "name": "New", "role": "sales" })), ManageApiKeys),
+        "getApiKey" => (world.api_key_id.clone(), None, ManageApiKeys),
+        "updateApiKey" => (world.api_key_id.clone(), Some(json!({ "name": "Renamed" })), ManageApiKeys),
+        "rotateApiKey" => (world.api_key_id.clone(), Some(json!({ "overlap_seconds": 60 })), ManageApiKeys),
+        "revokeApiKey" => (world.idle_api_key_id.clone(), Some(reason), ManageApiKeys),
         unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
     };
     Recipe { id, body, right }
@@ -216,6 +222,7 @@ async fn lists_show_nothing_of_another_tenant() {
         ("price-lists", 0),
         ("renewal-failures", 0),
         ("resellers", 1),
+        ("api-keys", 1),
         ("reports/subscriptions", 0),
         ("reports/transactions", 0),
         ("reports/usage", 0),
@@ -223,7 +230,9 @@ async fn lists_show_nothing_of_another_tenant() {
         let list = world.other.get(&format!("/v1/{path}")).await.ok();
         assert_eq!(list["data"].as_array().unwrap().len(), rows, "{path}");
     }
-    for query in ["customers?partner_id", "subscriptions?partner_id", "upcoming-charges?partner_id"] {
+    for query in
+        ["customers?partner_id", "subscriptions?partner_id", "upcoming-charges?partner_id", "api-keys?partner_id"]
+    {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
     }

@@ -4,7 +4,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 mod allocations;
-
+mod api_keys;
+mod api_keys_remembered;
 mod as_of;
 mod audit;
 

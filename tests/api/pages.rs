@@ -71,6 +71,7 @@ async fn lists() -> (World, Vec<String>) {
             "charges",
             "upcoming-charges",
             "invoices",
+            "api-keys",
         ]
         .map(|list| format!("/v1/{list}")),
     );
@@ -78,6 +79,8 @@ async fn lists() -> (World, Vec<String>) {
     lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
+    // When keys were last used is known a little later.
+    world.server.write_uses().await;
     (world, lists)
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use partner_platform::domain::access::Right;
+use partner_platform::domain::api_key::{self, ApiKey};
 use partner_platform::domain::customer::{self, Customer, CustomerStatus, Holdings};
 use partner_platform::domain::invoice::{self, Invoice};
 use partner_platform::domain::machine::{Possibility, Verdict};
@@ -11,7 +12,8 @@ use partner_platform::domain::subscription::{Action, LISTED_ACTIONS, State, Subs
 use proptest::prelude::*;
 
 use crate::samples::{
-    END, IN_TERM, START, any_subscription, cancelled, customer, day, in_state, invoice, line, noon, reseller, suspended,
+    END, IN_TERM, START, any_subscription, api_key, cancelled, customer, day, in_state, invoice, line, noon, reseller,
+    suspended,
 };
 
 /// One word for what a guard says.
@@ -122,6 +124,27 @@ fn what_every_action_meets_in_every_state_of_an_invoice() {
     ");
 }
 
+fn api_key_states() -> [(&'static str, ApiKey); 3] {
+    let ending = api_key::Details { expires_at: Some(noon(IN_TERM)), ..api_key().details };
+    let revoked = api_key::State::Revoked { at: noon(START), reason: None };
+    [
+        ("active", api_key()),
+        ("expired", ApiKey { details: ending, ..api_key() }),
+        ("revoked", ApiKey { state: revoked, ..api_key() }),
+    ]
+}
+
+#[test]
+fn what_every_action_meets_in_every_state_of_an_api_key() {
+    let actions: Vec<_> = api_key::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let cell = |index: usize, key: &ApiKey| word(key.guard(api_key::Action::ALL[index], noon(IN_TERM)));
+    insta::assert_snapshot!(table(&api_key_states(), &actions, cell), @r"
+                           active     expired    revoked
+    rotate                 yes        -          -
+    revoke                 yes        yes        already
+    ");
+}
+
 #[test]
 fn a_refusal_names_state_action_and_what_is_allowed() {
     let refusal = in_state(State::Pending).guard(Action::Suspend, day("2025-12-31")).unwrap_err();
@@ -177,6 +200,16 @@ fn the_possibilities_of_an_invoice_agree_with_the_guard() {
         for ((right, possibility), action) in invoice.possibilities().iter().zip(invoice::Action::ALL) {
             assert!(agrees(possibility, &invoice.guard(*action)), "{action} of {state}");
             assert_eq!((possibility.action, *right), (action.as_str(), Right::WriteInvoices));
+        }
+    }
+}
+
+#[test]
+fn the_possibilities_of_an_api_key_agree_with_the_guard() {
+    for (state, key) in api_key_states() {
+        for ((right, possibility), action) in key.possibilities(noon(IN_TERM)).iter().zip(api_key::Action::ALL) {
+            assert!(agrees(possibility, &key.guard(*action, noon(IN_TERM))), "{action} of {state}");
+            assert_eq!((possibility.action, *right), (action.as_str(), Right::ManageApiKeys));
         }
     }
 }

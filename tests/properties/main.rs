@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod access_cache;
+mod api_key;
 mod audit;
 mod basket;
 mod billing;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::api::auth::{Permit, Read};
+use crate::api::auth::{self, Permit, Read};
 use crate::api::code::ErrorCode;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
@@ -156,6 +156,7 @@ fn decode(cursor: &str) -> Option<i64> {
 #[get("/events")]
 pub async fn list_events(
     permit: Permit<Read>,
+    request: HttpRequest,
     state: web::Data<AppState>,
     query: Query<EventQuery>,
 ) -> Result<HttpResponse, Problem> {
@@ -171,6 +172,10 @@ pub async fn list_events(
     let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into());
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let feed = events::list(&permit.cx, &types, after, limit, wait, &state.shutdown).await?;
+    if !wait.is_zero() {
+        // The key may have been revoked while it waited.
+        auth::context(&request).await?;
+    }
     let data = feed.events.into_iter().map(|(place, event)| Event::new(place, event)).collect();
     Ok(HttpResponse::Ok().json(EventFeed { data, next_after: encode(feed.after) }))
 }

@@ -5,8 +5,8 @@
 #![allow(missing_docs, reason = "see above")]
 
 pub mod allocations;
+pub mod api_keys;
 pub mod audit_entries;
-
 pub mod baskets;
 pub mod billing;
 pub mod charges;
@@ -104,6 +104,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(reports::subscriptions::report_subscriptions)
         .service(reports::transactions::report_transactions)
         .service(reports::usage::report_usage)
+        .service(api_keys::list_api_keys)
+        .service(api_keys::create_api_key)
+        .service(api_keys::get_api_key)
+        .service(api_keys::update_api_key)
+        .service(api_keys::rotate_api_key)
+        .service(api_keys::revoke_api_key)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::api_keys::ApiKey;
 use super::charges::Charge;
 use super::customers::Customer;
 use super::inventory::{Inventory, InventoryLine};
@@ -16,7 +17,7 @@ use super::subscriptions::Subscription;
 use crate::domain::access::Actor;
 use crate::domain::customer::Holdings;
 use crate::domain::event::{self, Shown};
-use crate::domain::{customer, invoice, order, price_list, product, reseller, subscription};
+use crate::domain::{api_key, customer, invoice, order, price_list, product, reseller, subscription};
 
 fn json(answer: impl Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()
@@ -43,6 +44,12 @@ impl Shown for product::Product {
 impl Shown for price_list::PriceList {
     fn shown(&self, _: DateTime<Utc>) -> Value {
         json(PriceList::from(self))
+    }
+}
+
+impl Shown for api_key::ApiKey {
+    fn shown(&self, at: DateTime<Utc>) -> Value {
+        json(ApiKey::new(self, &Actor::system(), at))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::EventType::{self, *};
 use super::{Audience, Reference, Resource, ResourceType};
+use crate::domain::api_key::ApiKey;
 use crate::domain::customer::{Customer, CustomerStatus, Holdings};
 use crate::domain::inventory::{self, Line};
 use crate::domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
@@ -73,6 +74,21 @@ impl Resource for PriceList {
     }
 
     /// Prices reach whom they concern as quotes and orders; the audit trail tells who changed a list.
+    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+        Vec::new()
+    }
+}
+
+impl Resource for ApiKey {
+    fn reference(&self) -> Reference {
+        Reference { kind: ResourceType::ApiKey, id: self.id.0, version: Some(self.version) }
+    }
+
+    fn audience(&self) -> Audience {
+        self.partner_id.map_or(Audience::Partner, Audience::Reseller)
+    }
+
+    /// Keys concern administrators alone; the audit trail tells them who changed one.
     fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
         Vec::new()
     }

@@ -29,6 +29,11 @@ impl Client {
         Self { http: super::http(), base: base.to_owned(), key: key.map(str::to_owned), headers: HeaderMap::new() }
     }
 
+    /// The key that it sends.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// The same client with one more header on every request.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();

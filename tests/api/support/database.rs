@@ -27,6 +27,7 @@ pub const TABLES: &[&str] = &[
     "invoice_runs",
     "allocations",
     "api_keys",
+    "access_version",
     "price_lists",
     "price_list_prices",
     "renewal_failures",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
+use partner_platform::access_cache::AccessCache;
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
@@ -12,13 +13,16 @@ use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::rate_limit::Limits;
 use partner_platform::jobs::Worker;
+use partner_platform::jobs::access::AccessKeeper;
 use partner_platform::oidc::{self, Oidc};
+use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::rate_limits::RateLimits;
-use partner_platform::ops::{Context, keys};
+use partner_platform::ops::{Context, access};
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Client, Database};
@@ -30,7 +34,9 @@ pub struct Server {
     pub url: String,
     pub rate_limits: RateLimits,
     pub shutdown: Shutdown,
+    access: AccessCache,
     handle: actix_web::dev::ServerHandle,
+    _serving: watch::Sender<()>,
 }
 
 impl Server {
@@ -50,7 +56,12 @@ impl Server {
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
-        Self::build(database.into(), &url, super::database::settings(), |state, _| state.sandbox = false).await
+        Self::production_on(database, &url, super::database::settings()).await
+    }
+
+    /// The same, and it reaches its database by another way.
+    pub async fn production_on(database: Database, url: &str, settings: db::Settings) -> Self {
+        Self::build(database.into(), url, settings, |state, _| state.sandbox = false).await
     }
 
     /// A server that takes the tokens of an issuer.
@@ -118,25 +129,35 @@ impl Server {
             cors_origins: Vec::new(),
         };
         adjust(&mut state, &mut http);
-        let rate_limits = state.rate_limits.clone();
+        let (rate_limits, access) = (state.rate_limits.clone(), state.access.clone());
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { database, db, clock, url, rate_limits, shutdown, handle }
+        let (serving, served) = watch::channel(());
+        tokio::spawn(AccessKeeper { db: db.clone(), cache: access.clone() }.run(served));
+        Self { database, db, clock, url, rate_limits, shutdown, access, handle, _serving: serving }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
     pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
-        let cx = self.context();
-        let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
-        let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
-        Client::new(&self.url, Some(key.expose_secret()))
+        Client::new(&self.url, Some(&self.secret(role, reseller).await))
+    }
+
+    async fn secret(&self, role: Role, reseller: Option<&Value>) -> String {
+        let partner_id = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
+        let new = NewApiKey { name: "test".parse().unwrap(), role, partner_id, expires_at: None };
+        let (_, secret) = api_keys::create(&self.context(), new).await.unwrap();
+        secret.expose_secret().to_owned()
+    }
+
+    /// Writes which keys were used by now, as happens by itself a little later.
+    pub async fn write_uses(&self) {
+        access::write_uses(&self.db, &self.access).await.unwrap();
     }
 
     /// A new key of the partner's administrator.
     pub async fn key(&self) -> String {
-        let key = keys::create(&self.context(), Role::Admin, None, "test".parse().unwrap()).await.unwrap();
-        key.expose_secret().to_owned()
+        self.secret(Role::Admin, None).await
     }
 
     /// The service itself.
@@ -187,6 +208,7 @@ impl Drop for Server {
 fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
     AppState {
         db: db.clone(),
+        access: AccessCache::default(),
         clock: clock.clone(),
         default_currency: "USD".parse().unwrap(),
         sandbox: true,

@@ -41,6 +41,10 @@ pub struct World {
     pub invoice_id: Value,
     /// Billed the same, and was voided.
     pub void_invoice_id: Value,
+    /// A key of the reseller that manages the customer; nobody uses it.
+    pub api_key_id: Value,
+    /// Another one.
+    pub idle_api_key_id: Value,
 }
 
 pub fn company(name: &str) -> Value {
@@ -166,6 +170,9 @@ impl World {
         // It is suspended already: this changes nothing, and is remembered.
         let keyed = admin.with("idempotency-key", IDEMPOTENCY_KEY);
         keyed.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
+        let key = json!({ "name": "Spare", "role": "billing", "partner_id": reseller_id });
+        let api_key_id = admin.post("/v1/api-keys", key.clone()).await.created()["api_key"]["id"].clone();
+        let idle_api_key_id = admin.post("/v1/api-keys", key).await.created()["api_key"]["id"].clone();
 
         // Whatever is due by now happens here, and not in the middle of a test.
         admin.get("/v1/subscriptions").await.ok();
@@ -190,6 +197,8 @@ impl World {
             allocation_id,
             invoice_id,
             void_invoice_id,
+            api_key_id,
+            idle_api_key_id,
         }
     }
 
