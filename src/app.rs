@@ -1,5 +1,7 @@
 //! What the server is made of, for `main` and for the tests alike.
 
+mod connection;
+
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -8,11 +10,15 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use utoipa_actix_web::AppExt;
 
-use crate::api::{accept, auth, json, middleware, service, v1, write};
+use crate::access_cache::AccessCache;
+use crate::api::cors::{self, Origin};
+use crate::api::{accept, auth, json, middleware, rate_limit, service, unread, v1, write};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::money::Currency;
+use crate::oidc::Oidc;
 use crate::ops::courier::Courier;
+use crate::ops::rate_limits::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
@@ -20,6 +26,8 @@ use crate::telemetry::Metrics;
 pub struct AppState {
     /// The database.
     pub db: Db,
+    /// What is remembered of keys.
+    pub access: AccessCache,
     /// What time it is.
     pub clock: Clock,
     /// What customers pay in when nothing else is said.
@@ -32,6 +40,12 @@ pub struct AppState {
     pub issuer: String,
     /// Whether a proxy of ours says where requests come from.
     pub trust_forwarded_for: bool,
+    /// Verifies tokens, if there is an issuer of them.
+    pub oidc: Option<Oidc>,
+    /// For a request to be answered.
+    pub answer_timeout: Duration,
+    /// How often callers may come.
+    pub rate_limits: RateLimits,
     /// What sends messages to webhook endpoints.
     pub courier: Courier,
     /// What is measured.
@@ -45,10 +59,16 @@ pub struct AppState {
 pub struct Http {
     /// Threads that serve requests.
     pub workers: usize,
+    /// The most connections; whoever comes then waits until one is closed.
+    pub max_connections: usize,
     /// For a client to send a request's head.
     pub request_timeout: Duration,
+    /// For a client to take what it is sent.
+    pub send_timeout: Duration,
     /// For requests to be finished when the service is being stopped.
     pub shutdown_timeout: Duration,
+    /// Whose web pages may call the API.
+    pub cors_origins: Vec<Origin>,
 }
 
 /// Longer than the clients' and load balancers' own, so that it is they who close an idle connection.
@@ -60,17 +80,22 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The listener cannot be used.
 pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Result<Server> {
     let state = web::Data::new(state);
+    let (origins, send_timeout) = (http.cors_origins.clone(), http.send_timeout);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
             .app_data(web::PayloadConfig::new(json::MAX_BODY))
+            .wrap(cors::allow(&origins))
             .wrap(from_fn(middleware::observe))
+            .wrap(from_fn(unread::hold))
             .into_utoipa_app()
             .service(
                 utoipa_actix_web::scope("/v1")
+                    // What is named last comes first.
                     .wrap(from_fn(write::write))
-                    .wrap(from_fn(auth::authenticate))
                     .wrap(from_fn(accept::negotiate))
+                    .wrap(from_fn(rate_limit::limit))
+                    .wrap(from_fn(auth::authenticate))
                     .configure(v1::routes),
             )
             .configure(service::routes)
@@ -81,6 +106,9 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
     });
     let server = server
         .workers(http.workers)
+        // Of each worker.
+        .max_connections(http.max_connections.div_ceil(http.workers.max(1)))
+        .on_connect(move |connection, _| connection::set_up(connection, send_timeout))
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(http.request_timeout)
         .shutdown_timeout(http.shutdown_timeout.as_secs())

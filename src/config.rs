@@ -4,15 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use crate::api::cors::Origin;
 use crate::app::Http;
 use crate::db;
 use crate::domain::access::Role;
+use crate::domain::audit::Link;
 use crate::domain::money::Currency;
-use crate::domain::text::{CompanyName, KeyName};
+use crate::domain::rate_limit::Limits;
+use crate::domain::text::{CompanyName, KeyName, Reason};
+use crate::oidc::{self, Algorithm, Issuer};
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -39,6 +44,9 @@ pub enum Command {
     /// Manage API keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Look after the audit trail
+    #[command(subcommand)]
+    Audit(Audit),
     /// Fill the database with a sample catalogue, resellers, customers and subscriptions
     SeedDemo,
 }
@@ -57,6 +65,27 @@ pub enum Keys {
         /// What it is for
         #[arg(long, default_value = "command line")]
         name: KeyName,
+    },
+    /// List all keys, without their secrets, newest first
+    List,
+    /// Revoke a key for good
+    Revoke {
+        /// Its id, as `keys list` shows it
+        id: uuid::Uuid,
+        /// Why
+        #[arg(long)]
+        reason: Option<Reason>,
+    },
+}
+
+/// What to do with the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Find entries that were altered or removed, and print where the trail ends
+    Verify {
+        /// An end that was printed before: finds entries that were removed at the end since
+        #[arg(long, value_name = "POSITION:SEAL")]
+        expect: Option<Link>,
     },
 }
 
@@ -100,12 +129,39 @@ pub struct Settings {
     /// Take the address of a client from the end of `X-Forwarded-For`, which a proxy in front must add to
     #[arg(long, env = "TRUST_FORWARDED_FOR", global = true)]
     pub trust_forwarded_for: bool,
+    /// OpenID Connect issuer whose tokens are taken beside API keys, to the letter as it names itself
+    #[arg(long, env = "OIDC_ISSUER", global = true)]
+    pub oidc_issuer: Option<Issuer>,
+    /// Audience that a token must be for; needed with --oidc-issuer
+    #[arg(long, env = "OIDC_AUDIENCE", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_audience: Option<String>,
+    /// Claim of a token that has the role
+    #[arg(long, env = "OIDC_ROLE_CLAIM", default_value = "role", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_role_claim: String,
+    /// Claim of a token that has the id of the reseller; without it, a token is the partner's
+    #[arg(long, env = "OIDC_RESELLER_CLAIM", default_value = "reseller_id", value_parser = NonEmptyStringValueParser::new(), global = true)]
+    pub oidc_reseller_claim: String,
+    /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
+    #[arg(long, env = "OIDC_ALGORITHMS", default_value = "RS256,ES256", value_delimiter = ',', value_parser = oidc::algorithm, global = true)]
+    pub oidc_algorithms: Vec<Algorithm>,
+    /// The most reads a minute, GET and HEAD, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_READS", default_value_t = 6000, global = true)]
+    pub rate_limit_reads: u32,
+    /// The most writes a minute, all other requests, of one caller; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_WRITES", default_value_t = 1200, global = true)]
+    pub rate_limit_writes: u32,
+    /// Whose web pages may call the API from a browser, as `https://app.example.com`; several with commas [default: nobody's]
+    #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', global = true)]
+    pub cors_origins: Vec<Origin>,
     /// Networks that webhooks may be sent to although they are not public, and without TLS, as `10.1.0.0/16,fd00::/8`
     #[arg(long, env = "WEBHOOK_ALLOW_PRIVATE", value_delimiter = ',', global = true)]
     pub webhook_allow_private: Vec<IpNet>,
     /// Threads that serve requests [default: one a processor]
     #[arg(long, env = "WORKERS", value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub workers: Option<u16>,
+    /// The most connections of clients; whoever comes then waits until one is closed
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_connections: u32,
     /// The most database connections
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub database_max_connections: u16,
@@ -124,6 +180,12 @@ pub struct Settings {
     /// Milliseconds for a client to send the head of a request
     #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub request_timeout_ms: u32,
+    /// Milliseconds for a request to be answered, from its head on
+    #[arg(long, env = "ANSWER_TIMEOUT_MS", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub answer_timeout_ms: u32,
+    /// Milliseconds for a client to take what it is sent
+    #[arg(long, env = "SEND_TIMEOUT_MS", default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub send_timeout_ms: u32,
     /// Seconds to go on serving after a signal, while `/readyz` already says no
     #[arg(long, env = "DRAIN_DELAY_SECONDS", default_value_t = 0, global = true)]
     pub drain_delay_seconds: u32,
@@ -153,14 +215,39 @@ impl Settings {
             Self { production: true, database_url: None, .. } => {
                 Some("--production needs --database-url: the service's own PostgreSQL is not for production")
             }
+            Self { oidc_issuer: Some(_), oidc_audience: None, .. } => {
+                Some("--oidc-issuer needs --oidc-audience: an issuer's tokens for others are not for this service")
+            }
+            Self { oidc_issuer: None, oidc_audience: Some(_), .. } => {
+                Some("--oidc-audience is of no use without --oidc-issuer")
+            }
             _ => None,
         }
+    }
+
+    /// Whose tokens are taken, if anybody's.
+    #[must_use]
+    pub fn oidc(&self) -> Option<oidc::Settings> {
+        Some(oidc::Settings {
+            issuer: self.oidc_issuer.clone()?,
+            audience: self.oidc_audience.clone()?,
+            role_claim: self.oidc_role_claim.clone(),
+            reseller_claim: self.oidc_reseller_claim.clone(),
+            algorithms: self.oidc_algorithms.clone(),
+        })
     }
 
     /// Day of the month on which invoices are made by themselves, if they are.
     #[must_use]
     pub fn invoice_day(&self) -> Option<u32> {
         Some(self.invoice_day).filter(|day| *day > 0)
+    }
+
+    /// How often one caller may come.
+    #[must_use]
+    pub fn rate_limits(&self) -> Limits {
+        let limit = |most: u32| Some(most).filter(|most| *most > 0);
+        Limits { reads: limit(self.rate_limit_reads), writes: limit(self.rate_limit_writes) }
     }
 
     /// What the database may take.
@@ -182,8 +269,11 @@ impl Settings {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Http {
             workers: self.workers.map_or(processors, usize::from),
+            max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            send_timeout: Duration::from_millis(self.send_timeout_ms.into()),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
+            cors_origins: self.cors_origins.clone(),
         }
     }
 }

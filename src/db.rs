@@ -52,6 +52,26 @@ pub struct Db {
     transaction_timeout: Duration,
 }
 
+tokio::task_local! {
+    /// When the work under way has to be over.
+    static DEADLINE: Instant;
+}
+
+/// Does work whose statements and transactions all end in this time; what is left then fails as unavailable. The
+/// work goes on, so that it can tidy up and answer.
+pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> T {
+    match Instant::now().checked_add(timeout) {
+        Some(deadline) => DEADLINE.scope(deadline, work).await,
+        None => work.await,
+    }
+}
+
+/// A timeout, or what is left of the time of the work under way.
+fn shortened(timeout: Duration) -> Duration {
+    let left = DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now()));
+    left.map_or(timeout, |left| left.min(timeout))
+}
+
 /// The database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -163,7 +183,7 @@ impl Db {
         E: From<store::Error>,
     {
         let mut conn = self.acquire().await?;
-        match tokio::time::timeout(self.transaction_timeout, work(&mut conn)).await {
+        match tokio::time::timeout(shortened(self.transaction_timeout), work(&mut conn)).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let _ = Object::take(conn);
@@ -194,7 +214,8 @@ impl Db {
     }
 
     async fn begin_with(&self, begin: &str) -> Result<Transaction, store::Error> {
-        let mut transaction = Transaction::new(self.acquire().await?, Instant::now() + self.transaction_timeout);
+        let mut transaction =
+            Transaction::new(self.acquire().await?, Instant::now() + shortened(self.transaction_timeout));
         let begin = async |conn: &mut Conn| {
             AnsiTransactionManager::begin_transaction_sql(conn, begin).await.map_err(store::Error::from)
         };
@@ -203,7 +224,7 @@ impl Db {
     }
 
     async fn acquire(&self) -> Result<Object<AsyncPgConnection>, store::Error> {
-        match tokio::time::timeout(self.acquire_timeout, self.pool.get()).await {
+        match tokio::time::timeout(shortened(self.acquire_timeout), self.pool.get()).await {
             Ok(conn) => conn.map_err(|error| store::Error::Unavailable(error.to_string())),
             Err(_) => Err(store::Error::Unavailable("no connection became free in time".to_owned())),
         }

@@ -17,20 +17,27 @@
 //! | [`store`] | all SQL: functions over a connection, one file per aggregate |
 //! | [`ops`] | use cases: one function per command or query, one visible transaction each |
 //! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
-//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, a sandbox's clock |
+//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, webhooks, a sandbox's clock, counting together |
 //! | [`app`] | the server, for `main` and for the tests |
 //! | [`db`] | pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
+//! | [`access_cache`] | what an instance remembers of keys, and for how long that is believed |
 //! | [`clock`] | time and ids: nothing else asks the machine for either |
+//! | [`oidc`] | tokens of an OpenID Connect issuer: its keys, and what a token says |
 //! | [`outbound`], [`tls`] | calls to the outside: how they are made, and whom they trust |
 //! | [`embedded`] | the private PostgreSQL that serves when no other is named |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
+//! | [`descriptors`] | how many connections and files the system lets us have |
 //!
 //! # The way of a request
 //!
 //! `api` finds out who asks ([`api::auth`]), checks the request against the document ([`api::json`],
 //! [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
 //! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
+//!
+//! What writes is one transaction up to its answer: the use case leaves it open ([`ops::Context`]), having told what it
+//! saved (`ops/record.rs`: events, and what changed), and [`api::write`] has it committed together with the answer that
+//! is kept for retries and the entry in the audit trail ([`ops::request`]).
 //!
 //! # The way of time
 //!
@@ -54,14 +61,17 @@
 //! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.
 //! 10. Files are short, nothing panics, nothing is unsafe.
 
+pub mod access_cache;
 pub mod api;
 pub mod app;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod descriptors;
 pub mod domain;
 pub mod embedded;
 pub mod jobs;
+pub mod oidc;
 pub mod ops;
 pub mod outbound;
 pub mod shutdown;

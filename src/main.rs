@@ -7,28 +7,41 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use clap::Parser;
+use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::{self, AppState};
+use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
-use partner_platform::config::{Cli, Command, Keys, Settings};
+use partner_platform::config::{Audit, Cli, Command, Keys, Settings};
 use partner_platform::db::{self, Db, Schema};
+use partner_platform::descriptors;
 use partner_platform::domain::access::{Actor, Role};
-use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::id::{ApiKeyId, ResellerId};
+use partner_platform::domain::listing::{ApiKeyFilter, Window};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::webhook::address::Addresses;
 use partner_platform::embedded::{self, Durability, Embedded};
-use partner_platform::jobs::Worker;
-use partner_platform::jobs::webhooks::Postman;
+use partner_platform::jobs::access::AccessKeeper;
+use partner_platform::jobs::webhooks::{MOST_LANES, Postman};
+use partner_platform::jobs::{self, Upkeep, Worker};
+use partner_platform::oidc::Oidc;
+use partner_platform::ops::api_keys::{self, NewApiKey};
+use partner_platform::ops::audit::Verified;
 use partner_platform::ops::courier::Courier;
-use partner_platform::ops::{self, Context, demo, keys, sandbox};
+use partner_platform::ops::rate_limits::RateLimits;
+use partner_platform::ops::{self, Context, Precondition, audit, demo, sandbox};
 use partner_platform::outbound::guarded::Caller;
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
+use tokio::sync::watch;
 
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Files and sockets beside those of clients and of the database.
+const OTHER_FILES: usize = 64;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -66,11 +79,17 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
     let outcome = match command {
         Command::Serve => serve(settings, &db, own.as_ref()).await,
         Command::Migrate => migrate(&db).await,
-        Command::Keys(Keys::Create { role, reseller, name }) => {
+        Command::Keys(command) => {
             check_schema(&db, settings).await?;
-            let key =
-                keys::create(&context(&db).await?, role, reseller.map(ResellerId), name).await.map_err(in_words)?;
-            println!("{}", key.expose_secret());
+            manage_keys(&context(&db).await?, command).await
+        }
+        Command::Audit(Audit::Verify { expect }) => {
+            check_schema(&db, settings).await?;
+            let Verified { end, open } = audit::verify(&db, expect.as_ref()).await?.map_err(anyhow::Error::from)?;
+            println!("{} entries are as they were sealed; the trail ends at\n{end}", end.position);
+            if open > 0 {
+                println!("{open} more are yet to be sealed");
+            }
             Ok(())
         }
         Command::SeedDemo => {
@@ -85,6 +104,45 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         own.stop().await?;
     }
     outcome
+}
+
+async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
+    match command {
+        Keys::Create { role, reseller, name } => {
+            let new = NewApiKey { name, role, partner_id: reseller.map(ResellerId), expires_at: None };
+            let (_, secret) = api_keys::create(cx, new).await.map_err(in_words)?;
+            println!("{}", secret.expose_secret());
+        }
+        Keys::List => list_keys(cx).await?,
+        Keys::Revoke { id, reason } => {
+            let key = api_keys::revoke(cx, ApiKeyId(id), &Precondition::None, reason).await.map_err(in_words)?;
+            eprintln!("the key {} ({}) is revoked", key.id, key.details.name);
+        }
+    }
+    Ok(())
+}
+
+/// One key a line, its parts divided by tabs; the name is last, as anything may be in it.
+async fn list_keys(cx: &Context) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname")?;
+    let mut window = Window { limit: 200, after: None };
+    loop {
+        let page = api_keys::list(cx, &ApiKeyFilter::default(), &window).await.map_err(in_words)?;
+        for key in page.rows {
+            let instant = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.to_rfc3339());
+            let reseller = key.partner_id.map_or("-".to_owned(), |id| id.to_string());
+            let secret = key.secret.hint.as_ref().map(|hint| format!("{}…{}", hint.prefix, hint.last_four));
+            let (used, expires) = (instant(key.last_used_at), instant(key.details.expires_at));
+            let (status, secret) = (key.status(cx.at), secret.unwrap_or("-".to_owned()));
+            let name = key.details.name;
+            writeln!(out, "{}\t{status}\t{}\t{reseller}\t{secret}\t{used}\t{expires}\t{name}", key.id, key.role)?;
+        }
+        match page.next {
+            Some(after) => window.after = Some(after),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Where there is no `errors` to look at.
@@ -145,27 +203,33 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
+    let rate_limits = RateLimits::new(settings.rate_limits(), cx.clock.clone());
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
+    let access = AccessCache::default();
     let courier = Courier::new(Caller::new(Addresses::public_and(settings.webhook_allow_private.clone()))?);
     let state = AppState {
         db: db.clone(),
+        access: access.clone(),
         clock: cx.clock.clone(),
         default_currency: settings.default_currency,
         sandbox: settings.sandbox,
         invoice_day: settings.invoice_day(),
         issuer: settings.issuer.to_string(),
         trust_forwarded_for: settings.trust_forwarded_for,
+        oidc: settings.oidc().map(Oidc::new).transpose()?,
+        answer_timeout: Duration::from_millis(settings.answer_timeout_ms.into()),
+        rate_limits: rate_limits.clone(),
         courier: courier.clone(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
-    let server = app::build(listener, state, &settings.http())?;
+    let server = app::build(listener, state, &http(settings)?)?;
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
+    let upkeep = Upkeep { db: db.clone(), clock: cx.clock.clone(), shutdown: shutdown.clone() };
     let postman = Postman { db: db.clone(), clock: cx.clock.clone(), courier, shutdown: shutdown.clone() };
-    let postman = settings.worker.then(|| tokio::spawn(postman.run()));
     let worker = Worker {
         db: db.clone(),
         clock: cx.clock,
@@ -173,7 +237,9 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         invoice_day: settings.invoice_day(),
         shutdown: shutdown.clone(),
     };
-    let worker = settings.worker.then(|| tokio::spawn(worker.run()));
+    let jobs = settings.worker.then(|| tokio::spawn(async { tokio::join!(worker.run(), upkeep.run(), postman.run()) }));
+    let (serving, served) = watch::channel(());
+    let keeper = tokio::spawn(AccessKeeper { db: db.clone(), cache: access }.run(served));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
         match shutdown::asked().await {
@@ -187,14 +253,30 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
             metrics.fold();
         }
     });
+    let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
     server.await?;
-    if let Some(worker) = worker {
-        worker.await?;
-    }
-    if let Some(postman) = postman {
-        postman.await?;
+    exchange.abort();
+    drop(serving);
+    keeper.await?;
+    if let Some(jobs) = jobs {
+        jobs.await?;
     }
     Ok(())
+}
+
+/// How connections are treated; no more of them than the system allows, or it would refuse those to the database.
+fn http(settings: &Settings) -> anyhow::Result<Http> {
+    let mut http = settings.http();
+    let others = usize::from(settings.database_max_connections) + MOST_LANES + OTHER_FILES;
+    let allowed = descriptors::ask_for(http.max_connections + others)?.saturating_sub(others).max(1);
+    if allowed < http.max_connections {
+        http.max_connections = allowed;
+        tracing::warn!(
+            max_connections = allowed,
+            "the system allows fewer connections than --max-connections says; raise its limit on open files"
+        );
+    }
+    Ok(http)
 }
 
 /// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The
@@ -205,7 +287,8 @@ async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     demo::seed(cx).await?;
-    let key = keys::create(cx, Role::Admin, None, "first start".parse()?).await?;
+    let new = NewApiKey { name: "first start".parse()?, role: Role::Admin, partner_id: None, expires_at: None };
+    let (_, key) = api_keys::create(cx, new).await?;
     // `create_new` follows no link: the folder may be another account's.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;

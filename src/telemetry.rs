@@ -5,7 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::db::PoolStatus;
 
@@ -26,9 +30,19 @@ pub fn init_logs(format: LogFormat, level: &str) -> Result<(), Box<dyn std::erro
     let logs = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(std::io::stderr);
     let logs = if std::io::stderr().is_terminal() { logs } else { logs.with_ansi(false) };
     match format {
-        LogFormat::Text => logs.try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        LogFormat::Text => logs.finish().with(filter_fn(is_for_the_log)).try_init()?,
+        LogFormat::Json => {
+            let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            logs.finish().with(filter_fn(is_for_the_log)).try_init()?;
+        }
     }
+    Ok(())
+}
+
+/// What goes to the database is other people's, and stands in no log, however much is asked for: its client would
+/// log it byte by byte.
+fn is_for_the_log(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::INFO || !event.target().starts_with("tokio_postgres")
 }
 
 /// What is measured.
@@ -57,6 +71,9 @@ impl Metrics {
         metrics::describe_counter!("subscription_milestones_total", milestones);
         let failures = "Subscriptions that could not be processed when they were due, by code.";
         metrics::describe_counter!("subscription_milestone_failures_total", failures);
+        let lookups =
+            "Keys and resellers that had to be looked up, as what is remembered of them could not be believed.";
+        metrics::describe_counter!("access_lookups_total", lookups);
         metrics::describe_counter!("webhook_attempts_total", "Attempts to deliver events to webhooks, by outcome.");
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");

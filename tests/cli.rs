@@ -9,9 +9,19 @@
 mod database;
 #[path = "api/support/http.rs"]
 mod http;
+// Not all of it is wanted here, either.
+#[path = "api/support/issuer.rs"]
+#[allow(dead_code)]
+mod issuer;
+#[path = "cli/keys.rs"]
+mod keys;
+#[path = "cli/oidc.rs"]
+mod oidc;
 #[path = "cli/own_database.rs"]
 mod own_database;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;

@@ -53,8 +53,10 @@ fn the_tour_runs() {
     let folder = tempfile::Builder::new().prefix("partner-platform-tour").tempdir().unwrap();
     let service = Service::start(folder.path());
     let key = folder.path().join("data/admin-key");
+    let receiver = free_port();
     let readme = readme()
         .replace("http://127.0.0.1:8080", &service.url)
+        .replace("8099", &receiver.to_string())
         .replace("~/.local/share/partner-platform/admin-key", &key.to_string_lossy());
     let tour = readme.split("## A tour").nth(1).unwrap().split("\n## ").next().unwrap();
     let blocks: Vec<_> = tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
@@ -74,6 +76,10 @@ fn the_tour_runs() {
     }
 }
 
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 struct Service {
     process: Child,
     url: String,
@@ -81,10 +87,11 @@ struct Service {
 
 impl Service {
     fn start(folder: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_partner-platform"));
         command
-            .args(["serve", "--sandbox", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .args(["serve", "--sandbox", "--webhook-allow-private", "127.0.0.0/8"])
+            .args(["--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(folder.join("data"));
         let process =
             command.env_remove("DATABASE_URL").env("LOG_LEVEL", "error").stdout(Stdio::null()).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! Who asks: the key in `Authorization`, what it may do and what it sees. A handler that takes a
+//! Who asks: the key or token in `Authorization`, what it may do and what it sees. A handler that takes a
 //! [`Permit`] cannot be reached without the right.
 
 use std::future::{Ready, ready};
@@ -14,7 +14,11 @@ use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Identity, Right, Scope, needs};
-use crate::ops::{Context, keys, sandbox};
+use crate::domain::credential::Rejection;
+use crate::domain::reseller::ResellerStatus;
+use crate::domain::secret::Secret;
+use crate::oidc::{Claims, Oidc};
+use crate::ops::{Context, access, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
@@ -78,22 +82,57 @@ pub async fn authenticate(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-async fn context(request: &HttpRequest) -> Result<Context, Problem> {
+/// What a use case needs to know of who asks now.
+///
+/// # Errors
+/// Nobody who may.
+pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
     let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    let presented = keys::find(&state.db, secret).await?.ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    if presented.reseller_disabled {
-        let detail = "The reseller of this key is disabled. Ask the partner to enable it.";
-        return Err(Problem::new(ErrorCode::ResellerDisabled, detail));
-    }
+    let actor = match &state.oidc {
+        Some(oidc) if !Secret::looks_like(secret) => of_token(state, oidc, secret).await?,
+        _ => of_key(state, secret).await?,
+    };
     if state.sandbox {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    let key = presented.key;
-    let scope = key.reseller_id.map_or(Scope::Partner, Scope::Reseller);
-    let actor = Actor { identity: Identity::ApiKey(key.id), role: key.role, scope };
-    Ok(Context::new(state.db.clone(), state.clock.clone(), actor))
+    Ok(Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone()))
+}
+
+async fn of_key(state: &AppState, secret: &str) -> Result<Actor, Problem> {
+    let credential = access::credential(&state.db, &state.access, secret).await?.ok_or_else(unknown)?;
+    let now = state.clock.now();
+    credential.check(now).map_err(rejected)?;
+    state.access.note_use(credential.id, now);
+    let scope = credential.partner_id.map_or(Scope::Partner, Scope::Reseller);
+    Ok(Actor { identity: Identity::ApiKey(credential.id), role: credential.role, scope })
+}
+
+async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Actor, Problem> {
+    // A sandbox's clock is nothing to the issuer.
+    let Claims { subject, role, reseller_id, .. } = oidc.verify(token, state.clock.machine()).await?;
+    if let Some(id) = reseller_id {
+        match access::reseller_state(&state.db, &state.access, id).await? {
+            Some(ResellerStatus::Enabled) => {}
+            Some(ResellerStatus::Disabled) => return Err(rejected(Rejection::ResellerDisabled)),
+            None => return Err(Problem::of(ErrorCode::Unauthenticated)),
+        }
+    }
+    Ok(Actor { identity: Identity::Subject(subject), role, scope: reseller_id.map_or(Scope::Partner, Scope::Reseller) })
+}
+
+fn unknown() -> Problem {
+    let detail = "This key is unknown. Look whether it is whole, or have an administrator make another.";
+    Problem::new(ErrorCode::Unauthenticated, detail)
+}
+
+fn rejected(rejection: Rejection) -> Problem {
+    let code = match rejection {
+        Rejection::Revoked | Rejection::Expired | Rejection::Replaced => ErrorCode::Unauthenticated,
+        Rejection::ResellerDisabled => ErrorCode::ResellerDisabled,
+    };
+    Problem::new(code, rejection.to_string())
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -47,7 +47,7 @@ codes! {
     CursorInvalid = "cursor_invalid", BAD_REQUEST,
         "The cursor is not one that a list has answered", "Start again without a cursor.";
     Unauthenticated = "unauthenticated", UNAUTHORIZED,
-        "There is no API key, or it is unknown", "Send `Authorization: Bearer <key>` with a valid key.";
+        "There is no API key and no token, or it is unknown, revoked or expired", "Send `Authorization: Bearer <key>` with a valid key or token.";
     Forbidden = "forbidden", FORBIDDEN,
         "The key's role lacks the right", "Use a key with one of the roles that the detail names.";
     ResellerDisabled = "reseller_disabled", FORBIDDEN,
@@ -106,6 +106,8 @@ codes! {
         "The `Idempotency-Key` was used for another request", "Send that request as it was, or take another key.";
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
         "An amount exceeds what can be billed", "Order smaller quantities.";
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS,
+        "The caller has come too often in this minute", "Try again after `Retry-After` seconds.";
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "The service failed", "Try again; if it lasts, report the request id.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::code::ErrorCode;
 use super::problem::{FieldError, Problem};
 use super::schema;
+use crate::app::AppState;
 use crate::domain::refusal::{Violation, ViolationCode};
 
 /// The most bytes of a body.
@@ -97,10 +98,12 @@ pub(super) fn bytes(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<web::Bytes, Problem>> + use<> {
+    let in_all = request.app_data::<web::Data<AppState>>().map_or(BODY_TIMEOUT, |state| state.answer_timeout);
+    let timeout = BODY_TIMEOUT.min(in_all);
     let bytes = web::Bytes::from_request(request, payload);
     async move {
         let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time; send it again.");
-        tokio::time::timeout(BODY_TIMEOUT, bytes).await.map_err(late)?.map_err(|error| {
+        tokio::time::timeout(timeout, bytes).await.map_err(late)?.map_err(|error| {
             match error.as_response_error().status_code() {
                 status if status == ErrorCode::PayloadTooLarge.status() => Problem::of(ErrorCode::PayloadTooLarge),
                 _ => Problem::new(ErrorCode::MalformedRequest, "The body did not arrive whole; send it again."),

@@ -1,6 +1,6 @@
 //! Around every request: its id, its log line, its metrics, and the shape of every error.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -11,9 +11,13 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use tracing::Instrument;
 
 use super::code::ErrorCode;
+use super::cors;
 use super::openapi::DOCUMENT;
 use super::problem::{PROBLEM_JSON, Problem};
+use super::protection::protect;
 use crate::app::AppState;
+use crate::db;
+use crate::domain::secret::without_keys;
 
 /// The id of a request, for who needs it further in.
 pub struct RequestId(pub String);
@@ -31,23 +35,21 @@ pub async fn observe(
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let span = tracing::info_span!("request", request_id = %id, method = %method, path = request.path());
+    let path = without_keys(request.path());
+    let span = tracing::info_span!("request", request_id = %id, method = %method_label(&method), path = &*path);
     let closes = request.headers().contains_key(header::UPGRADE);
+    let timeout = request.app_data::<web::Data<AppState>>().map_or(Duration::MAX, |state| state.answer_timeout);
 
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let answer = next.call(request).instrument(span.clone()).await?;
+    let answer = db::within(timeout, next.call(request)).instrument(span.clone()).await?;
     let route = answer.request().match_pattern().unwrap_or_else(|| "unknown".to_owned());
     let mut answer = as_problem(answer.map_into_boxed_body(), &id);
 
-    let headers = answer.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, id);
+        answer.headers_mut().insert(REQUEST_ID, id);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    protect(&mut answer);
     if closes {
         // actix would close the connection without saying so, and a client would send into nothing.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -62,7 +64,7 @@ pub async fn observe(
     Ok(answer)
 }
 
-/// A method as a label: a client can make up any number of others.
+/// A method as a label, and for the log: a client can make up any number of others.
 fn method_label(method: &Method) -> &str {
     match method.as_str() {
         known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") => known,
@@ -72,7 +74,10 @@ fn method_label(method: &Method) -> &str {
 
 /// The id that the client sent, if it is sane, or a new one.
 fn request_id(request: &ServiceRequest) -> String {
-    let is_sane = |id: &&str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_sane = |id: &&str| {
+        let is_visible = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_visible && without_keys(id) == *id
+    };
     let sent = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_sane);
     let made = || request.app_data::<web::Data<AppState>>().map(|state| state.clock.new_id().to_string());
     sent.map(str::to_owned).or_else(made).unwrap_or_default()
@@ -84,7 +89,7 @@ pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceR
         return answer;
     }
     let left = answer.response().extensions().get::<Problem>().cloned();
-    let problem = left.or_else(|| match answer.status() {
+    let problem = left.or_else(|| cors::refusal(&answer)).or_else(|| match answer.status() {
         StatusCode::BAD_REQUEST => Some(Problem::of(ErrorCode::MalformedRequest)),
         StatusCode::NOT_FOUND => Some(Problem::of(ErrorCode::NotFound)),
         status if status.is_server_error() && answer.response().error().is_some() => {
@@ -95,8 +100,15 @@ pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceR
     match problem {
         None => answer,
         Some(problem) => {
-            let (request, _) = answer.into_parts();
-            let answer = problem.answer(&request, id);
+            let (request, left) = answer.into_parts();
+            let mut answer = problem.answer(&request, id);
+            // What others had to say stands beside it.
+            for name in left.headers().keys() {
+                if !answer.headers().contains_key(name) {
+                    let values = left.headers().get_all(name);
+                    values.for_each(|value| answer.headers_mut().append(name.clone(), value.clone()));
+                }
+            }
             ServiceResponse::new(request, answer)
         }
     }

@@ -13,6 +13,7 @@ use super::code::ErrorCode;
 use super::csv::CSV;
 use super::example;
 use super::problem::{PROBLEM_JSON, Problem};
+use super::rate_limit;
 use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
 use super::v1::reports::usage::UsageReportColumn;
@@ -22,6 +23,10 @@ use crate::domain::text::SearchText;
 
 /// The document, made once.
 pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
+
+/// How a caller says who it is.
+const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. Where the service has an OpenID Connect issuer, \
+    a token of its in place of the key.";
 
 /// The document of the API that is served.
 pub struct Document {
@@ -79,7 +84,10 @@ impl Operation {
         (name = "Orders", description = "What was confirmed, and what it costs."),
         (name = "Invoices", description = "What customers are billed: due charges, with a number."),
         (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
+        (name = "Events", description = "What happened, as a feed that misses nothing."),
         (name = "Webhooks", description = "Where events are sent, signed, and how that went."),
+        (name = "Trust", description = "Who wrote what, and what became of a request whose answer was lost."),
+        (name = "API keys", description = "Who may call this: keys with a role, the partner's or a reseller's."),
         (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
         (name = "Service", description = "The service itself; needs no key."),
     ),
@@ -246,7 +254,7 @@ pub fn resolve(schema: &mut Value) {
 
 fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({
-        "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, as `Authorization: Bearer <key>`." }
+        "api_key": { "type": "http", "scheme": "bearer", "description": SECURITY }
     });
     document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(error_code_description());
     document["components"]["responses"] = responses();
@@ -277,7 +285,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let mut codes = vec![ErrorCode::ValidationFailed];
     if is_v1 {
         codes.extend([ErrorCode::Unauthenticated, ErrorCode::Forbidden, ErrorCode::NotAcceptable]);
-        codes.extend([ErrorCode::Internal, ErrorCode::Unavailable]);
+        codes.extend([ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::Unavailable]);
         operation["security"] = json!([{ "api_key": [] }]);
     } else {
         operation["security"] = json!([]);
@@ -308,7 +316,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default();
         let optional = matches!(
             schema.rsplit('/').next(),
-            Some("ActionRequest" | "Confirmation" | "InvoiceRunRequest" | "WebhookSecretRotateRequest")
+            Some(
+                "ActionRequest"
+                    | "ApiKeyRotateRequest"
+                    | "Confirmation"
+                    | "InvoiceRunRequest"
+                    | "WebhookSecretRotateRequest"
+            )
         );
         body["required"] = Value::from(!optional);
         body["description"] = Value::from("The request.");
@@ -319,6 +333,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         }
         if not_modified {
             answers.insert("304".to_owned(), json!({ "description": "You have this version." }));
+        }
+        if is_v1 {
+            answers.values_mut().for_each(rate_limit::document);
         }
         for code in codes {
             let name = response_name(code);
@@ -336,7 +353,8 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
     let header =
         |description: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } });
-    if !schema["properties"]["version"].is_null() {
+    // A resource itself, or beside a secret that is shown once.
+    if !schema["properties"]["version"].is_null() || !schema["properties"]["secret"].is_null() {
         answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
     }
     if status == "201" {
@@ -368,6 +386,15 @@ fn path_parameters(path: &str) -> Vec<Value> {
     path.split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
+            if name == "key" {
+                return json!({
+                    "name": name,
+                    "in": "path",
+                    "required": true,
+                    "description": "The key that the request was sent with.",
+                    "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$" },
+                });
+            }
             json!({
                 "name": name,
                 "in": "path",
@@ -419,7 +446,7 @@ fn responses() -> Value {
             } },
         });
         let header = match first {
-            ErrorCode::Unavailable => Some((
+            ErrorCode::RateLimited | ErrorCode::Unavailable => Some((
                 "Retry-After",
                 "Seconds to wait.",
                 json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }),
@@ -431,6 +458,10 @@ fn responses() -> Value {
         };
         if let Some((header, description, schema)) = header {
             answer["headers"][header] = json!({ "description": description, "schema": schema });
+        }
+        // Who is unknown is not counted.
+        if first != ErrorCode::Unauthenticated {
+            rate_limit::document(&mut answer);
         }
         (name.to_owned(), answer)
     });
@@ -449,6 +480,7 @@ fn response_name(code: ErrorCode) -> &'static str {
         413 => "PayloadTooLarge",
         415 => "UnsupportedMediaType",
         422 => "UnprocessableContent",
+        429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "InternalServerError",
     }

@@ -13,7 +13,7 @@ use super::v1::quote::Quote;
 use crate::domain::access::{Obstacle, Offer};
 use crate::domain::id::Version;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::{ops, store};
+use crate::{oidc, ops, store};
 
 /// The media type of errors.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -270,6 +270,18 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<oidc::Error> for Problem {
+    fn from(error: oidc::Error) -> Self {
+        match error {
+            oidc::Error::Invalid(reason) => {
+                tracing::debug!(reason, "token refused");
+                Self::of(ErrorCode::Unauthenticated)
+            }
+            oidc::Error::Unavailable => Self::of(ErrorCode::Unavailable),
+        }
+    }
+}
+
 fn code_of(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::Invalid(_) => ErrorCode::ValidationFailed,
@@ -282,7 +294,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::ProductRetired(_) => ErrorCode::ProductRetired,
         Refusal::CertificateTypeInUse(_) => ErrorCode::CertificateTypeInUse,
         Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
-        Refusal::Forbidden(_) => ErrorCode::Forbidden,
+        Refusal::Forbidden(_) | Refusal::BeyondScope => ErrorCode::Forbidden,
         Refusal::PriceListInUse => ErrorCode::PriceListInUse,
         Refusal::TooManyWebhookEndpoints(_) => ErrorCode::TooManyWebhookEndpoints,
         Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,

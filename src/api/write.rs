@@ -19,6 +19,7 @@ use super::json;
 use super::middleware::{RequestId, as_problem};
 use super::openapi::{DOCUMENT, Operation};
 use super::problem::{FieldError, Problem};
+use super::rate_limit;
 use crate::app::AppState;
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
@@ -62,7 +63,10 @@ pub async fn write(
     };
     let write = match prepare(&mut request, &cx, operation, &pattern).await {
         Ok(Step::Handle(write)) => write,
-        Ok(Step::Replay(answer)) => return Ok(request.into_response(replay(&answer))),
+        Ok(Step::Replay(answer)) => {
+            rate_limit::uncount(request.request());
+            return Ok(request.into_response(replay(&answer)));
+        }
         Err(problem) => return Ok(request.into_response(problem.error_response())),
     };
     cx.request = Some(write.clone());

@@ -6,13 +6,13 @@ use super::machine::Possibility;
 use super::refusal::Refusal;
 
 label! {
-    /// What a key may do. Everyone reads within the tenant. `admin`: everything; `technician`: customers,
-    /// suspend and enable, allocations; `sales`: customers, subscriptions and inventory, resellers and
-    /// products; `billing`: reads, and invoices.
+    /// What a key may do. Everyone reads within the tenant, but API keys and the audit trail. `admin`:
+    /// everything; `technician`: customers, suspend and enable, allocations, webhooks; `sales`: customers,
+    /// subscriptions and inventory, resellers and products; `billing`: reads, and invoices.
     Role {
         /// Everything.
         Admin = "admin",
-        /// Customers, suspend and enable, allocations.
+        /// Customers, suspend and enable, allocations, webhooks.
         Technician = "technician",
         /// Customers, subscriptions, inventory, resellers, products.
         Sales = "sales",
@@ -91,11 +91,22 @@ impl Scope {
         }
     }
 
+    /// Whether everything that is visible to another is visible here.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self == Self::Partner || self == other
+    }
+
     /// Whether a reseller is visible.
     #[must_use]
     pub fn sees(self, reseller: ResellerId) -> bool {
         self.reseller().is_none_or(|own| own == reseller)
     }
+}
+
+/// Whether a role has a right with what is visible to it.
+fn has(role: Role, scope: Scope, right: Right) -> bool {
+    right.roles().contains(&role) && !(right.is_partner_only() && scope != Scope::Partner)
 }
 
 /// Who somebody is, whatever they may do.
@@ -140,7 +151,21 @@ impl Actor {
     /// Whether the actor has a right.
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
-        right.roles().contains(&self.role) && !(right.is_partner_only() && self.scope != Scope::Partner)
+        has(self.role, self.scope, right)
+    }
+
+    /// Succeeds when whatever a key with a role can do, the partner's or a reseller's, the actor can do itself:
+    /// nobody gives more than they have.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn check_grant(&self, role: Role, partner_id: Option<ResellerId>) -> Result<(), Refusal> {
+        let scope = partner_id.map_or(Scope::Partner, Scope::Reseller);
+        if !self.scope.covers(scope) {
+            return Err(Refusal::BeyondScope);
+        }
+        let missing = Right::ALL.iter().copied().find(|&right| has(role, scope, right) && !self.may(right));
+        missing.map_or(Ok(()), |right| Err(Refusal::Forbidden(right)))
     }
 
     /// What the actor may do next, and why not the rest.

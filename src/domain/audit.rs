@@ -118,6 +118,33 @@ pub struct Link {
     pub seal: Vec<u8>,
 }
 
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:", self.position)?;
+        self.seal.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The text is no link.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is not POSITION:SEAL, as `audit verify` prints it")]
+pub struct NotALink;
+
+impl std::str::FromStr for Link {
+    type Err = NotALink;
+
+    fn from_str(text: &str) -> Result<Self, NotALink> {
+        let (position, seal) = text.split_once(':').ok_or(NotALink)?;
+        let digits: Option<Vec<_>> = seal.chars().map(|digit| digit.to_digit(16)).collect();
+        let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).ok();
+        let digits = digits.filter(|digits| [0, 64].contains(&digits.len())).ok_or(NotALink)?;
+        Ok(Self {
+            position: position.parse().map_err(|_| NotALink)?,
+            seal: digits.chunks_exact(2).filter_map(byte).collect(),
+        })
+    }
+}
+
 /// What is wrong with the trail, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {

@@ -4,6 +4,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::event::ResourceType;
+use super::label::label;
+
+label! {
+    /// State of a request: `in_progress`, or `completed`: it was answered. Expect more values.
+    KeyState {
+        /// It is under way.
+        InProgress = "in_progress",
+        /// It was answered.
+        Completed = "completed",
+    }
+}
 
 /// How long an answer is kept, in hours.
 pub const KEPT_HOURS: i64 = 24;

@@ -4,6 +4,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::access::Role;
+use super::api_key::ApiKeyStatus;
 use super::audit::Outcome;
 use super::customer::CustomerStatus;
 use super::event::EventType;
@@ -124,6 +126,17 @@ pub struct ResellerFilter {
     pub status: Vec<ResellerStatus>,
     /// The caller's own reference.
     pub external_id: Option<ExternalId>,
+}
+
+/// Which API keys.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyFilter {
+    /// In one of these states; all when empty.
+    pub status: Vec<ApiKeyStatus>,
+    /// With one of these roles; all when empty.
+    pub role: Vec<Role>,
+    /// Of a reseller.
+    pub partner_id: Option<ResellerId>,
 }
 
 /// Which customers.

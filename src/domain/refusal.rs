@@ -122,6 +122,9 @@ pub enum Refusal {
     /// The actor lacks a right that a part of the request needs.
     #[error("{}", needs(*.0))]
     Forbidden(Right),
+    /// The actor would give away more than it sees.
+    #[error("A reseller's keys manage its own keys only; use one of the partner's own, with the role admin.")]
+    BeyondScope,
     /// A price list that is assigned or was used stays.
     #[error(
         "The price list is assigned, or orders or terms refer to it, so it stays; assign another list where it is in use, and leave this one."

@@ -17,7 +17,7 @@ use super::label::label;
 use super::machine::{Outcome, Possibility, Verdict};
 use super::money::Currency;
 use super::product::UnitPrices;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Violation, ViolationCode, none_of};
 use super::text::{Code, ExternalId, Reason};
 use super::time::Schedule;
 
@@ -251,7 +251,9 @@ impl Subscription {
             (A::Renew, S::Suspended(_)) if lapsing && self.renews_nothing() => Err(Refusal::NothingToRenew),
             (A::Renew, S::Suspended(_)) if lapsing => Ok(Proceed),
 
-            (A::SetAutoRenew | A::SetRenewalInventory, S::Pending | S::Active | S::Suspended(_)) => Ok(Proceed),
+            (A::SetAutoRenew | A::SetRenewalInventory | A::SetThresholds, S::Pending | S::Active | S::Suspended(_)) => {
+                Ok(Proceed)
+            }
 
             (A::AddCurrentInventory | A::Allocate, S::Active) if term_over => Err(ended()),
             (A::AddCurrentInventory | A::Allocate, S::Active) => Ok(Proceed),
@@ -310,6 +312,7 @@ impl Subscription {
                     next.lines = inventory::with(next.lines, &certificate_type, |line| line.renewal = quantity);
                 }
             }
+            Command::SetThresholds(thresholds) => next.lines = self.with_thresholds(&thresholds)?,
             Command::Allocate(certificate_type, quantity) => {
                 let available = inventory::find(&self.lines, &certificate_type).map_or(0, Line::available);
                 if quantity > available {
@@ -380,6 +383,27 @@ impl Subscription {
         self.state = State::Active;
         self.term = Term::of(&self.schedule, self.term.number + 1, unit_prices);
         self.lines = self.lines.iter().map(Line::renewed).collect();
+    }
+
+    fn with_thresholds(&self, thresholds: &[(Code, Option<i32>)]) -> Result<Vec<Line>, Refusal> {
+        let mut lines = self.lines.clone();
+        let mut violations = Vec::new();
+        for (index, (certificate_type, threshold)) in thresholds.iter().enumerate() {
+            let mut wrong = |code, detail| {
+                violations.push(Violation::new(format!("/lines/{index}/certificate_type"), code, detail));
+            };
+            if thresholds[..index].iter().any(|(earlier, _)| earlier == certificate_type) {
+                wrong(ViolationCode::Duplicate, "This certificate type is listed twice; put it in one line.");
+            }
+            match lines.iter_mut().find(|line| line.certificate_type == *certificate_type) {
+                Some(line) => line.low_threshold = *threshold,
+                None => wrong(
+                    ViolationCode::UnknownReference,
+                    "The subscription has no certificates of this type; add some first.",
+                ),
+            }
+        }
+        none_of(violations).map(|()| lines)
     }
 
     fn renews_nothing(&self) -> bool {

@@ -1,6 +1,9 @@
 //! What runs by itself: a loop that calls use cases, as the API does. Any number of instances can have it;
 //! none of them needs it to be right, as requests bring up to date what they touch.
 
+pub mod access;
+pub mod rate_limits;
+mod upkeep;
 pub mod webhooks;
 
 use std::time::Duration;
@@ -11,11 +14,37 @@ use crate::domain::access::Actor;
 use crate::ops::{Context, Error, billing, milestones, sandbox};
 use crate::shutdown::Shutdown;
 
+pub use upkeep::Upkeep;
+
 /// Between one look and the next.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause after failures in a row; the first is [`PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a job rests between one look and the next: longer after each failure in a row.
+struct Pace(Duration);
+
+impl Pace {
+    fn new() -> Self {
+        Self(PAUSE)
+    }
+
+    /// Rests, but no longer than until the service is being stopped.
+    async fn rest(&mut self, shutdown: &Shutdown, looked: Result<(), Error>) {
+        self.0 = match looked {
+            Ok(()) => PAUSE,
+            Err(error) => {
+                tracing::warn!(%error, "a job failed; it tries again in {:?}", self.0);
+                (self.0 * 2).min(LONGEST_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(self.0) => {}
+            () = shutdown.draining() => {}
+        }
+    }
+}
 
 /// What works in the background.
 pub struct Worker {
@@ -34,19 +63,10 @@ pub struct Worker {
 impl Worker {
     /// Works until the service is being stopped; never in the middle of something.
     pub async fn run(self) {
-        let mut pause = PAUSE;
+        let mut pace = Pace::new();
         while !self.shutdown.is_draining() {
-            pause = match self.look().await {
-                Ok(()) => PAUSE,
-                Err(error) => {
-                    tracing::warn!(%error, "the worker failed; it tries again in {pause:?}");
-                    (pause * 2).min(LONGEST_PAUSE)
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.shutdown.draining() => {}
-            }
+            let looked = self.look().await;
+            pace.rest(&self.shutdown, looked).await;
         }
     }
 

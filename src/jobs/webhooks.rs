@@ -2,10 +2,10 @@
 //! nobody else waiting.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
 
+use super::Pace;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::Actor;
@@ -14,17 +14,8 @@ use crate::ops::courier::{self, Courier, LANES};
 use crate::ops::{Context, Error};
 use crate::shutdown::Shutdown;
 
-/// Between one look and the next.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause after failures in a row; the first is [`PAUSE`].
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// The most messages on their way at once, as each has a connection.
-const MOST_LANES: usize = 800;
-
-/// Between one sweep and the next.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+pub const MOST_LANES: usize = 400;
 
 /// What delivers in the background. Any number of instances can have it; they share the work.
 pub struct Postman {
@@ -48,21 +39,11 @@ struct Lanes {
 impl Postman {
     /// Works until the service is being stopped, and then until what is on its way has got there.
     pub async fn run(self) {
-        tokio::join!(self.deliver(), self.sweep());
-    }
-
-    async fn deliver(&self) {
         let mut lanes = Lanes::default();
-        let mut pause = PAUSE;
+        let mut pace = Pace::new();
         while !self.shutdown.is_draining() {
-            pause = match self.look(&mut lanes).await {
-                Ok(()) => PAUSE,
-                Err(error) => {
-                    tracing::warn!(%error, "events cannot be delivered; it is tried again in {pause:?}");
-                    (pause * 2).min(LONGEST_PAUSE)
-                }
-            };
-            self.wait(pause).await;
+            let looked = self.look(&mut lanes).await;
+            pace.rest(&self.shutdown, looked).await;
         }
         lanes.tasks.join_all().await;
     }
@@ -88,22 +69,6 @@ impl Postman {
         let (cx, courier, shutdown) = (self.cx(), self.courier.clone(), self.shutdown.clone());
         let lane = async move { courier::deliver(&cx, &courier, id, || shutdown.is_draining()).await };
         lanes.endpoints.insert(lanes.tasks.spawn(lane).id(), id);
-    }
-
-    async fn sweep(&self) {
-        while !self.shutdown.is_draining() {
-            if let Err(error) = courier::sweep(&self.cx(), || self.shutdown.is_draining()).await {
-                tracing::warn!(%error, "old deliveries cannot be deleted");
-            }
-            self.wait(SWEEP_EVERY).await;
-        }
-    }
-
-    async fn wait(&self, pause: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = self.shutdown.draining() => {}
-        }
     }
 
     fn cx(&self) -> Context {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Context, Error, Result};
+use crate::db::Db;
 use crate::domain::access::Scope;
 use crate::domain::event::{Event, EventType};
 use crate::shutdown::Shutdown;
@@ -44,14 +45,14 @@ pub struct Feed {
 ///
 /// # Errors
 /// The database fails.
-pub async fn catch_up(cx: &Context) -> Result<i64> {
+pub async fn catch_up(db: &Db) -> Result<i64> {
     loop {
         let head = async |conn: &mut Conn| Ok::<_, Error>(events::head(conn).await?);
-        let (last, are_waiting) = cx.db.statement(head).await?;
+        let (last, are_waiting) = db.statement(head).await?;
         if !are_waiting {
             return Ok(last);
         }
-        cx.db.transaction(async |tx| Ok::<_, Error>(events::give_places(tx, BATCH).await?)).await?;
+        db.transaction(async |tx| Ok::<_, Error>(events::give_places(tx, BATCH).await?)).await?;
     }
 }
 
@@ -71,7 +72,7 @@ pub async fn list(
     let started = Instant::now();
     let mut place = match after {
         After::Place(place) => place,
-        After::Latest => catch_up(cx).await?,
+        After::Latest => catch_up(&cx.db).await?,
     };
     loop {
         let feed = look(cx, types, place, limit).await?;
@@ -87,7 +88,7 @@ pub async fn list(
 }
 
 async fn look(cx: &Context, types: &[EventType], after: i64, limit: i64) -> Result<Feed> {
-    let last = catch_up(cx).await?;
+    let last = catch_up(&cx.db).await?;
     let mut place = after;
     let mut found = Vec::new();
     // A reader of old events is not made to come again for each stretch in which there is nothing for it.

@@ -1,7 +1,7 @@
 //! Current and renewal inventory: quoted, then confirmed.
 
 use super::subscriptions::{find, lock, refused};
-use super::{Context, Precondition, Result, found, milestones, offers, orders};
+use super::{Context, Precondition, Result, found, milestones, offers, orders, subscriptions};
 use crate::domain::id::SubscriptionId;
 use crate::domain::inventory::{Entry, Line, replay};
 use crate::domain::listing::{Page, Whose, Window};
@@ -9,7 +9,7 @@ use crate::domain::order::Order;
 use crate::domain::product::Product;
 use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::domain::subscription::Subscription;
+use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::Code;
 use crate::store::inventory;
 use crate::store::products;
@@ -102,6 +102,19 @@ pub async fn confirm(
         Ok((order, found(after.into_iter().next(), "subscription")?))
     })
     .await
+}
+
+/// Sets thresholds.
+///
+/// # Errors
+/// Not found, another version, or what the domain refuses.
+pub async fn set_thresholds(
+    cx: &Context,
+    id: SubscriptionId,
+    precondition: &Precondition,
+    thresholds: Vec<(Code, Option<i32>)>,
+) -> Result<Vec<Line>> {
+    Ok(subscriptions::transition(cx, id, precondition, Command::SetThresholds(thresholds)).await?.lines)
 }
 
 /// The ledger of a subscription's inventory, newest first.

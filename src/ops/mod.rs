@@ -1,7 +1,10 @@
 //! Use cases: one function per command or query, one visible transaction each. They find, ask the
 //! domain, save, and answer; they contain no rules and no SQL.
 
+pub mod access;
 pub mod allocations;
+pub mod api_keys;
+pub mod audit;
 pub mod billing;
 pub mod courier;
 pub mod customers;
@@ -9,12 +12,12 @@ pub mod demo;
 pub mod events;
 pub mod inventory;
 pub mod invoices;
-pub mod keys;
 pub mod milestones;
 mod offers;
 pub mod orders;
 pub mod price_lists;
 pub mod products;
+pub mod rate_limits;
 mod record;
 pub mod reports;
 pub mod request;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
+use crate::access_cache::AccessCache;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::{Actor, Offer};
@@ -53,6 +57,7 @@ pub struct Context {
     pub actor: Actor,
     /// The request that this is for, when it is one that may write.
     pub request: Option<Arc<Request>>,
+    access: access::Change,
 }
 
 impl Context {
@@ -60,7 +65,13 @@ impl Context {
     #[must_use]
     pub fn new(db: Db, clock: Clock, actor: Actor) -> Self {
         let at = clock.now();
-        Self { db, clock, at, actor, request: None }
+        Self { db, clock, at, actor, request: None, access: access::Change::default() }
+    }
+
+    /// The context in an instance that remembers keys: what the request changes of them is forgotten.
+    #[must_use]
+    pub fn remembering(self, cache: AccessCache) -> Self {
+        Self { access: access::Change::of(cache), ..self }
     }
 
     /// The day of the request.
@@ -79,10 +90,23 @@ impl Context {
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
     async fn write<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        match &self.request {
-            Some(request) => request.run(self, work).await,
-            None => self.db.transaction(work).await,
-        }
+        let Some(request) = &self.request else {
+            let outcome = self.db.transaction(work).await;
+            self.forget_access();
+            return outcome;
+        };
+        request.run(self, work).await
+    }
+
+    /// Says that the request changes who may do what.
+    fn change_access(&self) {
+        self.access.make();
+    }
+
+    /// Forgets what the instance remembers of keys, if the request changes who may do what. It wants calling when
+    /// that is committed, or may be.
+    fn forget_access(&self) {
+        self.access.forget();
     }
 
     fn new_id<T: From<Uuid>>(&self) -> T {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::{Context, Error, Result};
+use super::{Context, Error, Result, found};
 use crate::db::{Db, Transaction};
 use crate::domain::audit::{Change, Entry, Outcome};
 use crate::domain::event::ResourceType;
@@ -14,6 +14,9 @@ use crate::store::{self, Conn, audit, idempotency};
 
 /// The most changes that an entry of the audit trail lists.
 const MAX_CHANGES: usize = 500;
+
+/// How many answers that are no longer kept are deleted at once.
+const BATCH: i64 = 500;
 
 /// A request that may write.
 pub struct Request {
@@ -135,6 +138,43 @@ pub async fn answered(db: &Db, claim: &Claim, now: chrono::DateTime<chrono::Utc>
     db.statement(find).await?.map(|kept| replay(claim, kept)).transpose()
 }
 
+/// What is known of a request.
+pub enum Known {
+    /// It is under way.
+    InProgress,
+    /// It was answered.
+    Answered(Kept),
+}
+
+/// What became of a request of the caller's.
+///
+/// # Errors
+/// Nothing is known of it, or the database fails.
+pub async fn known(cx: &Context, key: &str) -> Result<Known> {
+    let (caller, now) = (cx.actor.label(), cx.clock.machine());
+    let look = async |conn: &mut Conn| {
+        if let Some(kept) = idempotency::find(conn, &caller, key, now).await? {
+            return Ok(Some(Known::Answered(kept)));
+        }
+        if idempotency::is_locked(conn, &caller, key).await? {
+            return Ok(Some(Known::InProgress));
+        }
+        // It may have been answered between the one look and the other.
+        Ok::<_, Error>(idempotency::find(conn, &caller, key, now).await?.map(Known::Answered))
+    };
+    found(cx.db.statement(look).await?, "request")
+}
+
+/// Deletes what is no longer kept.
+///
+/// # Errors
+/// The database fails.
+pub async fn forget_expired(db: &Db, now: chrono::DateTime<chrono::Utc>) -> Result<()> {
+    let delete = async |conn: &mut Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
+    while db.statement(delete).await? > 0 {}
+    Ok(())
+}
+
 fn replay(claim: &Claim, kept: Kept) -> Result<Answer> {
     if kept.claim.fingerprint == claim.fingerprint { Ok(kept.answer) } else { Err(Error::IdempotencyKeyReused) }
 }
@@ -171,7 +211,12 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<V
     let traces = transaction
         .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, ending).await } else { Ok(()) });
     match traces.await {
-        Ok(()) => transaction.commit().await?,
+        Ok(()) => {
+            let committed = transaction.commit().await;
+            // Also when nobody knows whether it is.
+            cx.forget_access();
+            committed?;
+        }
         Err(error) => {
             transaction.rollback().await;
             return Err(error.into());

@@ -77,6 +77,9 @@ pub async fn transition(
     cx.write(async |tx| {
         let reseller = lock(tx, cx, id, precondition).await?;
         let outcome = reseller.apply(command, cx.at);
+        if outcome != Outcome::Unchanged {
+            cx.change_access();
+        }
         save(tx, cx, reseller, outcome).await
     })
     .await

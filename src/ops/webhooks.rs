@@ -42,7 +42,7 @@ pub async fn create(cx: &Context, addresses: &Addresses, details: Details) -> Re
     addresses.check(&details.url).map_err(Refusal::from)?;
     let secret = new_secret()?;
     let tenant = cx.actor.scope.reseller();
-    let place = events::catch_up(cx).await?;
+    let place = events::catch_up(&cx.db).await?;
     cx.write(async |tx| {
         if webhooks::count(tx, tenant).await? >= MOST_ENDPOINTS {
             return Err(Refusal::TooManyWebhookEndpoints(MOST_ENDPOINTS).into());

@@ -18,6 +18,9 @@ use crate::domain::webhook::address::Addresses;
 /// For a call, all in all.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long a connection is kept for the next call.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// How much of an answer is read, so that its connection can be used again.
 const MOST_READ: usize = 4096;
 
@@ -67,7 +70,7 @@ impl Caller {
     pub fn with_names(addresses: Addresses, names: Arc<dyn Resolve>) -> Result<Self, Error> {
         let client = |permits: fn(&Addresses, IpAddr) -> bool| {
             let guard = Guard { names: names.clone(), addresses: addresses.clone(), permits };
-            Ok::<_, Error>(builder(TIMEOUT)?.dns_resolver(guard))
+            Ok::<_, Error>(builder(TIMEOUT)?.pool_idle_timeout(IDLE).dns_resolver(guard))
         };
         let https = client(Addresses::permit)?.https_only(true).build()?;
         let http = client(Addresses::allow)?.build()?;

@@ -1,61 +1,206 @@
-//! API keys, by the hash of their secret.
+//! API keys.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::case_when;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
-use super::schema::{api_keys, resellers};
-use super::{Conn, Result};
-use crate::domain::access::Role;
-use crate::domain::id::{ApiKeyId, ResellerId};
-use crate::domain::text::KeyName;
+use super::schema::{api_key_uses, api_keys};
+use super::{Conn, Error, Result};
+use crate::domain::access::{Role, Scope};
+use crate::domain::api_key::{ApiKey, ApiKeyStatus, Details, Fingerprint, Rotation, State};
+use crate::domain::id::{ApiKeyId, ResellerId, Version};
+use crate::domain::listing::{ApiKeyFilter, Page, Position, SortValue, Window};
+use crate::domain::secret::{Hint, SecretHash};
+use crate::domain::text::{KeyName, Reason};
 
-/// A key as it is kept.
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = api_keys, check_for_backend(diesel::pg::Pg))]
-pub struct ApiKey {
-    /// Its id.
-    pub id: ApiKeyId,
-    /// What it is for.
-    pub name: KeyName,
-    /// What it may do.
-    pub role: Role,
-    /// Whose it is; the partner's when there is none.
-    pub reseller_id: Option<ResellerId>,
-    /// SHA-256 of the secret.
-    pub secret_sha256: Vec<u8>,
-    /// When it was made.
-    pub created_at: DateTime<Utc>,
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = api_keys, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: ApiKeyId,
+    name: KeyName,
+    role: Role,
+    reseller_id: Option<ResellerId>,
+    secret_sha256: Vec<u8>,
+    created_at: DateTime<Utc>,
+    prefix: Option<String>,
+    last_four: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    rotated_at: Option<DateTime<Utc>>,
+    previous_sha256: Option<Vec<u8>>,
+    previous_last_four: Option<String>,
+    previous_valid_until: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    revoked_reason: Option<Reason>,
+    created_by: String,
+    version: Version,
+    updated_at: DateTime<Utc>,
 }
 
-/// What a presented key amounts to.
-pub struct Presented {
-    /// The key.
-    pub key: ApiKey,
-    /// Whether its reseller is disabled.
-    pub reseller_disabled: bool,
+/// A key, and when it was last used.
+type Found = (Row, Option<DateTime<Utc>>);
+
+/// What is selected for [`Found`].
+macro_rules! found {
+    () => {{
+        let uses = api_key_uses::table.filter(api_key_uses::api_key_id.eq(api_keys::id));
+        (Row::as_select(), uses.select(api_key_uses::last_used_at).single_value())
+    }};
 }
 
-/// The key with a secret. Comparing hashes in an index tells an attacker nothing of 256 random bits.
+impl From<&ApiKey> for Row {
+    fn from(key: &ApiKey) -> Self {
+        let (hint, rotated) = (key.secret.hint.as_ref(), key.rotated.as_ref());
+        let (revoked_at, revoked_reason) = match &key.state {
+            State::Open => (None, None),
+            State::Revoked { at, reason } => (Some(*at), reason.clone()),
+        };
+        Self {
+            id: key.id,
+            name: key.details.name.clone(),
+            role: key.role,
+            reseller_id: key.partner_id,
+            secret_sha256: key.secret.hash.0.to_vec(),
+            created_at: key.created_at,
+            prefix: hint.map(|hint| hint.prefix.clone()),
+            last_four: hint.map(|hint| hint.last_four.clone()),
+            expires_at: key.details.expires_at,
+            rotated_at: rotated.map(|rotated| rotated.at),
+            previous_sha256: rotated.map(|rotated| rotated.previous.0.to_vec()),
+            previous_last_four: rotated.and_then(|rotated| rotated.previous_last_four.clone()),
+            previous_valid_until: rotated.map(|rotated| rotated.previous_valid_until),
+            revoked_at,
+            revoked_reason,
+            created_by: key.created_by.clone(),
+            version: key.version,
+            updated_at: key.updated_at,
+        }
+    }
+}
+
+impl TryFrom<Found> for ApiKey {
+    type Error = Error;
+
+    fn try_from((row, last_used_at): Found) -> Result<Self> {
+        let hint = row.prefix.zip(row.last_four).map(|(prefix, last_four)| Hint { prefix, last_four });
+        let rotated = match (row.rotated_at, row.previous_sha256, row.previous_valid_until) {
+            (Some(at), Some(previous), Some(previous_valid_until)) => Some(Rotation {
+                at,
+                previous: hash(previous)?,
+                previous_last_four: row.previous_last_four,
+                previous_valid_until,
+            }),
+            _ => None,
+        };
+        let state = match row.revoked_at {
+            None => State::Open,
+            Some(at) => State::Revoked { at, reason: row.revoked_reason },
+        };
+        Ok(Self {
+            id: row.id,
+            details: Details { name: row.name, expires_at: row.expires_at },
+            role: row.role,
+            partner_id: row.reseller_id,
+            secret: Fingerprint { hash: hash(row.secret_sha256)?, hint },
+            rotated,
+            state,
+            last_used_at,
+            created_by: row.created_by,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+fn hash(bytes: Vec<u8>) -> Result<SecretHash> {
+    let hash = bytes.try_into().map(SecretHash);
+    hash.map_err(|_| Error::Corrupt { table: "api_keys", reason: "a hash has another length" })
+}
+
+/// The keys in scope: all of them for the partner.
+fn ids_in_scope(scope: Scope) -> api_keys::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
+    let query = api_keys::table.select(api_keys::id).into_boxed();
+    match scope.reseller() {
+        None => query,
+        Some(own) => query.filter(api_keys::reseller_id.eq(own)),
+    }
+}
+
+/// A key in scope.
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, secret_sha256: &[u8]) -> Result<Option<Presented>> {
-    let row: Option<(ApiKey, Option<DateTime<Utc>>)> = api_keys::table
-        .left_join(resellers::table)
-        .filter(api_keys::secret_sha256.eq(secret_sha256))
-        .select((ApiKey::as_select(), resellers::disabled_at.nullable()))
-        .first(conn)
-        .await
-        .optional()?;
-    Ok(row.map(|(key, disabled_at)| Presented { key, reseller_disabled: disabled_at.is_some() }))
+pub async fn find(conn: &mut Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
+    let query = api_keys::table.find(id).filter(api_keys::id.eq_any(ids_in_scope(scope))).select(found!());
+    query.first::<Found>(conn).await.optional()?.map(ApiKey::try_from).transpose()
+}
+
+/// A key in scope, which nobody else changes until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock(conn: &mut Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
+    // What is not in scope is not waited for.
+    if find(conn, scope, id).await?.is_none() {
+        return Ok(None);
+    }
+    // That it was used is written meanwhile.
+    let query = api_keys::table.find(id).select(found!()).for_no_key_update();
+    query.first::<Found>(conn).await.optional()?.map(ApiKey::try_from).transpose()
+}
+
+/// Keys in scope as they are at an instant, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(
+    conn: &mut Conn,
+    scope: Scope,
+    filter: &ApiKeyFilter,
+    at: DateTime<Utc>,
+    window: &Window,
+) -> Result<Page<ApiKey>> {
+    let mut query = api_keys::table.order(api_keys::id.desc()).limit(window.limit + 1).select(found!()).into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(api_keys::reseller_id.eq(own));
+    }
+    if !filter.status.is_empty() {
+        let revoked = api_keys::revoked_at.is_not_null();
+        let status = case_when(revoked, ApiKeyStatus::Revoked.into_sql::<Text>())
+            .when(api_keys::expires_at.le(at), ApiKeyStatus::Expired.into_sql::<Text>())
+            .otherwise(ApiKeyStatus::Active.into_sql::<Text>());
+        query = query.filter(status.eq_any(&filter.status));
+    }
+    if !filter.role.is_empty() {
+        query = query.filter(api_keys::role.eq_any(&filter.role));
+    }
+    if let Some(partner_id) = filter.partner_id {
+        query = query.filter(api_keys::reseller_id.eq(partner_id));
+    }
+    if let Some(after) = &window.after {
+        query = query.filter(api_keys::id.lt(after.id));
+    }
+    let rows: Vec<Found> = query.load(conn).await?;
+    let position = |(row, _): &Found| Position { value: SortValue::Id, id: row.id.0 };
+    Page::cut(rows, window.limit, position).try_map(ApiKey::try_from)
 }
 
 /// Writes a new key.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, key: ApiKey) -> Result<()> {
-    diesel::insert_into(api_keys::table).values(key).execute(conn).await?;
+pub async fn insert(conn: &mut Conn, key: &ApiKey) -> Result<()> {
+    diesel::insert_into(api_keys::table).values(Row::from(key)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes a key that was locked.
+///
+/// # Errors
+/// The database fails.
+pub async fn save(conn: &mut Conn, key: &ApiKey) -> Result<()> {
+    diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).execute(conn).await?;
     Ok(())
 }

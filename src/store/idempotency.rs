@@ -77,6 +77,22 @@ pub async fn lock(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
     Ok(locked.locked)
 }
 
+/// Whether a request with a caller's key is under way.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_locked(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
+    // As `pg_locks` shows an advisory lock on one bigint.
+    let query = diesel::sql_query(
+        "SELECT EXISTS (SELECT FROM pg_locks, hashtextextended($1, 7) AS lock (id) \
+         WHERE locktype = 'advisory' AND objsubid = 1 \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND classid::bigint = (lock.id >> 32) & 4294967295 AND objid::bigint = lock.id & 4294967295) AS locked",
+    );
+    let locked: Locked = query.bind::<Text, _>(format!("{caller} {key}")).get_result(conn).await?;
+    Ok(locked.locked)
+}
+
 /// What is kept under a caller's key.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! transaction. What touches tenant data takes a [`Scope`](crate::domain::access::Scope), and what is out
 //! of scope is not found.
 
+pub mod access;
 pub mod allocations;
 pub mod api_keys;
 pub mod audit;
@@ -17,6 +18,7 @@ pub mod orders;
 mod page;
 pub mod price_lists;
 pub mod products;
+pub mod rate_limits;
 pub mod renewal_failures;
 pub mod reports;
 pub mod resellers;

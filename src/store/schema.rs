@@ -256,6 +256,32 @@ table! {
         reseller_id -> Nullable<Uuid>,
         secret_sha256 -> Bytea,
         created_at -> Timestamptz,
+        prefix -> Nullable<Text>,
+        last_four -> Nullable<Text>,
+        expires_at -> Nullable<Timestamptz>,
+        rotated_at -> Nullable<Timestamptz>,
+        previous_sha256 -> Nullable<Bytea>,
+        previous_last_four -> Nullable<Text>,
+        previous_valid_until -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        revoked_reason -> Nullable<Text>,
+        created_by -> Text,
+        version -> BigInt,
+        updated_at -> Timestamptz,
+    }
+}
+
+table! {
+    api_key_uses (api_key_id) {
+        api_key_id -> Uuid,
+        last_used_at -> Timestamptz,
+    }
+}
+
+table! {
+    access_version (only_one) {
+        only_one -> Bool,
+        version -> BigInt,
     }
 }
 
@@ -388,6 +414,15 @@ table! {
     }
 }
 
+table! {
+    rate_limit_windows (window_start, caller, kind) {
+        window_start -> Timestamptz,
+        caller -> Text,
+        kind -> Text,
+        requests -> BigInt,
+    }
+}
+
 joinable!(price_list_prices -> price_lists (price_list_id));
 joinable!(customers -> resellers (reseller_id));
 joinable!(renewal_failures -> subscriptions (subscription_id));
@@ -415,6 +450,8 @@ allow_tables_to_appear_in_same_query!(
     invoice_lines,
     allocations,
     api_keys,
+    api_key_uses,
+    access_version,
     renewal_failures,
     sandbox_clock,
     price_lists,

@@ -155,6 +155,22 @@ async fn a_statement_that_waits_too_long_is_503() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_takes_too_long_in_all_is_503_whatever_it_waits_for() {
+    let server = Server::adjusted(|state, _| state.answer_timeout = Duration::from_millis(1500)).await;
+    let admin = server.admin().await;
+    assert_recovers(&admin).await;
+    let lock = Lock::hold(&server.database, "customers").await;
+    // More than there are connections: some wait for the lock, the others for a connection.
+    for answer in within_bound(start(&admin, "/v1/customers", 12).join_all()).await {
+        assert_unavailable(answer);
+    }
+    assert_unavailable(within_bound(admin.post("/v1/customers", company("Late"))).await);
+    lock.release().await;
+    assert_recovers(&admin).await;
+    assert_eq!(server.database.text("SELECT count(*) FROM customers WHERE company_name = 'Late'").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_stays_empty_is_503_and_serves_those_who_have_a_connection() {
     let settings =
         db::Settings { max_connections: 2, statement_timeout: BOUND * 2, lock_timeout: BOUND * 2, ..impatient() };

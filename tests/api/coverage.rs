@@ -6,7 +6,7 @@ use partner_platform::domain::access::{Right, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::world::{World, basket, company, id, price_list, product};
+use crate::support::world::{IDEMPOTENCY_KEY, World, basket, company, id, price_list, product};
 use crate::support::{Answer, Client};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
@@ -23,6 +23,7 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
     let World { reseller_id, customer_id, product_id, active_id, pending_id, suspended_id, lapsed_id, .. } = world;
     let add = json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] });
     let set = json!({ "lines": [{ "certificate_type": "dv", "quantity": 25 }] });
+    let thresholds = json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 5 }] });
     let allocation = json!({ "certificate_type": "dv", "reference": "recipe" });
     let reason = json!({ "reason": "Because" });
     let (id, body, right) = match operation {
@@ -35,7 +36,10 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         | "listRenewalFailures"
         | "listUpcomingCharges"
         | "listInvoices"
+        | "listEvents"
         | "getSandboxClock" => (Value::Null, None, Read),
+        "listAuditEntries" => (Value::Null, None, ReadAudit),
+        "getIdempotencyKey" => (json!(IDEMPOTENCY_KEY), None, Read),
         "moveSandboxClock" => (Value::Null, Some(json!({ "advance_days": 1 })), MoveClock),
         "reportSubscriptions" | "reportTransactions" | "reportUsage" => (Value::Null, None, Read),
         "createReseller" => (Value::Null, Some(company("New Resale")), WriteResellers),
@@ -73,6 +77,7 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "addCurrentInventory" => (active_id.clone(), Some(add), WriteSubscriptions),
         "previewRenewalInventory" => (active_id.clone(), Some(set), Read),
         "setRenewalInventory" => (active_id.clone(), Some(set), WriteSubscriptions),
+        "setInventoryThresholds" => (active_id.clone(), Some(thresholds), WriteSubscriptions),
         "allocate" => (active_id.clone(), Some(allocation), Allocate),
         "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
         "getOrder" => (world.order_id.clone(), None, Read),
@@ -80,6 +85,12 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
         "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),
         "voidInvoice" => (world.void_invoice_id.clone(), Some(reason), WriteInvoices),
+        "listApiKeys" => (Value::Null, None, ManageApiKeys),
+        "createApiKey" => (Value::Null, Some(json!({ "name": "New", "role": "sales" })), ManageApiKeys),
+        "getApiKey" => (world.api_key_id.clone(), None, ManageApiKeys),
+        "updateApiKey" => (world.api_key_id.clone(), Some(json!({ "name": "Renamed" })), ManageApiKeys),
+        "rotateApiKey" => (world.api_key_id.clone(), Some(json!({ "overlap_seconds": 60 })), ManageApiKeys),
+        "revokeApiKey" => (world.idle_api_key_id.clone(), Some(reason), ManageApiKeys),
         "listWebhookEndpoints" => (Value::Null, None, ManageWebhooks),
         "createWebhookEndpoint" => (Value::Null, Some(json!({ "url": "https://receiver.example/" })), ManageWebhooks),
         "getWebhookEndpoint" | "listWebhookDeliveries" => (world.endpoint_id.clone(), None, ManageWebhooks),
@@ -224,6 +235,7 @@ async fn lists_show_nothing_of_another_tenant() {
         ("renewal-failures", 0),
         ("resellers", 1),
         ("webhook-endpoints", 0),
+        ("api-keys", 1),
         ("reports/subscriptions", 0),
         ("reports/transactions", 0),
         ("reports/usage", 0),
@@ -236,6 +248,7 @@ async fn lists_show_nothing_of_another_tenant() {
         "subscriptions?partner_id",
         "upcoming-charges?partner_id",
         "webhook-endpoints?partner_id",
+        "api-keys?partner_id",
     ] {
         let found = world.other.get(&format!("/v1/{query}={}", id(&world.reseller_id))).await.violations();
         assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
@@ -263,9 +276,11 @@ async fn every_operation_refuses_bad_input_and_changes_nothing() {
         assert_eq!(answer.violations(), [("surprise".to_owned(), "unknown_field".to_owned())], "{}", operation.id);
         let image = client.with("accept", "image/png").send(method.clone(), &own_path, body.clone()).await;
         image.problem(406, "not_acceptable");
-        if operation.path.contains('{') {
+        if operation.path.contains("_id}") {
             let odd = client.send(method.clone(), &path(operation, "not-a-uuid"), body.clone()).await;
             odd.problem(400, "malformed_request");
+        }
+        if operation.path.contains('{') {
             call(client, operation, UNKNOWN, recipe.body.as_ref()).await.problem(404, "not_found");
         }
         if operation.method == "GET" {

@@ -4,14 +4,24 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 mod allocations;
+mod api_keys;
+mod api_keys_remembered;
 mod as_of;
+mod audit;
+
 mod availability;
+mod browsers;
 mod catching_up;
 mod companies;
 mod concurrency;
+mod connections;
 mod coverage;
 mod customers;
+mod events;
 mod filters;
+
+mod idempotency;
+
 mod input;
 mod inventory;
 mod invoice_document;
@@ -19,6 +29,8 @@ mod invoice_runs;
 mod invoices;
 mod migrations;
 mod model;
+mod oidc;
+mod oidc_keys;
 mod operations;
 mod orders;
 mod pages;
@@ -27,6 +39,7 @@ mod price_lists_assigned;
 mod price_lists_paid;
 mod products;
 mod quotes;
+mod rate_limits;
 mod renewal_failures;
 mod reports;
 mod reports_csv;

@@ -72,6 +72,7 @@ async fn lists() -> (World, Vec<String>) {
             "charges",
             "upcoming-charges",
             "invoices",
+            "api-keys",
             "webhook-endpoints",
         ]
         .map(|list| format!("/v1/{list}")),
@@ -80,6 +81,8 @@ async fn lists() -> (World, Vec<String>) {
     lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
+    // When keys were last used is known a little later.
+    world.server.write_uses().await;
     lists.push(format!("/v1/webhook-endpoints/{}/deliveries", id(&world.endpoint_id)));
     courier::fan_out(&world.server.context(), || false).await.unwrap();
     (world, lists)

@@ -239,7 +239,7 @@ async fn what_ended_long_ago_and_what_was_for_endpoints_that_are_gone_is_deleted
     server.deliver().await;
     let count = async || server.database.text("SELECT count(*) FROM webhook_deliveries").await;
     assert_eq!(count().await, "4");
-    let sweep = async || courier::sweep(&server.context(), || false).await.unwrap();
+    let sweep = async || courier::sweep(&server.db, server.clock.machine()).await.unwrap();
     admin.delete(&gone).await.no_content();
     admin.get(&format!("{gone}/deliveries")).await.problem(404, "not_found");
     sweep().await;

@@ -15,8 +15,9 @@ const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", 
 const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "domain/webhook.rs", "ops/demo.rs"];
 
 /// The files of `store` with data that belongs to a tenant.
-const TENANTS: [&str; 12] = [
+const TENANTS: [&str; 13] = [
     "allocations",
+    "api_keys",
     "customers",
     "inventory",
     "invoices",

@@ -17,6 +17,8 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// Settings that the one who runs the tests may have.
 const SETTINGS: &[&str] = &[
+    "ANSWER_TIMEOUT_MS",
+    "CORS_ORIGINS",
     "DATABASE_URL",
     "DATA_DIR",
     "DEFAULT_CURRENCY",
@@ -25,9 +27,18 @@ const SETTINGS: &[&str] = &[
     "LISTEN",
     "LOG_FORMAT",
     "LOG_LEVEL",
+    "MAX_CONNECTIONS",
     "MIGRATE_AT_START",
+    "OIDC_ALGORITHMS",
+    "OIDC_AUDIENCE",
+    "OIDC_ISSUER",
+    "OIDC_RESELLER_CLAIM",
+    "OIDC_ROLE_CLAIM",
     "PRODUCTION",
+    "RATE_LIMIT_READS",
+    "RATE_LIMIT_WRITES",
     "SANDBOX",
+    "SEND_TIMEOUT_MS",
     "WORKER",
     "WORKERS",
 ];

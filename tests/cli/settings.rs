@@ -14,7 +14,7 @@ async fn empty() -> Database {
     database
 }
 
-fn password(database: &Database) -> String {
+pub fn password(database: &Database) -> String {
     let config: tokio_postgres::Config = database.url.parse().unwrap();
     String::from_utf8(config.get_password().unwrap().to_vec()).unwrap()
 }
@@ -123,6 +123,27 @@ async fn a_setting_that_is_no_good_is_refused_before_anything_else() {
         ("DEFAULT_CURRENCY", "--default-currency", "XXX"),
         ("DEFAULT_CURRENCY", "--default-currency", "usd"),
         ("ISSUER", "--issuer", " "),
+        ("OIDC_ISSUER", "--oidc-issuer", "login.example.com"),
+        ("OIDC_ISSUER", "--oidc-issuer", "http://login.example.com"),
+        ("OIDC_ISSUER", "--oidc-issuer", "https://login.example.com/?tenant=1"),
+        ("OIDC_ISSUER", "--oidc-issuer", "https://someone@login.example.com"),
+        ("OIDC_AUDIENCE", "--oidc-audience", ""),
+        ("OIDC_ROLE_CLAIM", "--oidc-role-claim", ""),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", "HS256"),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", "none"),
+        ("OIDC_ALGORITHMS", "--oidc-algorithms", ""),
+        ("ANSWER_TIMEOUT_MS", "--answer-timeout-ms", "0"),
+        ("CORS_ORIGINS", "--cors-origins", "*"),
+        ("CORS_ORIGINS", "--cors-origins", "https://app.example.com/"),
+        ("CORS_ORIGINS", "--cors-origins", "https://app.example.com:443"),
+        ("CORS_ORIGINS", "--cors-origins", "https://App.example.com"),
+        ("CORS_ORIGINS", "--cors-origins", "https://user@app.example.com"),
+        ("CORS_ORIGINS", "--cors-origins", "app.example.com"),
+        ("CORS_ORIGINS", "--cors-origins", "null"),
+        ("MAX_CONNECTIONS", "--max-connections", "0"),
+        ("RATE_LIMIT_READS", "--rate-limit-reads", "-1"),
+        ("RATE_LIMIT_WRITES", "--rate-limit-writes", "many"),
+        ("SEND_TIMEOUT_MS", "--send-timeout-ms", "0"),
         ("WORKERS", "--workers", "0"),
         ("DATABASE_MAX_CONNECTIONS", "--database-max-connections", "0"),
         ("DATABASE_LOCK_TIMEOUT_MS", "--database-lock-timeout-ms", "-1"),

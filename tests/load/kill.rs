@@ -1,11 +1,12 @@
 //! Three instances renew and bill, and are killed at any moment, again and again: nothing is renewed or billed
-//! twice or missed.
+//! or told twice or missed.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 #[path = "../api/support/database.rs"]
 #[allow(dead_code, reason = "what other tests need of it")]
 mod database;
 mod fill;
+mod writes;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,6 +65,10 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
         ("charges on invoices", 2 * subscriptions, "SELECT count(DISTINCT charge_id) FROM invoice_lines"),
         ("lines of invoices", 2 * subscriptions, "SELECT count(*) FROM invoice_lines"),
         ("customers without just one invoice", 0, ONE_INVOICE_EACH),
+        ("told renewals", subscriptions, "SELECT count(*) FROM events WHERE kind = 'subscription.renewed'"),
+        ("told charges", 4 * subscriptions, "SELECT count(*) FROM events WHERE kind LIKE 'charge.%'"),
+        ("invoices that are not told once", 0, INVOICES_TOLD),
+        ("holes in the feed", 0, "SELECT coalesce(max(position), 0) - count(position) FROM events"),
         ("gaps in the numbers", 0, "SELECT max(number_sequence) - count(*) FROM invoices"),
         ("lines that are not the sum of their ledger", 0, LEDGER),
     ];
@@ -76,6 +81,9 @@ const PROGRESS: &str = "SELECT (SELECT count(*) FROM subscription_terms) + (SELE
 
 const ONE_INVOICE_EACH: &str = "SELECT count(*) FROM customers WHERE \
     (SELECT count(*) FROM invoices WHERE customer_id = customers.id) <> 1";
+
+const INVOICES_TOLD: &str = "SELECT count(*) FROM invoices WHERE \
+    (SELECT count(*) FROM events WHERE kind = 'invoice.created' AND resource_id = invoices.id) <> 1";
 
 const LEDGER: &str = "SELECT count(*) FROM inventory_lines AS line WHERE current <> \
     (SELECT sum(after - before) FROM inventory_ledger AS entry WHERE measure = 'current' \

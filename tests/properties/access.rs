@@ -4,6 +4,7 @@ use partner_platform::domain::access::{Actor, Identity, Obstacle, Right, Role, S
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::subscription::State;
+use proptest::prelude::*;
 
 use crate::samples::{IN_TERM, day, id, in_state, reseller};
 
@@ -68,6 +69,60 @@ fn a_missing_right_says_whose_keys_have_it() {
     insta::assert_snapshot!(detail, @"This needs the right `write_products`, which the partner's own keys with the role admin, sales have; use one of these.");
     let detail = Obstacle::Forbidden(Right::Allocate).to_string();
     insta::assert_snapshot!(detail, @"This needs the right `allocate`, which keys with the role admin, technician have; use one of these.");
+}
+
+fn any_role() -> impl Strategy<Value = Role> {
+    prop::sample::select(Role::ALL)
+}
+
+/// The partner's, or one of three resellers'.
+fn any_partner_id() -> impl Strategy<Value = Option<ResellerId>> {
+    prop::option::of((1..4_u128).prop_map(id::<ResellerId>))
+}
+
+fn scope_of(partner_id: Option<ResellerId>) -> Scope {
+    partner_id.map_or(Scope::Partner, Scope::Reseller)
+}
+
+proptest! {
+    #[test]
+    fn nobody_gives_more_than_they_have(
+        (role, own) in (any_role(), any_partner_id()),
+        (given, of) in (any_role(), any_partner_id()),
+    ) {
+        let giver = actor(role, scope_of(own));
+        let key = actor(given, scope_of(of));
+        let sees_no_more = (1..4_u128).map(id::<ResellerId>).all(|it| giver.scope.sees(it) || !key.scope.sees(it))
+            && (key.scope != Scope::Partner || giver.scope == Scope::Partner);
+        let does_no_more = Right::ALL.iter().all(|right| giver.may(*right) || !key.may(*right));
+        let granted = giver.check_grant(given, of);
+        prop_assert_eq!(granted.is_ok(), sees_no_more && does_no_more);
+        match granted {
+            Ok(()) => {}
+            Err(Refusal::Forbidden(right)) => prop_assert!(key.may(right) && !giver.may(right)),
+            Err(refusal) => prop_assert!(refusal == Refusal::BeyondScope && !sees_no_more),
+        }
+        // Whoever has a key from it gives no more than that, either.
+        for (next, whose) in Role::ALL.iter().flat_map(|role| [None, own, of].map(|whose| (*role, whose))) {
+            if giver.check_grant(given, of).is_ok() && key.check_grant(next, whose).is_ok() {
+                prop_assert!(giver.check_grant(next, whose).is_ok());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_administrator_gives_what_is_within_its_scope_and_others_their_own() {
+    let own = Some(id::<ResellerId>(2));
+    for role in Role::ALL {
+        assert_eq!(actor(Role::Admin, Scope::Partner).check_grant(*role, None), Ok(()));
+        assert_eq!(actor(Role::Admin, Scope::Partner).check_grant(*role, own), Ok(()));
+        assert_eq!(actor(Role::Admin, own_reseller()).check_grant(*role, own), Ok(()));
+        assert_eq!(actor(Role::Admin, own_reseller()).check_grant(*role, None), Err(Refusal::BeyondScope));
+        assert_eq!(actor(*role, own_reseller()).check_grant(*role, own), Ok(()));
+    }
+    let refusal = actor(Role::Technician, Scope::Partner).check_grant(Role::Sales, None).unwrap_err();
+    insta::assert_snapshot!(refusal, @"This needs the right `write_subscriptions`, which keys with the role admin, sales have; use one of these.");
 }
 
 #[test]

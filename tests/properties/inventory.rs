@@ -127,7 +127,7 @@ impl Ledger {
 }
 
 /// Anything that can happen, whether or not it is possible then; and how many days later.
-fn any_command() -> impl Strategy<Value = (Command, u64)> {
+pub fn any_command() -> impl Strategy<Value = (Command, u64)> {
     let name = || prop::sample::select(vec!["dv", "ev", "ov"]).prop_map(code);
     let command = prop_oneof![
         1 => Just(Command::Suspend { reason: None }),
@@ -146,7 +146,7 @@ fn any_command() -> impl Strategy<Value = (Command, u64)> {
 }
 
 /// No more can be given back than is in use; the allocations see to that.
-fn is_possible(command: &Command, lines: &[Line]) -> bool {
+pub fn is_possible(command: &Command, lines: &[Line]) -> bool {
     match command {
         Command::Release(name, quantity) => inventory::find(lines, name).is_some_and(|line| line.used >= *quantity),
         _ => true,

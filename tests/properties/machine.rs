@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use partner_platform::domain::access::Right;
+use partner_platform::domain::api_key::{self, ApiKey};
 use partner_platform::domain::customer::{self, Customer, CustomerStatus, Holdings};
 use partner_platform::domain::invoice::{self, Invoice};
 use partner_platform::domain::machine::{Possibility, Verdict};
@@ -12,7 +13,8 @@ use partner_platform::domain::webhook::{self, Endpoint};
 use proptest::prelude::*;
 
 use crate::samples::{
-    END, IN_TERM, START, any_subscription, cancelled, customer, day, in_state, invoice, line, noon, reseller, suspended,
+    END, IN_TERM, START, any_subscription, api_key, cancelled, customer, day, in_state, invoice, line, noon, reseller,
+    suspended,
 };
 
 /// One word for what a guard says.
@@ -137,10 +139,31 @@ fn what_every_action_meets_in_every_state_of_an_invoice() {
     ");
 }
 
+fn api_key_states() -> [(&'static str, ApiKey); 3] {
+    let ending = api_key::Details { expires_at: Some(noon(IN_TERM)), ..api_key().details };
+    let revoked = api_key::State::Revoked { at: noon(START), reason: None };
+    [
+        ("active", api_key()),
+        ("expired", ApiKey { details: ending, ..api_key() }),
+        ("revoked", ApiKey { state: revoked, ..api_key() }),
+    ]
+}
+
+#[test]
+fn what_every_action_meets_in_every_state_of_an_api_key() {
+    let actions: Vec<_> = api_key::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let cell = |index: usize, key: &ApiKey| word(key.guard(api_key::Action::ALL[index], noon(IN_TERM)));
+    insta::assert_snapshot!(table(&api_key_states(), &actions, cell), @r"
+                           active     expired    revoked
+    rotate                 yes        -          -
+    revoke                 yes        yes        already
+    ");
+}
+
 #[test]
 fn a_refusal_names_state_action_and_what_is_allowed() {
     let refusal = in_state(State::Pending).guard(Action::Suspend, day("2025-12-31")).unwrap_err();
-    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`; what is allowed now: cancel, set_auto_renew, set_renewal_inventory.");
+    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`; what is allowed now: cancel, set_auto_renew, set_renewal_inventory, set_thresholds.");
     let refusal = in_state(State::Expired).guard(Action::Enable, day(END)).unwrap_err();
     insta::assert_snapshot!(refusal, @"The subscription is expired, which does not allow `enable`; nothing can be done with it any more.");
 }
@@ -157,6 +180,7 @@ fn each_listed_action_names_the_right_that_it_needs() {
     set_auto_renew write_subscriptions
     add_current_inventory write_subscriptions
     set_renewal_inventory write_subscriptions
+    set_thresholds write_subscriptions
     allocate allocate
     ");
 }
@@ -191,6 +215,16 @@ fn the_possibilities_of_an_invoice_agree_with_the_guard() {
         for ((right, possibility), action) in invoice.possibilities().iter().zip(invoice::Action::ALL) {
             assert!(agrees(possibility, &invoice.guard(*action)), "{action} of {state}");
             assert_eq!((possibility.action, *right), (action.as_str(), Right::WriteInvoices));
+        }
+    }
+}
+
+#[test]
+fn the_possibilities_of_an_api_key_agree_with_the_guard() {
+    for (state, key) in api_key_states() {
+        for ((right, possibility), action) in key.possibilities(noon(IN_TERM)).iter().zip(api_key::Action::ALL) {
+            assert!(agrees(possibility, &key.guard(*action, noon(IN_TERM))), "{action} of {state}");
+            assert_eq!((possibility.action, *right), (action.as_str(), Right::ManageApiKeys));
         }
     }
 }

@@ -4,10 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
+mod access_cache;
+mod api_key;
+mod audit;
 mod basket;
 mod billing;
 mod customer;
 mod digest;
+mod event;
 mod inventory;
 mod invoice;
 mod machine;
@@ -18,6 +22,7 @@ mod price_list;
 mod product;
 mod proration;
 mod quote;
+mod rate_limit;
 mod regressions;
 mod reseller;
 mod samples;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use partner_platform::domain::access::Role;
+use partner_platform::domain::api_key::{self, ApiKey, Fingerprint};
 use partner_platform::domain::basket::{Item, ItemLine};
 use partner_platform::domain::billing::split;
 use partner_platform::domain::company::{Address, Company};
 use partner_platform::domain::customer::{Administration, Customer};
 use partner_platform::domain::id::{
-    ChargeId, CustomerId, InvoiceId, InvoiceNumber, OrderId, ProductId, ResellerId, SubscriptionId,
+    ApiKeyId, ChargeId, CustomerId, InvoiceId, InvoiceNumber, OrderId, ProductId, ResellerId, SubscriptionId,
 };
 use partner_platform::domain::inventory::Line;
 use partner_platform::domain::invoice::{BillTo, Invoice, InvoiceLine};
@@ -21,6 +23,7 @@ use partner_platform::domain::product::{CertificateType, Details, Price, Product
 use partner_platform::domain::proration::Calculation;
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::reseller::Reseller;
+use partner_platform::domain::secret::Secret;
 use partner_platform::domain::subscription::{Cancellation, Opening, State, Subscription, Suspension};
 use partner_platform::domain::text::{Code, Country};
 use proptest::prelude::*;
@@ -183,6 +186,14 @@ pub fn invoice() -> Invoice {
     let bill_to = BillTo { company_name: company.name, address: company.address, contact: company.contact };
     let draft = &split(vec![invoice_line(200, 1, 9_900, "USD", START)])[0];
     Invoice::issue(id::<InvoiceId>(60), number, bill_to, draft, day(START), noon(START))
+}
+
+/// The partner's, for sales; it has no end.
+pub fn api_key() -> ApiKey {
+    let details = api_key::Details { name: text("Shop"), expires_at: None };
+    let secret = Fingerprint::from(&Secret::new([1; 32]));
+    let created_by = "system".to_owned();
+    ApiKey::create(id::<ApiKeyId>(70), details, Role::Sales, None, secret, created_by, noon("2025-06-01")).unwrap()
 }
 
 /// One wanted subscription: 12 months of 3 `ov` from today.

@@ -26,6 +26,9 @@ pub struct InventoryLine {
     pub certificate_type: Code,
     pub current: CurrentInventory,
     pub renewal: RenewalInventory,
+    /// From how few available certificates on the type is low, with an `inventory.low` event; null: never.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub low_threshold: Option<i32>,
 }
 
 /// What is usable now.
@@ -128,6 +131,27 @@ pub struct RenewalInventorySetLine {
     pub quantity: Option<i32>,
 }
 
+/// From how few available certificates on types are low; types that are not named stay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "low_threshold": 5 }] }))]
+pub struct InventoryThresholdsSet {
+    /// Each certificate type once; all succeed or none.
+    #[schema(min_items = 1, max_items = 50)]
+    pub lines: Vec<InventoryThresholdsSetLine>,
+}
+
+/// The threshold of one type.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InventoryThresholdsSetLine {
+    /// The type; the subscription must have a line of it.
+    pub certificate_type: Code,
+    /// From how few on; null: never.
+    #[schema(required, minimum = 0, maximum = 1_000_000)]
+    pub low_threshold: Option<i32>,
+}
+
 /// One change of one number of an inventory line. The sum of the deltas of a line is the line.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LedgerEntry {
@@ -171,6 +195,7 @@ impl From<&Line> for InventoryLine {
                 overage: line.overage(),
             },
             renewal: RenewalInventory { quantity: line.renewal, effective_quantity: line.effective_renewal() },
+            low_threshold: line.low_threshold,
         }
     }
 }
@@ -314,6 +339,30 @@ pub async fn set_renewal_inventory(
     let (change, digest) = body.0.into_parts();
     let (order, _) = inventory::confirm(&permit.cx, id.0, &expected.0, &change, digest.as_deref()).await?;
     Ok(HttpResponse::Ok().json(Order::from(&order)))
+}
+
+/// Set inventory thresholds
+///
+/// From how few available certificates on a type is low: falling to it raises an `inventory.low` event. Falling to
+/// none raises `inventory.exhausted`, whatever the threshold. Roles: admin and sales.
+#[utoipa::path(
+    tag = "Inventory",
+    params(IfMatchHeader),
+    extensions(("x-errors" = json!(["invalid_transition"]))),
+    responses((status = 200, description = "The inventory as it is now.", body = Inventory))
+)]
+#[put("/subscriptions/{subscription_id}/inventory/thresholds")]
+pub async fn set_inventory_thresholds(
+    permit: Permit<WriteSubscriptions>,
+    id: Id<SubscriptionId>,
+    _: NoQuery,
+    expected: IfMatch,
+    body: Json<InventoryThresholdsSet>,
+) -> Result<HttpResponse, Problem> {
+    let thresholds = body.0.lines.into_iter().map(|line| (line.certificate_type, line.low_threshold)).collect();
+    let lines = inventory::set_thresholds(&permit.cx, id.0, &expected.0, thresholds).await?;
+    let data = lines.iter().map(InventoryLine::from).collect();
+    Ok(HttpResponse::Ok().json(Inventory { subscription_id: id.0, as_of: None, data }))
 }
 
 /// List the inventory ledger

@@ -19,7 +19,8 @@ use crate::domain::proration::Calculation;
 use crate::ops::invoices;
 
 /// Whatever a customer is called, the page runs nothing and loads nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 const STYLE: &str = include_str!("invoice_document.css");
 

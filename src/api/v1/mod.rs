@@ -5,11 +5,16 @@
 #![allow(missing_docs, reason = "see above")]
 
 pub mod allocations;
+pub mod api_keys;
+pub mod audit_entries;
 pub mod baskets;
 pub mod billing;
 pub mod charges;
 pub mod company;
 pub mod customers;
+pub mod events;
+pub mod idempotency_keys;
+
 pub mod inventory;
 pub mod invoice_document;
 pub mod invoices;
@@ -79,7 +84,11 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(inventory::add_current_inventory)
         .service(inventory::preview_renewal_inventory)
         .service(inventory::set_renewal_inventory)
+        .service(inventory::set_inventory_thresholds)
         .service(inventory::list_inventory_ledger)
+        .service(audit_entries::list_audit_entries)
+        .service(events::list_events)
+        .service(idempotency_keys::get_idempotency_key)
         .service(allocations::list_allocations)
         .service(allocations::allocate)
         .service(allocations::release_allocation)
@@ -109,6 +118,12 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(webhook_deliveries::test_webhook_endpoint)
         .service(webhook_deliveries::list_webhook_deliveries)
         .service(webhook_deliveries::redeliver_webhook_delivery)
+        .service(api_keys::list_api_keys)
+        .service(api_keys::create_api_key)
+        .service(api_keys::get_api_key)
+        .service(api_keys::update_api_key)
+        .service(api_keys::rotate_api_key)
+        .service(api_keys::revoke_api_key)
         .service(sandbox::get_sandbox_clock)
         .service(sandbox::move_sandbox_clock);
 }

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json as object};
+use serde_json::Value;
 
+use super::api_keys::ApiKey;
 use super::charges::Charge;
 use super::customers::Customer;
+use super::events;
 use super::inventory::{Inventory, InventoryLine};
 use super::invoices::Invoice;
 use super::orders::Order;
@@ -19,7 +21,7 @@ use crate::domain::access::Actor;
 use crate::domain::customer::Holdings;
 use crate::domain::event::{self, Event, Shown};
 use crate::domain::webhook::delivery::Delivery;
-use crate::domain::{customer, invoice, order, price_list, product, reseller, subscription, webhook};
+use crate::domain::{api_key, customer, invoice, order, price_list, product, reseller, subscription, webhook};
 
 fn json(answer: impl Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()
@@ -46,6 +48,12 @@ impl Shown for product::Product {
 impl Shown for price_list::PriceList {
     fn shown(&self, _: DateTime<Utc>) -> Value {
         json(PriceList::from(self))
+    }
+}
+
+impl Shown for api_key::ApiKey {
+    fn shown(&self, at: DateTime<Utc>) -> Value {
+        json(ApiKey::new(self, &Actor::system(), at))
     }
 }
 
@@ -95,14 +103,8 @@ impl Shown for Delivery {
 /// As it is in the feed but for its `cursor`, which is the reader's.
 impl Shown for Event {
     fn shown(&self, _: DateTime<Utc>) -> Value {
-        object!({
-            "id": self.id,
-            "type": self.kind,
-            "occurred_at": self.occurred_at,
-            "resource": { "type": self.resource.kind, "id": self.resource.id, "version": self.resource.version },
-            "data": self.data,
-            "actor": self.actor,
-            "request_id": self.request_id,
-        })
+        let mut shown = json(events::Event::new(0, self.clone()));
+        shown.as_object_mut().and_then(|fields| fields.remove("cursor"));
+        shown
     }
 }

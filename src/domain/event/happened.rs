@@ -2,6 +2,7 @@
 
 use super::EventType::{self, *};
 use super::{Audience, Reference, Resource, ResourceType};
+use crate::domain::api_key::ApiKey;
 use crate::domain::customer::{Customer, CustomerStatus, Holdings};
 use crate::domain::inventory::{self, Line};
 use crate::domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
@@ -78,6 +79,21 @@ impl Resource for PriceList {
     }
 }
 
+impl Resource for ApiKey {
+    fn reference(&self) -> Reference {
+        Reference { kind: ResourceType::ApiKey, id: self.id.0, version: Some(self.version) }
+    }
+
+    fn audience(&self) -> Audience {
+        self.partner_id.map_or(Audience::Partner, Audience::Reseller)
+    }
+
+    /// Keys concern administrators alone; the audit trail tells them who changed one.
+    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+        Vec::new()
+    }
+}
+
 impl Resource for Subscription {
     fn reference(&self) -> Reference {
         Reference { kind: ResourceType::Subscription, id: self.id.0, version: Some(self.version) }
@@ -119,10 +135,13 @@ impl Resource for Inventory<'_> {
         self.0.audience()
     }
 
-    /// A new subscription's inventory is told with it, and one that was cancelled has none.
+    /// A new subscription's inventory is told with it, and so is its end when that is cancelled.
     fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
         let Some(Self(before)) = before else { return Vec::new() };
         let after = self.0;
+        if before.cancellation().is_none() && after.cancellation().is_some() {
+            return Vec::new();
+        }
         let is_other = |part: fn(&Line) -> Option<i32>| {
             let part_of = |lines: &[Line], line: &Line| inventory::find(lines, &line.certificate_type).and_then(part);
             after.lines.iter().any(|line| part_of(&before.lines, line) != part(line))

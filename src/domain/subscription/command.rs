@@ -22,6 +22,8 @@ label! {
         AddCurrentInventory = "add_current_inventory",
         /// Set the renewal inventory.
         SetRenewalInventory = "set_renewal_inventory",
+        /// Say from how few available certificates on a type is low.
+        SetThresholds = "set_thresholds",
         /// Put certificates to use.
         Allocate = "allocate",
         /// Give certificates back.
@@ -45,6 +47,7 @@ pub const LISTED_ACTIONS: &[Action] = &[
     Action::SetAutoRenew,
     Action::AddCurrentInventory,
     Action::SetRenewalInventory,
+    Action::SetThresholds,
     Action::Allocate,
 ];
 
@@ -69,6 +72,8 @@ pub enum Command {
     AddCurrentInventory(Vec<(Code, i32)>),
     /// Set the renewal quantity of each type; `None` follows the current one.
     SetRenewalInventory(Vec<(Code, Option<i32>)>),
+    /// Set the threshold of each type, of which there must be a line; `None`: never low.
+    SetThresholds(Vec<(Code, Option<i32>)>),
     /// Put so many of a type to use.
     Allocate(Code, i32),
     /// Give so many of a type back.
@@ -92,6 +97,7 @@ impl Command {
             Self::Renew(_) => Action::Renew,
             Self::AddCurrentInventory(_) => Action::AddCurrentInventory,
             Self::SetRenewalInventory(_) => Action::SetRenewalInventory,
+            Self::SetThresholds(_) => Action::SetThresholds,
             Self::Allocate(..) => Action::Allocate,
             Self::Release(..) => Action::Release,
             Self::Activate => Action::Activate,

@@ -1,7 +1,8 @@
 //! What stands in line: every event that an endpoint is to be sent, once, and not for ever.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::db::Db;
 use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhook::delivery::Delivery;
 use crate::ops::{Context, Error, Result, events};
@@ -28,7 +29,7 @@ const SWEEP: i64 = 1000;
 /// # Errors
 /// The database fails.
 pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
-    let last = events::catch_up(cx).await?;
+    let last = events::catch_up(&cx.db).await?;
     let behind = async |conn: &mut Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
     for id in cx.db.statement(behind).await? {
         while !stop() && write_next(cx, id, last).await? {}
@@ -64,11 +65,10 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
 ///
 /// # Errors
 /// The database fails.
-pub async fn sweep(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
-    let before = cx.clock.machine() - KEPT;
-    let ended = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, before, SWEEP).await?);
-    while !stop() && cx.db.transaction(ended).await? > 0 {}
+pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
+    let ended = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, now - KEPT, SWEEP).await?);
+    while db.transaction(ended).await? > 0 {}
     let orphans = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_orphans(tx, SWEEP).await?);
-    while !stop() && cx.db.transaction(orphans).await? > 0 {}
+    while db.transaction(orphans).await? > 0 {}
     Ok(())
 }

@@ -27,6 +27,7 @@ pub const TABLES: &[&str] = &[
     "invoice_runs",
     "allocations",
     "api_keys",
+    "access_version",
     "price_lists",
     "price_list_prices",
     "renewal_failures",
@@ -65,8 +66,7 @@ impl Database {
 
     /// The first column of the first row, as text.
     pub async fn text(&self, sql: &str) -> String {
-        let (client, connection) = tokio_postgres::connect(&plain(&self.url), NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = connect(self).await;
         let rows = client.simple_query(sql).await.unwrap();
         let row = rows.iter().find_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
@@ -162,6 +162,13 @@ fn with_database(url: &str, name: &str) -> String {
     let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
     let (server, _) = address.rsplit_once('/').unwrap();
     format!("{server}/{name}?{parameters}")
+}
+
+/// A connection of a test's own, as a hand in the database has it.
+pub async fn connect(database: &Database) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&plain(&database.url), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
 }
 
 /// Without what only the service understands.

@@ -1,8 +1,9 @@
 //! What the tests share: a database, a server on it, clients with keys, and a world to act in.
 
 mod client;
-mod database;
+pub mod database;
 mod http;
+pub mod issuer;
 mod lock;
 mod proxy;
 mod raw;

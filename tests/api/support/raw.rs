@@ -25,7 +25,22 @@ impl Raw {
 
     /// Sends one request and reads its answer.
     pub async fn send(&mut self, request: &[u8]) -> RawAnswer {
-        self.0.write_all(request).await.unwrap();
+        self.write(request).await;
+        self.read().await
+    }
+
+    /// Sends something and reads nothing.
+    pub async fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends something, and says whether anybody takes it.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok()
+    }
+
+    /// Reads an answer.
+    pub async fn read(&mut self) -> RawAnswer {
         tokio::time::timeout(PATIENCE, self.answer()).await.expect("an answer")
     }
 

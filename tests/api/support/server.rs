@@ -5,21 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
+use partner_platform::access_cache::AccessCache;
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::rate_limit::Limits;
 use partner_platform::domain::webhook::address::Addresses;
 use partner_platform::jobs::Worker;
+use partner_platform::jobs::access::AccessKeeper;
 use partner_platform::jobs::webhooks::Postman;
+use partner_platform::oidc::{self, Oidc};
+use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::courier::Courier;
-use partner_platform::ops::{Context, keys};
+use partner_platform::ops::rate_limits::RateLimits;
+use partner_platform::ops::{Context, access};
 use partner_platform::outbound::guarded::Caller;
 use partner_platform::shutdown::Shutdown;
 use partner_platform::telemetry::Metrics;
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Client, Database};
@@ -29,10 +36,13 @@ pub struct Server {
     pub db: Db,
     pub clock: Clock,
     pub url: String,
+    pub rate_limits: RateLimits,
     pub shutdown: Shutdown,
     /// Sends to this machine, where the tests' receivers are, and to the internet.
     pub courier: Courier,
+    access: AccessCache,
     handle: actix_web::dev::ServerHandle,
+    _serving: watch::Sender<()>,
 }
 
 impl Server {
@@ -52,59 +62,120 @@ impl Server {
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
-        Self::build(database.into(), &url, super::database::settings(), false).await
+        Self::production_on(database, &url, super::database::settings()).await
+    }
+
+    /// The same, and it reaches its database by another way.
+    pub async fn production_on(database: Database, url: &str, settings: db::Settings) -> Self {
+        Self::build(database.into(), url, settings, |state, _| state.sandbox = false).await
+    }
+
+    /// A server that takes the tokens of an issuer.
+    pub async fn trusting(settings: oidc::Settings) -> Self {
+        Self::adjusted(|state, _| state.oidc = Some(Oidc::new(settings).unwrap())).await
     }
 
     /// A server that reaches its database by another way.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
-        Self::build(database.into(), url, settings, true).await
+        Self::on_with(database, url, settings, |_, _| {}).await
+    }
+
+    /// The same with what the test wants otherwise.
+    pub async fn on_with(
+        database: Database,
+        url: &str,
+        settings: db::Settings,
+        adjust: impl FnOnce(&mut AppState, &mut Http),
+    ) -> Self {
+        Self::build(database.into(), url, settings, adjust).await
+    }
+
+    /// A server with what the test wants otherwise.
+    pub async fn adjusted(adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
+        let database = Database::create().await;
+        let url = database.url.clone();
+        Self::build(database.into(), &url, super::database::settings(), adjust).await
+    }
+
+    /// A server that lets each caller come so often, and no oftener.
+    pub async fn limited(limits: Limits) -> Self {
+        Self::adjusted(|state, _| state.rate_limits = RateLimits::new(limits, state.clock.clone())).await
     }
 
     /// Another server on the same database; their machines' clocks agree.
     pub async fn beside(&self) -> Self {
-        let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), true).await;
+        self.beside_with(|_, _| {}).await
+    }
+
+    /// The same with what the test wants otherwise.
+    pub async fn beside_with(&self, adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
+        let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), adjust).await;
         other.clock.set(self.clock.machine());
         other
     }
 
-    async fn build(database: Arc<Database>, url: &str, settings: db::Settings, sandbox: bool) -> Self {
+    async fn build(
+        database: Arc<Database>,
+        url: &str,
+        settings: db::Settings,
+        adjust: impl FnOnce(&mut AppState, &mut Http),
+    ) -> Self {
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::default();
-        let courier = Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap());
-        let state = AppState {
-            db: db.clone(),
-            clock: clock.clone(),
-            default_currency: "USD".parse().unwrap(),
-            sandbox,
-            invoice_day: Some(1),
-            issuer: "Certificates & Co".to_owned(),
-            trust_forwarded_for: false,
-            courier: courier.clone(),
-            metrics: Metrics::start().unwrap(),
-            shutdown: shutdown.clone(),
+        let mut state = state(&db, &clock, &shutdown);
+        let mut http = Http {
+            workers: 2,
+            max_connections: 1000,
+            request_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
         };
-        let http =
-            Http { workers: 2, request_timeout: Duration::from_secs(5), shutdown_timeout: Duration::from_secs(10) };
+        adjust(&mut state, &mut http);
+        let (rate_limits, access, courier) = (state.rate_limits.clone(), state.access.clone(), state.courier.clone());
         let server = app::build(listener, state, &http).unwrap();
         let handle = server.handle();
         tokio::spawn(server);
-        Self { database, db, clock, url, shutdown, courier, handle }
+        let (serving, served) = watch::channel(());
+        tokio::spawn(AccessKeeper { db: db.clone(), cache: access.clone() }.run(served));
+        Self { database, db, clock, url, rate_limits, shutdown, courier, access, handle, _serving: serving }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
     pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
-        let cx = self.context();
-        let reseller = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
-        let key = keys::create(&cx, role, reseller, "test".parse().unwrap()).await.unwrap();
-        Client::new(&self.url, Some(key.expose_secret()))
+        Client::new(&self.url, Some(&self.secret(role, reseller).await))
+    }
+
+    async fn secret(&self, role: Role, reseller: Option<&Value>) -> String {
+        let partner_id = reseller.map(|id| ResellerId(id.as_str().unwrap().parse().unwrap()));
+        let new = NewApiKey { name: "test".parse().unwrap(), role, partner_id, expires_at: None };
+        let (_, secret) = api_keys::create(&self.context(), new).await.unwrap();
+        secret.expose_secret().to_owned()
+    }
+
+    /// Writes which keys were used by now, as happens by itself a little later.
+    pub async fn write_uses(&self) {
+        access::write_uses(&self.db, &self.access).await.unwrap();
+    }
+
+    /// A new key of the partner's administrator.
+    pub async fn key(&self) -> String {
+        self.secret(Role::Admin, None).await
     }
 
     /// The service itself.
     pub fn context(&self) -> Context {
         Context::new(self.db.clone(), self.clock.clone(), Actor::system())
+    }
+
+    /// What the server's requests can use, for one that a test builds itself.
+    pub fn state(&self, adjust: impl FnOnce(&mut AppState)) -> AppState {
+        let mut state = state(&self.db, &self.clock, &self.shutdown);
+        adjust(&mut state);
+        state
     }
 
     /// What works in the background, until the server is stopped.
@@ -124,6 +195,11 @@ impl Server {
         self.client(Role::Admin, None).await
     }
 
+    /// A client with a token, or whatever else.
+    pub fn bearing(&self, token: &str) -> Client {
+        Client::new(&self.url, Some(token))
+    }
+
     /// A client without a key.
     pub fn stranger(&self) -> Client {
         Client::new(&self.url, None)
@@ -138,6 +214,25 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
+    }
+}
+
+fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
+    AppState {
+        db: db.clone(),
+        access: AccessCache::default(),
+        clock: clock.clone(),
+        default_currency: "USD".parse().unwrap(),
+        sandbox: true,
+        invoice_day: Some(1),
+        issuer: "Certificates & Co".to_owned(),
+        trust_forwarded_for: false,
+        oidc: None,
+        answer_timeout: Duration::from_secs(60),
+        rate_limits: RateLimits::new(Limits::default(), clock.clone()),
+        courier: Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
+        metrics: Metrics::start().unwrap(),
+        shutdown: shutdown.clone(),
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::server::noon;
 use super::{Client, Server};
 
+/// What the administrator has sent a request with.
+pub const IDEMPOTENCY_KEY: &str = "world";
+
 pub struct World {
     pub server: Server,
     /// The partner's administrator.
@@ -39,6 +42,10 @@ pub struct World {
     pub invoice_id: Value,
     /// Billed the same, and was voided.
     pub void_invoice_id: Value,
+    /// A key of the reseller that manages the customer; nobody uses it.
+    pub api_key_id: Value,
+    /// Another one.
+    pub idle_api_key_id: Value,
     /// Of the reseller that manages the customer. Nobody is there.
     pub endpoint_id: Value,
     /// The same, and it gets nothing that happens.
@@ -180,6 +187,13 @@ impl World {
         let idle = price_list("Idle", &product_id, 7900);
         let idle_price_list_id = admin.post("/v1/price-lists", idle).await.created()["id"].clone();
 
+        // It is suspended already: this changes nothing, and is remembered.
+        let keyed = admin.with("idempotency-key", IDEMPOTENCY_KEY);
+        keyed.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
+        let key = json!({ "name": "Spare", "role": "billing", "partner_id": reseller_id });
+        let api_key_id = admin.post("/v1/api-keys", key.clone()).await.created()["api_key"]["id"].clone();
+        let idle_api_key_id = admin.post("/v1/api-keys", key).await.created()["api_key"]["id"].clone();
+
         // Whatever is due by now happens here, and not in the middle of a test.
         admin.get("/v1/subscriptions").await.ok();
 
@@ -203,6 +217,8 @@ impl World {
             allocation_id,
             invoice_id,
             void_invoice_id,
+            api_key_id,
+            idle_api_key_id,
             endpoint_id,
             idle_endpoint_id,
             delivery_id,

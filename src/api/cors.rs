@@ -1,0 +1,85 @@
+//! Which web pages may call the API from a browser (CORS): those that the operator names, else none. A key is
+//! needed all the same; a page has no use of a cookie, as there is none.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use actix_cors::{Cors, CorsError};
+use actix_web::dev::ServiceResponse;
+use actix_web::http::Uri;
+use actix_web::middleware::Condition;
+
+use super::code::ErrorCode;
+use super::openapi::DOCUMENT;
+use super::problem::Problem;
+
+/// What a page may send, beside what every page may.
+const REQUEST_HEADERS: &[&str] =
+    &["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"];
+
+/// What a page may read of an answer, beside what every page may.
+const ANSWER_HEADERS: &[&str] = &[
+    "content-disposition",
+    "etag",
+    "idempotency-replayed",
+    "link",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "x-request-id",
+];
+
+/// How long a browser remembers what it was allowed, in seconds.
+const MAX_AGE: usize = 3600;
+
+/// Where a web page comes from, as browsers send it: `https://app.example.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Err("any page of the web could call the API; name the origins of your own".to_owned());
+        }
+        let uri: Option<Uri> = text.parse().ok();
+        let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
+        let origin = parts.filter(|(scheme, authority)| {
+            let default_port = if *scheme == "https" { 443 } else { 80 };
+            let is_plain = !authority.as_str().contains('@') && authority.port_u16() != Some(default_port);
+            matches!(*scheme, "https" | "http") && is_plain
+        });
+        let origin = origin.map(|(scheme, authority)| format!("{scheme}://{authority}").to_lowercase());
+        // Browsers write it in one way only, and it is compared letter by letter.
+        origin.filter(|origin| origin == text).map(Self).ok_or_else(|| {
+            "an origin is a scheme and a host in lower case, and a port unless it is the usual one: \
+             https://app.example.com"
+                .to_owned()
+        })
+    }
+}
+
+/// Answers what browsers ask before they let a page call (preflights), and tells them what it may see.
+pub fn allow(origins: &[Origin]) -> Condition<Cors> {
+    let methods: BTreeSet<_> = DOCUMENT.operations.iter().map(|operation| operation.method.as_str()).collect();
+    let cors = Cors::default()
+        .allowed_methods(methods)
+        .allowed_headers(REQUEST_HEADERS.iter().copied())
+        .expose_headers(ANSWER_HEADERS.iter().copied())
+        .max_age(MAX_AGE);
+    let cors = origins.iter().fold(cors, |cors, Origin(origin)| cors.allowed_origin(origin));
+    Condition::new(!origins.is_empty(), cors)
+}
+
+/// The problem of a preflight that is refused, if an answer is of one: nothing else has OPTIONS.
+pub fn refusal<B>(answer: &ServiceResponse<B>) -> Option<Problem> {
+    let reason = answer.response().error()?.as_error::<CorsError>()?;
+    let detail = format!("A web page may not send this: {reason}.");
+    let problem = match DOCUMENT.allowed(answer.request().path()) {
+        Some(allow) => Problem::method_not_allowed(allow),
+        None => Problem::of(ErrorCode::NotFound),
+    };
+    Some(Problem { detail, ..problem })
+}

@@ -1,0 +1,76 @@
+//! What became of a request whose answer was lost.
+
+use actix_web::{HttpResponse, get};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::audit_entries::ResourceName;
+use crate::api::auth::{Permit, Read};
+use crate::api::code::ErrorCode;
+use crate::api::path::Key;
+use crate::api::problem::Problem;
+use crate::api::query::NoQuery;
+use crate::domain::idempotency::KeyState;
+use crate::ops;
+use crate::ops::request::{self, Known};
+
+/// A request that you sent with an `Idempotency-Key`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IdempotencyKey {
+    /// The key.
+    #[schema(min_length = 1, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
+    pub key: String,
+    pub state: KeyState,
+    /// The id of the operation; null while it is under way.
+    #[schema(required, max_length = 100, example = "suspendSubscription")]
+    pub operation: Option<String>,
+    /// The HTTP status that it was answered with; null while it is under way. From 400 on, nothing was done.
+    #[schema(required, minimum = 200, maximum = 599, example = 200)]
+    pub status: Option<i32>,
+    /// What it created, or else what it was about.
+    #[schema(required)]
+    pub resource: Option<ResourceName>,
+    /// When it was answered; null while it is under way.
+    #[schema(required)]
+    pub created_at: Option<DateTime<Utc>>,
+    /// Until when its answer is kept; null while it is under way.
+    #[schema(required)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Get an idempotency key
+///
+/// What became of a request of yours whose answer was lost; to get the answer itself, send the request again with the
+/// key. 404 means that nothing was done under it: it is safe to send.
+#[utoipa::path(tag = "Trust", responses((status = 200, description = "What is known.", body = IdempotencyKey)))]
+#[get("/idempotency-keys/{key}")]
+pub async fn get_idempotency_key(permit: Permit<Read>, key: Key, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let key = key.0;
+    let nothing = "Nothing was done under this key in the last 24 hours: it is safe to send the request with it.";
+    let known = request::known(&permit.cx, &key).await.map_err(|error| match error {
+        ops::Error::NotFound(_) => Problem::new(ErrorCode::NotFound, nothing),
+        error => error.into(),
+    });
+    let answer = match known? {
+        Known::InProgress => IdempotencyKey {
+            key,
+            state: KeyState::InProgress,
+            operation: None,
+            status: None,
+            resource: None,
+            created_at: None,
+            expires_at: None,
+        },
+        Known::Answered(kept) => IdempotencyKey {
+            key,
+            state: KeyState::Completed,
+            expires_at: Some(kept.expires_at()),
+            created_at: Some(kept.created_at),
+            status: Some(kept.answer.status),
+            resource: kept.resource.map(ResourceName::from),
+            operation: Some(kept.operation),
+        },
+    };
+    Ok(HttpResponse::Ok().json(answer))
+}

@@ -1,0 +1,110 @@
+//! What a token says (RFC 7519), checked once its signature is good.
+
+use std::slice;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Number, Value};
+use uuid::Uuid;
+
+use super::{Claims, Error, Settings};
+use crate::domain::access::Role;
+use crate::domain::id::ResellerId;
+
+/// So far the issuer's clock and the machine's may be apart.
+const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+
+/// The longest name of a subject (OpenID Connect Core 1.0, 2).
+const SUBJECT_LENGTH: usize = 255;
+
+/// The claims as they are sent.
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    iss: String,
+    sub: String,
+    aud: Audience,
+    exp: Number,
+    nbf: Option<Number>,
+    iat: Option<Number>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Sent {
+    pub(super) fn check(self, settings: &Settings, now: DateTime<Utc>) -> Result<Claims, Error> {
+        if self.iss != settings.issuer.as_str() {
+            return Err(Error::invalid("it is of another issuer"));
+        }
+        if !self.aud.has(&settings.audience) {
+            return Err(Error::invalid("it is for another audience"));
+        }
+        let expires_at = instant(&self.exp)?;
+        if expires_at <= now - LEEWAY {
+            return Err(Error::invalid("it has expired"));
+        }
+        for start in [self.nbf, self.iat].iter().flatten() {
+            if instant(start)? > now + LEEWAY {
+                return Err(Error::invalid("it is not valid yet"));
+            }
+        }
+        if !(1..=SUBJECT_LENGTH).contains(&self.sub.chars().count()) || self.sub.chars().any(char::is_control) {
+            return Err(Error::invalid("its subject is no name"));
+        }
+        Ok(Claims {
+            role: role(self.others.get(&settings.role_claim))?,
+            reseller_id: reseller(self.others.get(&settings.reseller_claim))?,
+            issuer: self.iss,
+            subject: self.sub,
+            expires_at,
+        })
+    }
+}
+
+impl Audience {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::One(one) => one == name,
+            Self::Several(names) => names.iter().any(|one| one == name),
+        }
+    }
+}
+
+/// A date in seconds, which may have a fraction.
+fn instant(seconds: &Number) -> Result<DateTime<Utc>, Error> {
+    let seconds = seconds.as_i64().or_else(|| seconds.as_f64().map(|seconds| seconds as i64));
+    let instant = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    instant.ok_or_else(|| Error::invalid("a date in it is none"))
+}
+
+/// A name, or several with one of a role among them: an issuer has roles for others, too.
+fn role(claim: Option<&Value>) -> Result<Role, Error> {
+    let names = match claim {
+        Some(Value::Array(names)) => names,
+        Some(name) => slice::from_ref(name),
+        None => &[],
+    };
+    let roles: Vec<Role> = names.iter().filter_map(|name| name.as_str()?.parse().ok()).collect();
+    match roles[..] {
+        [role] => Ok(role),
+        [] => Err(Error::invalid("it has none of the roles")),
+        _ => Err(Error::invalid("it has several roles")),
+    }
+}
+
+/// The partner's where there is none.
+fn reseller(claim: Option<&Value>) -> Result<Option<ResellerId>, Error> {
+    match claim {
+        None | Some(Value::Null) => Ok(None),
+        Some(id) => {
+            let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
+            id.map(|id| Some(ResellerId(id))).ok_or_else(|| Error::invalid("its reseller is no id"))
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The audit trail: reading it, sealing it, and finding what was altered or removed.
+
+use super::{Context, Error, Named, Result};
+use crate::db::Db;
+use crate::domain::audit::{Broken, Entry, Link};
+use crate::domain::listing::{AuditFilter, Page, Window};
+use crate::store::{Conn, audit};
+
+/// How many entries are sealed, or verified, at once.
+const BATCH: i64 = 500;
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The end of the chain: keep it elsewhere, and a later verification finds what was removed at the end.
+    pub end: Link,
+    /// How many entries are yet to be sealed.
+    pub open: usize,
+}
+
+/// What somebody in the tenant wrote or tried to, newest first.
+///
+/// # Errors
+/// The filter names what is not there.
+pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
+    cx.db
+        .read(async |tx| {
+            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+            Ok(audit::list(tx, cx.actor.scope, filter, window).await?)
+        })
+        .await
+}
+
+/// Seals what was written since, so that writes never wait for each other's seals. Answers how many entries that
+/// were; whoever does so at the same time leaves it to this one.
+///
+/// # Errors
+/// The database fails: what was sealed by then stands.
+pub async fn seal(db: &Db) -> Result<usize> {
+    let mut sealed = 0;
+    loop {
+        let batch = db.transaction(async |tx| seal_batch(tx).await).await?;
+        sealed += batch;
+        if i64::try_from(batch) != Ok(BATCH) {
+            return Ok(sealed);
+        }
+    }
+}
+
+async fn seal_batch(tx: &mut Conn) -> Result<usize> {
+    let Some(mut end) = audit::lock_end(tx).await? else { return Ok(0) };
+    let mut links = Vec::new();
+    for entry in audit::open_entries(tx, BATCH).await? {
+        end = end.next(&entry);
+        links.push((entry.id, end.clone()));
+    }
+    audit::seal(tx, &links).await?;
+    Ok(links.len())
+}
+
+/// Goes through the whole trail. `expected` is an end that is known from before, if any is.
+///
+/// # Errors
+/// The database fails; what is wrong with the trail is in the answer.
+pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Result<Verified, Broken>> {
+    let mut link = Link::start();
+    let mut meets = expected.is_none_or(|expected| *expected == link);
+    loop {
+        let read = async |conn: &mut Conn| Ok::<_, Error>(audit::sealed_entries(conn, link.position, BATCH).await?);
+        let entries = db.statement(read).await?;
+        for (entry, sealed) in &entries {
+            link = match link.verify(entry, sealed) {
+                Ok(next) => next,
+                Err(broken) => return Ok(Err(broken)),
+            };
+            meets |= expected == Some(&link);
+        }
+        if i64::try_from(entries.len()) != Ok(BATCH) {
+            break;
+        }
+    }
+    let (end, open) =
+        db.read(async |tx| Ok::<_, Error>((audit::end(tx).await?, audit::open_entries(tx, BATCH).await?))).await?;
+    let known = expected.filter(|_| !meets).unwrap_or(&end);
+    if known.position > link.position || !meets {
+        return Ok(Err(Broken::CutOff { found: link.position, expected: known.position }));
+    }
+    Ok(Ok(Verified { end: link, open: open.len() }))
+}

@@ -1,0 +1,121 @@
+//! What a request's credential is worth, and the version of all that. For the service itself: this knows no
+//! scope, it is where scopes come from.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::SingleValue;
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::RunQueryDsl;
+
+use super::schema::{access_version, api_key_uses, api_keys, resellers};
+use super::{Conn, Error, Result};
+use crate::domain::access::Role;
+use crate::domain::credential::Credential;
+use crate::domain::id::{ApiKeyId, ResellerId, Version};
+use crate::domain::reseller::ResellerStatus;
+use crate::domain::secret::SecretHash;
+
+#[derive(Queryable)]
+struct Row {
+    id: ApiKeyId,
+    role: Role,
+    reseller_id: Option<ResellerId>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
+    secret_sha256: Vec<u8>,
+    previous_valid_until: Option<DateTime<Utc>>,
+    disabled_at: Option<DateTime<Utc>>,
+    version: Option<Version>,
+}
+
+/// The version within another query: it is of the same snapshot of the data.
+fn current() -> SingleValue<diesel::dsl::Select<access_version::table, access_version::version>> {
+    access_version::table.select(access_version::version).single_value()
+}
+
+fn present(version: Option<Version>) -> Result<Version> {
+    version.ok_or(Error::Corrupt { table: "access_version", reason: "its row is gone" })
+}
+
+/// How often it has changed who may do what.
+///
+/// # Errors
+/// The database fails.
+pub async fn version(conn: &mut Conn) -> Result<Version> {
+    present(access_version::table.select(access_version::version).first(conn).await.optional()?)
+}
+
+/// What a secret stands for, and at which version.
+///
+/// # Errors
+/// The database fails.
+pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(Credential, Version)>> {
+    let hash = secret.0.to_vec();
+    let row: Option<Row> = api_keys::table
+        .left_join(resellers::table)
+        .filter(api_keys::secret_sha256.nullable().eq(&hash).or(api_keys::previous_sha256.eq(&hash)))
+        .select((
+            api_keys::id,
+            api_keys::role,
+            api_keys::reseller_id,
+            api_keys::expires_at,
+            api_keys::revoked_at,
+            api_keys::secret_sha256,
+            api_keys::previous_valid_until,
+            resellers::disabled_at.nullable(),
+            current(),
+        ))
+        .first(conn)
+        .await
+        .optional()?;
+    row.map(|row| {
+        let credential = Credential {
+            id: row.id,
+            role: row.role,
+            partner_id: row.reseller_id,
+            is_revoked: row.revoked_at.is_some(),
+            expires_at: row.expires_at,
+            secret_ends_at: row.previous_valid_until.filter(|_| row.secret_sha256 != hash),
+            reseller_is_disabled: row.disabled_at.is_some(),
+        };
+        Ok((credential, present(row.version)?))
+    })
+    .transpose()
+}
+
+/// Whether a reseller works, and at which version.
+///
+/// # Errors
+/// The database fails.
+pub async fn reseller(conn: &mut Conn, id: ResellerId) -> Result<Option<(ResellerStatus, Version)>> {
+    let query = resellers::table.find(id).select((resellers::disabled_at.is_null(), current()));
+    let row: Option<(bool, Option<Version>)> = query.first(conn).await.optional()?;
+    row.map(|(works, version)| {
+        let status = if works { ResellerStatus::Enabled } else { ResellerStatus::Disabled };
+        Ok((status, present(version)?))
+    })
+    .transpose()
+}
+
+/// Writes when keys were used; in order of key, so that two who do so wait for each other in one direction.
+///
+/// # Errors
+/// The database fails.
+pub async fn save_uses(conn: &mut Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<()> {
+    let rows: Vec<_> =
+        uses.iter().map(|(id, at)| (api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at))).collect();
+    diesel::insert_into(api_key_uses::table)
+        .values(rows)
+        .on_conflict(api_key_uses::api_key_id)
+        .do_update()
+        .set(api_key_uses::last_used_at.eq(later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at))))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+diesel::define_sql_function! {
+    /// The later of two instants.
+    #[sql_name = "greatest"]
+    fn later(a: diesel::sql_types::Timestamptz, b: diesel::sql_types::Timestamptz) -> diesel::sql_types::Timestamptz;
+}

@@ -1,0 +1,220 @@
+//! The audit trail: who wrote what, and who tried; and what finds an entry that was altered or removed.
+
+use partner_platform::domain::access::Role;
+use partner_platform::domain::audit::{Broken, Link};
+use partner_platform::ops::audit;
+use serde_json::{Value, json};
+
+use crate::coverage::{call, operations, recipe};
+use crate::support::world::{World, company, id};
+use crate::support::{Client, Database};
+
+async fn entries(client: &Client, query: &str) -> Vec<Value> {
+    let list = client.get(&format!("/v1/audit-entries?{query}")).await.ok();
+    list["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_write_is_told_once_with_who_from_where_and_how_it_ended() {
+    let world = World::new().await;
+    let billing = world.server.client(Role::Billing, Some(&world.reseller_id)).await;
+    let (previews, writes): (Vec<_>, Vec<_>) =
+        operations().filter(|operation| operation.method != "GET").partition(|operation| !operation.writes());
+    for operation in previews.into_iter().chain(writes) {
+        let recipe = recipe(&operation.id, &world);
+        let path_id = recipe.id.as_str().unwrap_or_default();
+        let refused = billing.with("x-request-id", &format!("refused-{}", operation.id));
+        let done = world.admin.with("x-request-id", &format!("done-{}", operation.id));
+        call(&refused, operation, path_id, recipe.body.as_ref()).await;
+        let status = call(&done, operation, path_id, recipe.body.as_ref()).await.status;
+        let refused = entries(&world.admin, &format!("request_id=refused-{}", operation.id)).await;
+        let done = entries(&world.admin, &format!("request_id=done-{}", operation.id)).await;
+        if !operation.writes() {
+            assert_eq!((refused.len(), done.len()), (0, 0), "{}: a preview writes nothing", operation.id);
+            continue;
+        }
+        assert_eq!((refused.len(), done.len()), (1, 1), "{}", operation.id);
+        let (refused, done) = (&refused[0], &done[0]);
+        assert_eq!(
+            (&refused["outcome"], &refused["code"], &refused["role"], &refused["partner_id"]),
+            (&json!("refused"), &json!("forbidden"), &json!("billing"), &world.reseller_id),
+            "{}",
+            operation.id
+        );
+        assert_eq!(
+            (&done["outcome"], &done["code"], &done["status"], &done["partner_id"]),
+            (&json!("succeeded"), &Value::Null, &json!(status), &Value::Null),
+            "{}",
+            operation.id
+        );
+        for entry in [refused, done] {
+            assert_eq!(entry["operation"], json!(operation.id));
+            assert_eq!(entry["source_address"], "127.0.0.1");
+            assert!(entry["actor"].as_str().unwrap().starts_with("api_key:"));
+            if recipe.id.is_string() {
+                assert_eq!(entry["resource"]["id"], recipe.id, "{}", operation.id);
+            }
+        }
+        assert!(refused["changes"].as_array().unwrap().is_empty(), "{}", operation.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_told_with_its_fields_before_and_after() {
+    let world = World::new().await;
+    let suspend = world.admin.with("x-request-id", "suspend");
+    suspend.post(&world.active("/suspend"), json!({ "reason": "Overdue" })).await.ok();
+    let entry = &entries(&world.admin, "request_id=suspend").await[0];
+    let change = &entry["changes"][0];
+    assert_eq!(change["resource"], json!({ "type": "subscription", "id": world.active_id }));
+    assert_eq!(change["before"], json!({ "status": "active", "suspended": null, "version": 1 }));
+    let suspended = json!({ "at": "2027-01-01T12:00:00Z", "reason": "Overdue" });
+    assert_eq!(change["after"], json!({ "status": "suspended", "suspended": suspended, "version": 2 }));
+
+    let create = world.admin.with("x-request-id", "create");
+    let created = create.post("/v1/customers", company("Audited")).await.created();
+    let entry = &entries(&world.admin, "request_id=create").await[0];
+    assert_eq!(entry["resource"], json!({ "type": "customer", "id": created["id"] }));
+    assert_eq!(entry["changes"][0]["before"], Value::Null);
+    assert_eq!(entry["changes"][0]["after"]["company_name"], "Audited");
+
+    let allocate = world.admin.with("x-request-id", "allocate");
+    let one = json!({ "certificate_type": "ov", "reference": "audited" });
+    world.admin.act(&world.active("/enable")).await.ok();
+    allocate.post(&world.active("/allocations"), one).await.created();
+    let change = &entries(&world.admin, "request_id=allocate").await[0]["changes"][0];
+    assert_eq!(change["resource"]["type"], "inventory");
+    assert_eq!(change["before"]["data"][1]["current"]["used"], 0);
+    assert_eq!(change["after"]["data"][1]["current"]["used"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_tried_what_is_anothers_is_told_as_having_tried() {
+    let world = World::new().await;
+    let other = world.other.with("x-request-id", "curious");
+    other.act(&world.active("/suspend")).await.problem(404, "not_found");
+    let entry = &entries(&world.admin, "request_id=curious").await[0];
+    assert_eq!((&entry["code"], &entry["partner_id"]), (&json!("not_found"), &world.other_reseller_id));
+    assert_eq!(entry["resource"], json!({ "type": "subscription", "id": world.active_id }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resellers_administrator_sees_what_its_own_did_and_nothing_else() {
+    let world = World::new().await;
+    world.admin.act(&world.active("/suspend")).await.ok();
+    let theirs = entries(&world.own, "limit=200").await;
+    assert!(!theirs.is_empty() && theirs.iter().all(|entry| entry["partner_id"] == world.reseller_id));
+    assert!(entries(&world.other, "limit=200").await.is_empty());
+    let query = format!("partner_id={}", id(&world.reseller_id));
+    assert_eq!(entries(&world.admin, &query).await, theirs);
+    let found = world.other.get(&format!("/v1/audit-entries?{query}")).await.violations();
+    assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_found_by_who_what_and_when() {
+    let world = World::new().await;
+    let all = entries(&world.admin, "limit=200").await;
+    let actor = all[0]["actor"].as_str().unwrap();
+    let checks: [(String, fn(&Value, &World) -> bool); 4] = [
+        (format!("actor={actor}"), |_, _| true),
+        ("operation=suspendSubscription".to_owned(), |entry, _| entry["operation"] == "suspendSubscription"),
+        (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| entry["resource"]["id"] == world.lapsed_id),
+        ("occurred_before=2026-12-01T00:00:00Z".to_owned(), |entry, _| {
+            entry["occurred_at"].as_str().unwrap() < "2026-12"
+        }),
+    ];
+    for (query, holds) in checks {
+        let found = entries(&world.admin, &format!("{query}&limit=200")).await;
+        let expected: Vec<_> = all
+            .iter()
+            .filter(|entry| holds(entry, &world) && (!query.starts_with("actor") || entry["actor"] == actor))
+            .cloned()
+            .collect();
+        assert!(!found.is_empty() && found.len() < all.len(), "{query}");
+        assert_eq!(found, expected, "{query}");
+    }
+    assert!(entries(&world.admin, "outcome=refused").await.is_empty());
+}
+
+/// Does what only who owns the database can do: turns off what guards the trail.
+async fn by_force(database: &Database, sql: &str) {
+    let tables = "ALTER TABLE audit_entries";
+    database.execute(&format!("{tables} DISABLE TRIGGER USER; {sql}; {tables} ENABLE TRIGGER USER")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_altered_or_removed_is_found() {
+    let world = World::new().await;
+    let (db, database) = (&world.server.db, &world.server.database);
+    let sealed = audit::seal(db).await.unwrap();
+    assert!(sealed > 10, "{sealed}");
+    let verified = audit::verify(db, None).await.unwrap().unwrap();
+    assert_eq!((verified.end.position, verified.open), (i64::try_from(sealed).unwrap(), 0));
+    let end: Link = verified.end.to_string().parse().unwrap();
+    assert_eq!(end, verified.end, "what is printed can be read again");
+
+    let copy = "CREATE TABLE copy AS SELECT * FROM audit_entries WHERE position = 5";
+    let restore = "DELETE FROM audit_entries WHERE position = 5; INSERT INTO audit_entries SELECT * FROM copy";
+    database.execute(copy).await;
+    for column in [
+        "actor = 'system'",
+        "role = 'sales'",
+        "changes = '[]'",
+        "occurred_at = now()",
+        "source_address = null",
+        "status = 299",
+    ] {
+        by_force(database, &format!("UPDATE audit_entries SET {column} WHERE position = 5")).await;
+        let broken = audit::verify(db, None).await.unwrap().unwrap_err();
+        assert!(matches!(broken, Broken::Altered { position: 5, .. }), "{column}: {broken}");
+        by_force(database, restore).await;
+    }
+    assert!(audit::verify(db, Some(&end)).await.unwrap().is_ok());
+    by_force(database, "DELETE FROM audit_entries WHERE position = 5").await;
+    assert_eq!(audit::verify(db, None).await.unwrap(), Err(Broken::Missing(5)));
+    by_force(database, "INSERT INTO audit_entries SELECT * FROM copy").await;
+
+    // At the end, only who knows the end can tell.
+    let cut = format!("DELETE FROM audit_entries WHERE position = {sealed}");
+    by_force(database, &cut).await;
+    assert!(matches!(audit::verify(db, None).await.unwrap(), Err(Broken::CutOff { .. })));
+    let last = "SELECT position, seal FROM audit_entries ORDER BY position DESC LIMIT 1";
+    database.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;
+    assert!(audit::verify(db, None).await.unwrap().is_ok());
+    let broken = audit::verify(db, Some(&end)).await.unwrap().unwrap_err();
+    assert!(matches!(broken, Broken::CutOff { .. }), "{broken}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_refuses_to_be_changed() {
+    let world = World::new().await;
+    audit::seal(&world.server.db).await.unwrap();
+    let client = crate::support::database::connect(&world.server.database).await;
+    for sql in [
+        "UPDATE audit_entries SET actor = 'system'",
+        "UPDATE audit_entries SET position = position + 1",
+        "DELETE FROM audit_entries",
+        "TRUNCATE audit_entries",
+    ] {
+        let refused = client.batch_execute(sql).await.unwrap_err();
+        assert!(refused.as_db_error().unwrap().message().contains("only ever added to"), "{sql}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_seals_at_the_same_time_makes_one_chain() {
+    let world = World::new().await;
+    let beside = world.server.beside().await;
+    for round in 0..5 {
+        for number in 0..20 {
+            world.admin.post("/v1/resellers", company(&format!("Sealed {round} {number}"))).await.created();
+        }
+        let (one, other) = tokio::join!(audit::seal(&world.server.db), audit::seal(&beside.db));
+        let _ = (one.unwrap(), other.unwrap());
+    }
+    audit::seal(&world.server.db).await.unwrap();
+    let verified = audit::verify(&world.server.db, None).await.unwrap().unwrap();
+    assert_eq!(verified.open, 0);
+    assert!(verified.end.position >= 100);
+}

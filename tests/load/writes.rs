@@ -1,0 +1,202 @@
+//! The service with its own PostgreSQL, while clients write and one follows the feed; and one or the other is killed
+//! at any moment, again and again: no write that was acknowledged is lost, and events are those of what was committed,
+//! each once.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::random;
+
+const CLIENTS: u64 = 4;
+
+/// At least so often the service is killed, and so often its database.
+const KILLS: usize = 6;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committed() {
+    // PostgreSQL may have to run as another user, who has to get through to its data.
+    let folder = tempfile::Builder::new().prefix("partner-platform-kill").tempdir().unwrap();
+    let data = folder.path().join("data");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut service = Service::start(&data, port);
+    let api = Api::new(&data, port).await;
+    let over = Arc::new(AtomicBool::new(false));
+
+    let writers: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(write(api.clone(), over.clone(), number))).collect();
+    let follower = tokio::spawn(follow(api.clone(), over.clone()));
+    let (mut services, mut databases) = (0, 0);
+    // Elsewhere its processes are not found.
+    let finds_database = cfg!(target_os = "linux");
+    while services < KILLS || (finds_database && databases < KILLS) {
+        tokio::time::sleep(Duration::from_millis(random(300..1500))).await;
+        if random(0..2) == 0 || !finds_database {
+            services += 1;
+        } else {
+            databases += usize::from(kill_database(&data));
+        }
+        drop(service);
+        service = Service::start(&data, port);
+        api.wait().await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let mut acknowledged = BTreeSet::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    let followed = follower.await.unwrap();
+    println!("{} writes, {services} kills of the service and {databases} of its database", acknowledged.len());
+
+    let mut there = Vec::new();
+    let mut path = "/v1/resellers?q=Killed&limit=200".to_owned();
+    loop {
+        let page = api.get(&path).await;
+        there.extend(
+            page["data"].as_array().unwrap().iter().map(|row| row["company_name"].as_str().unwrap().to_owned()),
+        );
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/v1/resellers?q=Killed&limit=200&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert!(acknowledged.len() > KILLS, "some are written");
+    assert_eq!(there.len(), acknowledged.len(), "each once");
+    assert_eq!(there.into_iter().collect::<BTreeSet<_>>(), acknowledged, "all that was acknowledged");
+
+    let (all, _) = api.feed(String::new()).await;
+    assert_eq!(followed, all, "who follows sees each event once, in the order that stays");
+    let created: Vec<_> = all
+        .iter()
+        .filter(|event| event["type"] == "reseller.created" && event["request_id"] != Value::Null)
+        .map(|event| event["data"]["company_name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(created.len(), acknowledged.len(), "no event twice, none of what was rolled back");
+    assert_eq!(created.into_iter().collect::<BTreeSet<_>>(), acknowledged, "none missing");
+}
+
+/// Writes under a new key each time, and each time until it is acknowledged.
+async fn write(api: Api, over: Arc<AtomicBool>, number: u64) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let name = format!("Killed {number} {}", acknowledged.len());
+        let address = json!({ "line1": "1 Quay", "city": "Antwerp", "country": "BE" });
+        let body = json!({ "company_name": name, "address": address });
+        loop {
+            let request = api.http.post(format!("{}/v1/resellers", api.url)).bearer_auth(&api.key);
+            let request = request.header("idempotency-key", name.replace(' ', "-")).json(&body);
+            match request.send().await.map(|answer| answer.status().as_u16()) {
+                Ok(201) => break,
+                Ok(409 | 500 | 503) | Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(status) => panic!("{name}: {status}"),
+            }
+        }
+        acknowledged.push(name);
+    }
+    acknowledged
+}
+
+/// Follows the feed, and goes on where it was whenever it can.
+async fn follow(api: Api, over: Arc<AtomicBool>) -> Vec<Value> {
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let was_over = over.load(Ordering::Relaxed);
+        let (more, next) = api.feed(after).await;
+        seen.extend(more);
+        after = next;
+        if was_over {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[derive(Clone)]
+struct Api {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+}
+
+impl Api {
+    async fn new(data: &Path, port: u16) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let mut api = Self { http, url: format!("http://127.0.0.1:{port}"), key: String::new() };
+        api.wait().await;
+        api.key = std::fs::read_to_string(data.join("admin-key")).unwrap().trim().to_owned();
+        api
+    }
+
+    async fn wait(&self) {
+        let started = Instant::now();
+        let ready = || self.http.get(format!("{}/readyz", self.url)).send();
+        while !ready().await.is_ok_and(|answer| answer.status() == 200) {
+            assert!(started.elapsed() < Duration::from_secs(60), "it starts again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        loop {
+            let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key);
+            if let Ok(answer) = request.send().await
+                && answer.status() == 200
+                && let Ok(body) = answer.json().await
+            {
+                return body;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// All that the feed has behind a place, and the place behind that.
+    async fn feed(&self, mut after: String) -> (Vec<Value>, String) {
+        let mut all = Vec::new();
+        loop {
+            let from = if after.is_empty() { String::new() } else { format!("&after={after}") };
+            let feed = self.get(&format!("/v1/events?limit=200{from}")).await;
+            let events = feed["data"].as_array().unwrap();
+            feed["next_after"].as_str().unwrap().clone_into(&mut after);
+            if events.is_empty() {
+                return (all, after);
+            }
+            all.extend(events.iter().cloned());
+        }
+    }
+}
+
+/// The service as a process of its own, with a PostgreSQL of its own.
+struct Service(Child);
+
+impl Service {
+    fn start(data: &PathBuf, port: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partner-platform"));
+        command
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--log-level", "error", "--data-dir"])
+            .arg(data);
+        Self(command.env_remove("DATABASE_URL").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Service {
+    /// SIGKILL: it has no time for anything.
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// SIGKILL for PostgreSQL, its processes first; answers whether there was one.
+fn kill_database(data: &Path) -> bool {
+    let Ok(pid) = std::fs::read_to_string(data.join("postgres/postmaster.pid")) else { return false };
+    let Some(pid) = pid.lines().next() else { return false };
+    let script = format!(
+        "kill -STOP {pid} && for child in $(cat /proc/{pid}/task/{pid}/children); do kill -KILL $child; done; kill -KILL {pid}"
+    );
+    Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status().unwrap().success()
+}
