@@ -229,6 +229,11 @@ async fn act(client: &Client, path: &str, action: &str) -> Answer {
         "set_renewal_inventory" => {
             (Method::PUT, "/inventory/renewal", json!({ "lines": [{ "certificate_type": "dv", "quantity": 1 }] }))
         }
+        "set_thresholds" => (
+            Method::PUT,
+            "/inventory/thresholds",
+            json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 1 }] }),
+        ),
         "allocate" => (Method::POST, "/allocations", json!({ "certificate_type": "dv", "reference": "one" })),
         transition => return client.act(&format!("{path}/{transition}")).await,
     };
