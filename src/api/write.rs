@@ -1,6 +1,9 @@
 //! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
 //! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -11,8 +14,6 @@ use actix_web::{HttpMessage, HttpResponse, ResponseError, web};
 use futures_util::stream;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 use super::code::ErrorCode;

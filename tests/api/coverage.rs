@@ -409,7 +409,8 @@ async fn a_query_that_names_what_is_another_tenants_is_as_if_it_were_not_there()
             }
             let ask = |named: String| {
                 let path = format!("{}?{name}={named}", operation.path);
-                async { essence(world.other.get(&path).await) }
+                let client = &world.other;
+                async move { essence(client.get(&path).await) }
             };
             let not_yours = ask(id(theirs).to_owned()).await;
             assert_eq!(not_yours, ask(UNKNOWN.to_owned()).await, "{} {name}", operation.id);
