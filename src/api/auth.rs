@@ -101,7 +101,8 @@ pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
 }
 
 async fn of_key(state: &AppState, secret: &str) -> Result<Actor, Problem> {
-    let credential = access::credential(&state.db, &state.access, secret).await?.ok_or_else(unknown)?;
+    let credential =
+        access::credential(&state.db, &state.access, secret).await?.ok_or_else(Problem::unknown_credential)?;
     let now = state.clock.now();
     credential.check(now).map_err(rejected)?;
     state.access.note_use(credential.id, now);
@@ -116,15 +117,10 @@ async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Actor, P
         match access::reseller_state(&state.db, &state.access, id).await? {
             Some(ResellerStatus::Enabled) => {}
             Some(ResellerStatus::Disabled) => return Err(rejected(Rejection::ResellerDisabled)),
-            None => return Err(Problem::of(ErrorCode::Unauthenticated)),
+            None => return Err(Problem::unknown_credential()),
         }
     }
     Ok(Actor { identity: Identity::Subject(subject), role, scope: reseller_id.map_or(Scope::Partner, Scope::Reseller) })
-}
-
-fn unknown() -> Problem {
-    let detail = "This key is unknown. Look whether it is whole, or have an administrator make another.";
-    Problem::new(ErrorCode::Unauthenticated, detail)
 }
 
 fn rejected(rejection: Rejection) -> Problem {

@@ -147,6 +147,12 @@ impl Problem {
         Self::new(code, format!("{}. {}", code.title(), code.next_step()))
     }
 
+    /// A key or token of nobody: what is wrong with it, only who has a right one needs to know.
+    pub fn unknown_credential() -> Self {
+        let detail = "This key or token is unknown or not valid. Look whether it is whole, and get another if it is.";
+        Self::new(ErrorCode::Unauthenticated, detail)
+    }
+
     /// All that is wrong with a request.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = format!("The request has {} problem(s); correct everything in `errors`.", errors.len());
@@ -275,7 +281,7 @@ impl From<oidc::Error> for Problem {
         match error {
             oidc::Error::Invalid(reason) => {
                 tracing::debug!(reason, "token refused");
-                Self::of(ErrorCode::Unauthenticated)
+                Self::unknown_credential()
             }
             oidc::Error::Unavailable => Self::of(ErrorCode::Unavailable),
         }

@@ -1,6 +1,9 @@
 //! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
 //! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -11,7 +14,6 @@ use actix_web::{HttpMessage, HttpResponse, ResponseError, web};
 use futures_util::stream;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 use uuid::Uuid;
 
 use super::code::ErrorCode;
@@ -21,6 +23,7 @@ use super::openapi::{DOCUMENT, Operation};
 use super::problem::{FieldError, Problem};
 use super::rate_limit;
 use crate::app::AppState;
+use crate::db;
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
 use crate::domain::refusal::ViolationCode;
@@ -38,6 +41,9 @@ const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, heade
 
 /// The field of an answer that is shown once and never kept.
 const SECRET: &str = "secret";
+
+/// For the traces of a request to be written, and everything to be committed.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is to be done with a request before its handler sees it.
 enum Step {
@@ -88,7 +94,9 @@ pub async fn write(
         created: location.and_then(created),
         is_audited: operation.writes(),
     };
-    let answer = match request::finish(&cx, &write, ending).await.map_err(Problem::from) {
+    // However late it is: what was refused is told, and what was done is kept.
+    let finished = db::within(FINISH_TIMEOUT, request::finish(&cx, &write, ending)).await;
+    let answer = match finished.map_err(Problem::from) {
         Ok(Verdict::AsItIs) => head.set_body(BoxBody::new(body)),
         Ok(Verdict::Replay(answer)) => replay(&answer),
         Ok(Verdict::InProgress) => Problem::of(ErrorCode::IdempotencyInProgress).error_response(),

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Context, Error, Result, found};
@@ -58,8 +59,7 @@ pub enum Verdict {
 
 enum Begun {
     Open(Transaction),
-    Answered(Kept),
-    InProgress,
+    Known(Known),
 }
 
 impl Request {
@@ -83,7 +83,7 @@ impl Request {
             Some(transaction) => transaction,
             None => match self.begin(cx).await? {
                 Begun::Open(transaction) => transaction,
-                Begun::Answered(_) | Begun::InProgress => return Err(Error::IdempotencyInProgress),
+                Begun::Known(_) => return Err(Error::IdempotencyInProgress),
             },
         };
         let done = transaction.run(work).await;
@@ -96,25 +96,26 @@ impl Request {
 
     async fn begin(&self, cx: &Context) -> Result<Begun> {
         let mut transaction = cx.db.begin().await?;
-        let Some(claim) = &self.claim else { return Ok(Begun::Open(transaction)) };
-        let now = cx.clock.machine();
-        let looked = transaction.run(async |tx: &mut Conn| {
-            let is_free = idempotency::lock(tx, &claim.caller, &claim.key).await?;
-            let kept = if is_free { idempotency::find(tx, &claim.caller, &claim.key, now).await? } else { None };
-            Ok::<_, Error>((is_free, kept))
-        });
-        match looked.await {
-            Ok((true, None)) => Ok(Begun::Open(transaction)),
-            Ok((is_free, kept)) => {
+        match transaction.run(async |tx: &mut Conn| self.look(tx, cx).await).await {
+            Ok(None) => Ok(Begun::Open(transaction)),
+            Ok(Some(known)) => {
                 transaction.rollback().await;
-                debug_assert!(is_free || kept.is_none());
-                kept.map_or(Ok(Begun::InProgress), |kept| Ok(Begun::Answered(kept)))
+                Ok(Begun::Known(known))
             }
             Err(error) => {
                 transaction.rollback().await;
                 Err(error)
             }
         }
+    }
+
+    /// Takes the key, if there is one, unless the same request has it or had it.
+    async fn look(&self, tx: &mut Conn, cx: &Context) -> Result<Option<Known>> {
+        let Some(Claim { caller, key, .. }) = &self.claim else { return Ok(None) };
+        if !idempotency::lock(tx, caller, key).await? {
+            return Ok(Some(Known::InProgress));
+        }
+        Ok(idempotency::find(tx, caller, key, cx.clock.machine()).await?.map(Known::Answered))
     }
 
     async fn undo(&self, transaction: Transaction) {
@@ -133,7 +134,7 @@ impl Request {
 ///
 /// # Errors
 /// The key stands for another request, or the database fails.
-pub async fn answered(db: &Db, claim: &Claim, now: chrono::DateTime<chrono::Utc>) -> Result<Option<Answer>> {
+pub async fn answered(db: &Db, claim: &Claim, now: DateTime<Utc>) -> Result<Option<Answer>> {
     let find = async |conn: &mut Conn| Ok::<_, Error>(idempotency::find(conn, &claim.caller, &claim.key, now).await?);
     db.statement(find).await?.map(|kept| replay(claim, kept)).transpose()
 }
@@ -169,7 +170,7 @@ pub async fn known(cx: &Context, key: &str) -> Result<Known> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn forget_expired(db: &Db, now: chrono::DateTime<chrono::Utc>) -> Result<()> {
+pub async fn forget_expired(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let delete = async |conn: &mut Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
     while db.statement(delete).await? > 0 {}
     Ok(())
@@ -199,12 +200,10 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<V
         None if !leaves_traces => return Ok(Verdict::AsItIs),
         None => match request.begin(cx).await? {
             Begun::Open(transaction) => transaction,
-            Begun::InProgress => return Ok(Verdict::InProgress),
-            Begun::Answered(kept) => {
-                return request
-                    .claim
-                    .as_ref()
-                    .map_or(Ok(Verdict::AsItIs), |claim| replay(claim, kept).map(Verdict::Replay));
+            Begun::Known(Known::InProgress) => return Ok(Verdict::InProgress),
+            Begun::Known(Known::Answered(kept)) => {
+                let claim = request.claim.as_ref();
+                return claim.map_or(Ok(Verdict::AsItIs), |claim| replay(claim, kept).map(Verdict::Replay));
             }
         },
     };

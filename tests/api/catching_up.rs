@@ -89,8 +89,8 @@ fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> 
     } else {
         let is_list = operation.method == "GET" && !path.contains('{');
         let timeless =
-            ["/v1/products", "/v1/price-lists", "/v1/resellers", "/v1/invoices", "/v1/sandbox", "/v1/api-keys"];
-        let is_about_time = !timeless.iter().any(|start| path.starts_with(start));
+            ["products", "price-lists", "resellers", "invoices", "sandbox", "api-keys", "audit-entries", "events"];
+        let is_about_time = !timeless.iter().any(|start| path.starts_with(&format!("/v1/{start}")));
         let needs_it = ["updateProduct", "runInvoices"].contains(&operation.id.as_str());
         ((is_list && is_about_time) || needs_it).then(|| "true".to_owned())
     }

@@ -393,3 +393,85 @@ fn answer_example(operation: &Operation, status: u16) -> &'static Value {
 fn keys(value: &Value) -> Vec<&String> {
     value.as_object().unwrap().keys().collect()
 }
+
+/// What a name in a query or a body refers to, of another tenant.
+fn theirs<'a>(name: &str, world: &'a World) -> Option<&'a Value> {
+    match name {
+        "partner_id" => Some(&world.reseller_id),
+        "customer_id" => Some(&world.customer_id),
+        "subscription_id" => Some(&world.active_id),
+        "price_list_id" => Some(&world.price_list_id),
+        // Products are everyone's, and `resource_id` finds what the caller did with anything at all.
+        "product_id" | "resource_id" => None,
+        unknown => panic!("say here what of another tenant {unknown} could name"),
+    }
+}
+
+fn is_id(schema: &Value) -> bool {
+    schema["format"] == "uuid"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_names_what_is_another_tenants_is_as_if_it_were_not_there() {
+    let world = World::new().await;
+    let mut checked = 0;
+    for operation in operations() {
+        let parameters = documented(operation)["parameters"].as_array().into_iter().flatten();
+        let ids = parameters.filter(|parameter| parameter["in"] == "query" && is_id(&parameter["schema"]));
+        for name in ids.map(|parameter| parameter["name"].as_str().unwrap()) {
+            let Some(theirs) = theirs(name, &world) else { continue };
+            // In the path is what is the caller's own.
+            if operation.path.contains('{') {
+                continue;
+            }
+            let ask = |named: String| {
+                let path = format!("{}?{name}={named}", operation.path);
+                let client = &world.other;
+                async move { essence(client.get(&path).await) }
+            };
+            let not_yours = ask(id(theirs).to_owned()).await;
+            assert_eq!(not_yours, ask(UNKNOWN.to_owned()).await, "{} {name}", operation.id);
+            assert_eq!(not_yours.0, 422, "{} {name}: {}", operation.id, not_yours.1);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "{checked} were checked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_names_what_is_another_tenants_is_as_if_it_were_not_there() {
+    let world = World::new().await;
+    let own_customer = world.other.post("/v1/customers", company("Their own")).await.created()["id"].clone();
+    let before = world.server.database.fingerprint().await;
+    let mut checked = 0;
+    for operation in operations().filter(|operation| operation.method != "GET") {
+        let recipe = recipe(&operation.id, &world);
+        let (Some(body), false) = (recipe.body, recipe.right.is_partner_only()) else { continue };
+        let schema = &documented(operation)["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let schema = DOCUMENT.value.pointer(schema.as_str().unwrap().trim_start_matches('#')).unwrap();
+        for name in
+            schema["properties"].as_object().unwrap().iter().filter(|(_, field)| is_id(field)).map(|(name, _)| name)
+        {
+            let Some(theirs) = theirs(name, &world) else { continue };
+            let own = if operation.path.contains("{customer_id}") { &own_customer } else { &recipe.id };
+            let send = |named: Value| {
+                let mut body = body.clone();
+                body[name] = named;
+                let client = &world.other;
+                async move { call(client, operation, own.as_str().unwrap_or_default(), Some(&body)).await }
+            };
+            let not_yours = send(theirs.clone()).await;
+            // That detail names the id that was sent.
+            let without_id = |answer: Answer, named: &str| {
+                let (status, body) = essence(answer);
+                (status, body.to_string().replace(named, "<id>"))
+            };
+            let expected = without_id(send(json!(UNKNOWN)).await, UNKNOWN);
+            assert_eq!(without_id(not_yours.clone(), id(theirs)), expected, "{} {name}", operation.id);
+            assert!([403, 422].contains(&not_yours.status), "{} {name}: {}", operation.id, not_yours.body);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "{checked} were checked");
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}

@@ -23,6 +23,7 @@ mod filters;
 mod idempotency;
 
 mod input;
+mod instances;
 mod inventory;
 mod invoice_document;
 mod invoice_runs;

@@ -229,6 +229,11 @@ async fn act(client: &Client, path: &str, action: &str) -> Answer {
         "set_renewal_inventory" => {
             (Method::PUT, "/inventory/renewal", json!({ "lines": [{ "certificate_type": "dv", "quantity": 1 }] }))
         }
+        "set_thresholds" => (
+            Method::PUT,
+            "/inventory/thresholds",
+            json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 1 }] }),
+        ),
         "allocate" => (Method::POST, "/allocations", json!({ "certificate_type": "dv", "reference": "one" })),
         transition => return client.act(&format!("{path}/{transition}")).await,
     };
@@ -270,5 +275,5 @@ async fn actions_say_what_really_happens_in_each_state_to_each_role() {
     }
     let rights = [Right::WriteSubscriptions, Right::SuspendSubscriptions, Right::Allocate].map(|it| it.roles().len());
     // By the table of the machine: pending, active, suspended and lapsed; suspend and enable; allocate.
-    assert_eq!(allowed, rights[0] * (3 + 3 + 2 + 3) + rights[1] * 2 + rights[2]);
+    assert_eq!(allowed, rights[0] * (4 + 4 + 3 + 4) + rights[1] * 2 + rights[2]);
 }

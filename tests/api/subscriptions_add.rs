@@ -41,6 +41,7 @@ async fn what_is_left_out_of_an_addition_has_its_default() {
         "certificate_type": "dv",
         "current": { "quantity": 3, "used": 0, "available": 3, "overage": 0 },
         "renewal": { "quantity": null, "effective_quantity": 3 },
+        "low_threshold": null,
     });
     let expected = json!({
         "customer_id": world.customer_id, "product_id": world.product_id, "product_code": "tls",

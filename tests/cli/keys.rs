@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::database::Database;
+use crate::http::http;
 use crate::program::{Service, fails, run_with, stderr, succeeds};
 
 /// The rows of `keys list`, without its head.
@@ -53,7 +54,7 @@ async fn keys_are_listed_and_revoked_while_the_service_runs() {
 
 /// Sends a request with a key and answers the body.
 async fn send(service: &Service, key: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
-    let request = reqwest::Client::new().request(method, format!("{}{path}", service.url)).bearer_auth(key);
+    let request = http().request(method, format!("{}{path}", service.url)).bearer_auth(key);
     let answer = request.json(&body).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
 }

@@ -1,9 +1,10 @@
 //! What the log must never say, however much is logged: keys, wherever a confused client puts them, and passwords.
 
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
 use crate::database::Database;
+use crate::http::http;
 use crate::program::{Service, folder, run_with, succeeds};
 use crate::settings::password;
 
@@ -12,7 +13,7 @@ const FORGED: &str = "ppk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// Requests with a key in all places where somebody could think that it belongs.
 fn confused(url: &str, key: &str) -> Vec<RequestBuilder> {
-    let client = Client::new();
+    let client = http();
     let request = |method: Method, path: &str| client.request(method, format!("{url}{path}"));
     let get = |path: &str| request(Method::GET, path);
     let post = |path: &str| request(Method::POST, path).bearer_auth(key);
