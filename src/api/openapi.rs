@@ -1,6 +1,8 @@
 //! The OpenAPI document: what utoipa collects from the routes, and one pass that adds what follows from
 //! the shape of each operation, so that no handler has to repeat it.
 
+mod errors;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -12,7 +14,7 @@ use utoipa_actix_web::AppExt;
 use super::code::ErrorCode;
 use super::csv::CSV;
 use super::example;
-use super::problem::{PROBLEM_JSON, Problem};
+use super::problem::Problem;
 use super::rate_limit;
 use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
@@ -256,8 +258,8 @@ fn complete(document: &mut Value) {
     document["components"]["securitySchemes"] = json!({
         "api_key": { "type": "http", "scheme": "bearer", "description": SECURITY }
     });
-    document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(error_code_description());
-    document["components"]["responses"] = responses();
+    document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(errors::code_description());
+    document["components"]["responses"] = errors::responses();
     bound_formats(document);
     let schemas = document["components"]["schemas"].clone();
     let Some(paths) = document["paths"].as_object_mut() else { return };
@@ -338,7 +340,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
             answers.values_mut().for_each(rate_limit::document);
         }
         for code in codes {
-            let name = response_name(code);
+            let name = errors::response_name(code);
             answers
                 .insert(code.status().as_str().to_owned(), json!({ "$ref": format!("#/components/responses/{name}") }));
         }
@@ -424,74 +426,6 @@ fn bound_formats(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(bound_formats),
         _ => {}
     }
-}
-
-/// One reusable answer a status; its description lists the codes that come with it.
-fn responses() -> Value {
-    let mut codes: BTreeMap<&str, Vec<ErrorCode>> = BTreeMap::new();
-    for code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::MethodNotAllowed) {
-        codes.entry(response_name(*code)).or_default().push(*code);
-    }
-    let answers = codes.into_iter().map(|(name, codes)| {
-        let list: Vec<_> = codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
-        let first = codes[0];
-        let mut example = Problem::of(first);
-        example.instance = "/v1/customers".to_owned();
-        example.request_id = "01990000-0000-7000-8000-000000000000".to_owned();
-        let mut answer = json!({
-            "description": list.join(" "),
-            "content": { PROBLEM_JSON: {
-                "schema": { "$ref": "#/components/schemas/Problem" },
-                "example": serde_json::to_value(example).unwrap_or_default(),
-            } },
-        });
-        let header = match first {
-            ErrorCode::RateLimited | ErrorCode::Unavailable => Some((
-                "Retry-After",
-                "Seconds to wait.",
-                json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }),
-            )),
-            ErrorCode::Unauthenticated => {
-                Some(("WWW-Authenticate", "The scheme.", json!({ "type": "string", "maxLength": 200 })))
-            }
-            _ => None,
-        };
-        if let Some((header, description, schema)) = header {
-            answer["headers"][header] = json!({ "description": description, "schema": schema });
-        }
-        // Who is unknown is not counted.
-        if first != ErrorCode::Unauthenticated {
-            rate_limit::document(&mut answer);
-        }
-        (name.to_owned(), answer)
-    });
-    Value::Object(answers.collect())
-}
-
-fn response_name(code: ErrorCode) -> &'static str {
-    match code.status().as_u16() {
-        400 => "BadRequest",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "NotFound",
-        406 => "NotAcceptable",
-        409 => "Conflict",
-        412 => "PreconditionFailed",
-        413 => "PayloadTooLarge",
-        415 => "UnsupportedMediaType",
-        422 => "UnprocessableContent",
-        429 => "TooManyRequests",
-        503 => "ServiceUnavailable",
-        _ => "InternalServerError",
-    }
-}
-
-fn error_code_description() -> String {
-    let lines = ErrorCode::ALL.iter().map(|code| {
-        format!("- `{}` ({}): {}. {}", code.as_str(), code.status().as_u16(), code.title(), code.next_step())
-    });
-    let lines: Vec<_> = lines.collect();
-    format!("What went wrong, stable for programs. Expect more values.\n\n{}", lines.join("\n"))
 }
 
 fn camel_case(name: &str) -> String {
