@@ -332,6 +332,12 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     if let Some(answers) = operation["responses"].as_object_mut() {
         for (status, answer) in answers.iter_mut() {
             complete_answer(status, answer, schemas);
+            if takes_key {
+                answer["headers"]["Idempotency-Replayed"] = json!({
+                    "description": "`true` when this was answered before, to the same request.",
+                    "schema": { "type": "string", "enum": ["true"] },
+                });
+            }
         }
         if not_modified {
             answers.insert("304".to_owned(), json!({ "description": "You have this version." }));
