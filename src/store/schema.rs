@@ -384,7 +384,7 @@ table! {
         url -> Text,
         description -> Nullable<Text>,
         event_types -> Jsonb,
-        secrets -> Array<Binary>,
+        secrets -> Array<Bytea>,
         secret_ends -> Array<Timestamptz>,
         disabled_at -> Nullable<Timestamptz>,
         disabled_reason -> Nullable<Text>,

@@ -88,8 +88,17 @@ fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> 
         Some(format!("customer_id = '{of_path}'"))
     } else {
         let is_list = operation.method == "GET" && !path.contains('{');
-        let timeless =
-            ["products", "price-lists", "resellers", "invoices", "sandbox", "api-keys", "audit-entries", "events"];
+        let timeless = [
+            "products",
+            "price-lists",
+            "resellers",
+            "invoices",
+            "sandbox",
+            "api-keys",
+            "audit-entries",
+            "events",
+            "webhook-endpoints",
+        ];
         let is_about_time = !timeless.iter().any(|start| path.starts_with(&format!("/v1/{start}")));
         let needs_it = ["updateProduct", "runInvoices"].contains(&operation.id.as_str());
         ((is_list && is_about_time) || needs_it).then(|| "true".to_owned())

@@ -196,6 +196,8 @@ async fn as_diesel(database: &Database, table: &str) -> String {
             "int4" => "Integer",
             "bool" => "Bool",
             "bytea" => "Bytea",
+            "_bytea" => "Array<Bytea>",
+            "_timestamptz" => "Array<Timestamptz>",
             other => panic!("say here what diesel calls {other}"),
         };
         let kind = if parts[2] == "YES" { format!("Nullable<{kind}>") } else { kind.to_owned() };
