@@ -1,6 +1,7 @@
 //! What the server is made of, for `main` and for the tests alike.
 
 mod connection;
+pub mod webhook_listener;
 
 use std::net::TcpListener;
 use std::time::Duration;

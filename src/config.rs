@@ -17,6 +17,7 @@ use crate::domain::audit::Link;
 use crate::domain::money::Currency;
 use crate::domain::rate_limit::Limits;
 use crate::domain::text::{CompanyName, KeyName, Reason};
+use crate::domain::webhook::signature::Secret as WebhookSecret;
 use crate::oidc::{self, Algorithm, Issuer};
 use crate::telemetry::LogFormat;
 
@@ -47,6 +48,9 @@ pub enum Command {
     /// Look after the audit trail
     #[command(subcommand)]
     Audit(Audit),
+    /// Try webhooks
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Fill the database with a sample catalogue, resellers, customers and subscriptions
     SeedDemo,
 }
@@ -86,6 +90,20 @@ pub enum Audit {
         /// An end that was printed before: finds entries that were removed at the end since
         #[arg(long, value_name = "POSITION:SEAL")]
         expect: Option<Link>,
+    },
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    /// Receive messages as an endpoint does, verify them, and print a line for each
+    Listen {
+        /// The port to listen on, of this machine alone
+        #[arg(long)]
+        port: u16,
+        /// The secret of the endpoint
+        #[arg(long, env = "WEBHOOK_SECRET", hide_env_values = true)]
+        secret: WebhookSecret,
     },
 }
 

@@ -11,9 +11,10 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::app::webhook_listener;
 use partner_platform::app::{self, AppState, Http};
 use partner_platform::clock::Clock;
-use partner_platform::config::{Audit, Cli, Command, Keys, Settings};
+use partner_platform::config::{Audit, Cli, Command, Keys, Settings, Webhooks};
 use partner_platform::db::{self, Db, Schema};
 use partner_platform::descriptors;
 use partner_platform::domain::access::{Actor, Role};
@@ -52,6 +53,10 @@ async fn main() -> ExitCode {
             Command::Openapi => {
                 print!("{}", DOCUMENT.text);
                 Ok(())
+            }
+            Command::Webhooks(Webhooks::Listen { port, secret }) => {
+                let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))?;
+                Ok(webhook_listener::listen(listener, secret).await?)
             }
             command => with_database(command, &settings).await,
         }
@@ -98,7 +103,7 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
             eprintln!("{}", if done { "the samples are in" } else { "the samples were in already" });
             Ok(())
         }
-        Command::Openapi => Ok(()),
+        Command::Openapi | Command::Webhooks(_) => Ok(()),
     };
     if let Some(own) = own {
         own.stop().await?;

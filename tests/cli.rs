@@ -25,3 +25,5 @@ mod program;
 mod secrets;
 #[path = "cli/settings.rs"]
 mod settings;
+#[path = "cli/webhooks.rs"]
+mod webhooks;

@@ -57,13 +57,14 @@ fn the_tour_runs() {
     let readme = readme()
         .replace("http://127.0.0.1:8080", &service.url)
         .replace("8099", &receiver.to_string())
+        .replace("cargo run --quiet --", env!("CARGO_BIN_EXE_partner-platform"))
         .replace("~/.local/share/partner-platform/admin-key", &key.to_string_lossy());
     let tour = readme.split("## A tour").nth(1).unwrap().split("\n## ").next().unwrap();
     let blocks: Vec<_> = tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() > 8, "the tour has blocks");
 
     let script = blocks.join("\necho '=== end of block'\n");
-    let output = Command::new("bash").args(["-u", "-c", &script]).output().unwrap();
+    let output = Command::new("bash").args(["-u", "-c", &script]).env("LOG_LEVEL", "error").output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = String::from_utf8(output.stdout).unwrap();
     let outputs: Vec<_> = output.split("=== end of block").collect();

@@ -50,12 +50,35 @@ impl Secret {
         format!("{PREFIX}{}", STANDARD.encode(self.0))
     }
 
-    fn sign(&self, content: &[&[u8]]) -> String {
+    /// Whether one of the signatures of a message, as its header has them, was made with the secret: what every
+    /// receiver has to look at.
+    #[must_use]
+    pub fn verifies(&self, id: &str, timestamp: i64, body: &[u8], signatures: &str) -> bool {
+        let theirs = signatures.split(' ').filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
+        theirs.into_iter().any(|theirs| self.mac(id, timestamp, body).verify_slice(&theirs).is_ok())
+    }
+
+    fn mac(&self, id: &str, timestamp: i64, body: &[u8]) -> Hmac<Sha256> {
         let mut key = [0; BLOCK];
         key[..SECRET_BYTES].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&key.into());
-        content.iter().for_each(|part| mac.update(part));
-        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        mac.update(body);
+        mac
+    }
+}
+
+/// The text is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not the secret of a webhook endpoint, `whsec_` and base64")]
+pub struct NotASecret;
+
+impl std::str::FromStr for Secret {
+    type Err = NotASecret;
+
+    fn from_str(text: &str) -> Result<Self, NotASecret> {
+        let bytes = text.strip_prefix(PREFIX).and_then(|rest| STANDARD.decode(rest).ok()).ok_or(NotASecret)?;
+        bytes.try_into().map(Self).map_err(|_| NotASecret)
     }
 }
 
@@ -96,7 +119,7 @@ impl Secrets {
 /// The header `webhook-signature` of a message: one signature a secret. `timestamp` is in seconds since 1970.
 #[must_use]
 pub fn sign(secrets: &[&Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
-    let head = format!("{id}.{timestamp}.");
-    let signatures: Vec<_> = secrets.iter().map(|secret| secret.sign(&[head.as_bytes(), body])).collect();
+    let sign = |secret: &&Secret| STANDARD.encode(secret.mac(id, timestamp, body).finalize().into_bytes());
+    let signatures: Vec<_> = secrets.iter().map(|secret| format!("v1,{}", sign(secret))).collect();
     signatures.join(" ")
 }
