@@ -27,13 +27,13 @@ pub async fn lock_next(conn: &mut Conn, id: WebhookEndpointId, at: DateTime<Utc>
     Ok(row.map(Delivery::from))
 }
 
-/// How many deliveries to an endpoint wait, counted up to `most`.
+/// Whether so many deliveries wait for an endpoint, or more.
 ///
 /// # Errors
 /// The database fails.
-pub async fn waiting(conn: &mut Conn, id: WebhookEndpointId, most: i64) -> Result<usize> {
-    let ids: Vec<WebhookDeliveryId> = pending(id).limit(most).select(webhook_deliveries::id).load(conn).await?;
-    Ok(ids.len())
+pub async fn is_long(conn: &mut Conn, id: WebhookEndpointId, length: i64) -> Result<bool> {
+    let last = pending(id).offset(length - 1).limit(1).select(webhook_deliveries::id);
+    Ok(last.first::<WebhookDeliveryId>(conn).await.optional()?.is_some())
 }
 
 /// Lets everything that waits for an endpoint be tried now, as if it never had been. Lock the endpoint first.

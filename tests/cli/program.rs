@@ -39,6 +39,7 @@ const SETTINGS: &[&str] = &[
     "RATE_LIMIT_WRITES",
     "SANDBOX",
     "SEND_TIMEOUT_MS",
+    "WEBHOOK_ALLOW_PRIVATE",
     "WORKER",
     "WORKERS",
 ];

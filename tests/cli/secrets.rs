@@ -92,6 +92,48 @@ async fn the_log_says_no_key_and_no_password_whatever_clients_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_no_secret_of_a_webhook_and_nothing_of_what_is_sent() {
+    let database = Database::create().await;
+    let key = succeeds(&run_with(&["keys", "create", "--role", "admin"], &[("DATABASE_URL", &database.url)]).await);
+    let arguments = ["--database-url", &database.url, "--log-level", "trace", "--webhook-allow-private", "127.0.0.0/8"];
+    let mut service = Service::start(&arguments).await;
+    let post = async |path: &str, body: serde_json::Value| {
+        let request = http().post(format!("{}{path}", service.url)).bearer_auth(key.trim()).json(&body);
+        request.send().await.unwrap().json::<serde_json::Value>().await.unwrap()
+    };
+    // There is somebody, who reads and says nothing that makes sense.
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/T0KEN/in?the=URL", receiver.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in receiver.incoming() {
+            let _ = std::io::Write::write_all(&mut stream.unwrap(), b"NONSENSE ANSWER\r\n\r\n");
+        }
+    });
+    let created = post("/v1/webhook-endpoints", json!({ "url": url })).await;
+    let endpoint = format!("/v1/webhook-endpoints/{}", created["webhook_endpoint"]["id"].as_str().unwrap());
+    let rotated = post(&format!("{endpoint}/rotate-secret"), json!({})).await;
+    let company =
+        json!({ "company_name": "Unm1stakable", "address": { "line1": "1 Quay", "city": "Antwerp", "country": "BE" } });
+    assert!(post("/v1/customers", company).await["id"].is_string());
+    let went = post(&format!("{endpoint}/test"), json!({})).await;
+    assert_eq!(went["status"], "failed", "{went}");
+    let tried = "SELECT count(*) FROM webhook_deliveries WHERE event_type = 'customer.created' AND attempts > 0";
+    let there = async {
+        while database.text(tried).await != "1" {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), there).await.expect("it is tried");
+    service.signal("TERM").await;
+    assert_eq!(service.ended().await, Some(0));
+    let log = service.stderr();
+    let secrets = [&created, &rotated].map(|answer| answer["secret"].as_str().unwrap()["whsec_".len()..].to_owned());
+    for part in ["whsec_", &secrets[0], &secrets[1], "v1,", "T0KEN", "Unm1stakable", "NONSENSE"] {
+        assert_eq!(log.lines().find(|line| line.contains(part)), None, "{part} is in the log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_log_says_the_password_of_our_own_postgresql() {
     let folder = folder();
     let data_dir = folder.path().join("data");

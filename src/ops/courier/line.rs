@@ -14,6 +14,9 @@ const BATCH: i64 = 1000;
 /// How much of the feed is gone through by one statement, whatever it finds.
 const REACH: i64 = 10_000;
 
+/// How many times each endpoint gets at one go.
+const TURNS: usize = 10;
+
 /// How many deliveries may wait for an endpoint. What is more stays in the feed for now.
 const MOST_WAITING: i64 = 10_000;
 
@@ -31,8 +34,23 @@ const SWEEP: i64 = 1000;
 pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let last = events::catch_up(&cx.db).await?;
     let behind = async |conn: &mut Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
-    for id in cx.db.statement(behind).await? {
-        while !stop() && write_next(cx, id, last).await? {}
+    let mut behind = cx.db.statement(behind).await?;
+    // By turns, so that one that is far behind keeps no other waiting.
+    for _ in 0..TURNS {
+        let mut still_behind = Vec::new();
+        for id in behind {
+            if stop() {
+                return Ok(());
+            }
+            match write_next(cx, id, last).await {
+                Ok(true) => still_behind.push(id),
+                Ok(false) => {}
+                Err(error @ Error::Store(store::Error::Unavailable(_))) => return Err(error),
+                // That is no reason for the others to wait.
+                Err(error) => tracing::error!(webhook_endpoint_id = %id, %error, "its events cannot be put in line"),
+            }
+        }
+        behind = still_behind;
     }
     Ok(())
 }
@@ -42,8 +60,7 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
     cx.db
         .transaction(async |tx| {
             let Some((endpoint, place)) = webhook_turns::lock_served(tx, id).await? else { return Ok(false) };
-            let waiting = webhook_queue::waiting(tx, id, MOST_WAITING).await?;
-            if place >= last || i64::try_from(waiting) == Ok(MOST_WAITING) {
+            if place >= last || webhook_queue::is_long(tx, id, MOST_WAITING).await? {
                 return Ok(false);
             }
             let through = last.min(place.saturating_add(REACH));
