@@ -205,6 +205,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     if let Some(own) = own.filter(|own| own.is_owner()) {
         first_start(&cx, own.data_dir()).await?;
     }
+    // Before anybody is told that it serves: who sees that may stop it at once.
+    let asked = shutdown::asked().context("signals cannot be listened to")?;
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
@@ -247,10 +249,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let keeper = tokio::spawn(AccessKeeper { db: db.clone(), cache: access }.run(served));
     let drain_delay = Duration::from_secs(settings.drain_delay_seconds.into());
     tokio::spawn(async move {
-        match shutdown::asked().await {
-            Ok(()) => shutdown.drain(drain_delay, || handle.stop(true)).await,
-            Err(error) => tracing::error!(%error, "signals cannot be listened to"),
-        }
+        asked.await;
+        shutdown.drain(drain_delay, || handle.stop(true)).await;
     });
     tokio::spawn(async move {
         loop {

@@ -32,16 +32,17 @@ impl Shutdown {
     }
 }
 
-/// Waits until the process is asked to stop.
+/// Listens from now on to whether the process is asked to stop, and then waits until it is.
 ///
 /// # Errors
 /// Signals cannot be listened to.
-pub async fn asked() -> std::io::Result<()> {
+pub fn asked() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

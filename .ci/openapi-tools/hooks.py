@@ -6,8 +6,7 @@ import schemathesis
 
 
 @schemathesis.hook
-def map_headers(context, headers):
-    key = (headers or {}).get("Idempotency-Key")
+def before_call(context, case, **_):
+    key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and 1 <= len(key) <= 255 and all("!" <= letter <= "~" for letter in key):
-        return {**headers, "Idempotency-Key": str(uuid.uuid4())}
-    return headers
+        case.headers["Idempotency-Key"] = str(uuid.uuid4())
