@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::code::ErrorCode;
 use super::resource::etag;
+use super::schema::MAX_PROBLEMS;
 use super::v1::quote::Quote;
 use crate::domain::access::{Obstacle, Offer};
 use crate::domain::id::Version;
@@ -154,7 +155,8 @@ impl Problem {
     }
 
     /// All that is wrong with a request.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(mut errors: Vec<FieldError>) -> Self {
+        errors.truncate(MAX_PROBLEMS);
         let detail = format!("The request has {} problem(s); correct everything in `errors`.", errors.len());
         Self { errors, ..Self::new(ErrorCode::ValidationFailed, detail) }
     }

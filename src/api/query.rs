@@ -99,7 +99,7 @@ fn unknown(name: &str) -> FieldError {
 }
 
 fn pairs(query: &str) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.as_bytes()).into_owned().take(schema::MAX_PROBLEMS).collect()
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
 /// The text as the JSON value that the schema wants, if it can be read as one.

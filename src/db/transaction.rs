@@ -10,13 +10,13 @@ use crate::store::{self, Conn};
 /// A transaction under way. Dropped, it is rolled back together with its connection.
 pub struct Transaction {
     /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
-    conn: Option<Object<AsyncPgConnection>>,
+    conn: Option<Box<Object<AsyncPgConnection>>>,
     ends: Instant,
 }
 
 impl Transaction {
     pub(super) fn new(conn: Object<AsyncPgConnection>, ends: Instant) -> Self {
-        Self { conn: Some(conn), ends }
+        Self { conn: Some(Box::new(conn)), ends }
     }
 
     /// Runs a part of it.
@@ -35,7 +35,7 @@ impl Transaction {
                 outcome
             }
             Err(_) => {
-                let _ = Object::take(conn);
+                let _ = Object::take(*conn);
                 Err(too_long().into())
             }
         }
@@ -74,7 +74,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(conn) = self.conn.take() {
-            let _ = Object::take(conn);
+            let _ = Object::take(*conn);
         }
     }
 }

@@ -200,11 +200,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<V
         None if !leaves_traces => return Ok(Verdict::AsItIs),
         None => match request.begin(cx).await? {
             Begun::Open(transaction) => transaction,
-            Begun::Known(Known::InProgress) => return Ok(Verdict::InProgress),
-            Begun::Known(Known::Answered(kept)) => {
-                let claim = request.claim.as_ref();
-                return claim.map_or(Ok(Verdict::AsItIs), |claim| replay(claim, kept).map(Verdict::Replay));
-            }
+            Begun::Known(known) => return verdict(known, request.claim.as_ref()),
         },
     };
     let traces = transaction
@@ -222,6 +218,14 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<V
         }
     }
     Ok(Verdict::AsItIs)
+}
+
+/// What is answered to a request of which something is known already.
+fn verdict(known: Known, claim: Option<&Claim>) -> Result<Verdict> {
+    match (known, claim) {
+        (Known::Answered(kept), Some(claim)) => replay(claim, kept).map(Verdict::Replay),
+        _ => Ok(Verdict::InProgress),
+    }
 }
 
 async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: Ending) -> store::Result<()> {

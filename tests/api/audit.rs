@@ -116,7 +116,8 @@ async fn entries_are_found_by_who_what_and_when() {
     let world = World::new().await;
     let all = entries(&world.admin, "limit=200").await;
     let actor = all[0]["actor"].as_str().unwrap();
-    let checks: [(String, fn(&Value, &World) -> bool); 4] = [
+    type Holds = fn(&Value, &World) -> bool;
+    let checks: [(String, Holds); 4] = [
         (format!("actor={actor}"), |_, _| true),
         ("operation=suspendSubscription".to_owned(), |entry, _| entry["operation"] == "suspendSubscription"),
         (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| entry["resource"]["id"] == world.lapsed_id),

@@ -232,6 +232,10 @@ async fn the_feed_can_be_narrowed_to_types() {
     assert_eq!(wrong, [("types".to_owned(), "not_allowed".to_owned())]);
     world.admin.get("/v1/events?after=nonsense").await.problem(400, "cursor_invalid");
     world.admin.get("/v1/events?after=_________-8").await.problem(400, "cursor_invalid");
+    let many = ["types=invoice.created"; 101].join("&");
+    let found = world.admin.get(&format!("/v1/events?{many}&wait=x")).await.violations();
+    let expected = [("types", "too_long"), ("wait", "invalid_type")];
+    assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())), "nothing is dropped silently");
     for wait in ["31", "-1", "x"] {
         world.admin.get(&format!("/v1/events?wait={wait}")).await.problem(422, "validation_failed");
     }
