@@ -31,7 +31,7 @@ use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::courier::Courier;
 use partner_platform::ops::rate_limits::RateLimits;
-use partner_platform::ops::{self, Context, Precondition, audit, demo, sandbox};
+use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
 use partner_platform::outbound::guarded::Caller;
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
@@ -115,12 +115,14 @@ async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
     match command {
         Keys::Create { role, reseller, name } => {
             let new = NewApiKey { name, role, partner_id: reseller.map(ResellerId), expires_at: None };
-            let (_, secret) = api_keys::create(cx, new).await.map_err(in_words)?;
+            let create = async |cx: &Context| api_keys::create(cx, new).await;
+            let (_, secret) = request::by_command(cx, "createApiKey", create).await.map_err(in_words)?;
             println!("{}", secret.expose_secret());
         }
         Keys::List => list_keys(cx).await?,
         Keys::Revoke { id, reason } => {
-            let key = api_keys::revoke(cx, ApiKeyId(id), &Precondition::None, reason).await.map_err(in_words)?;
+            let revoke = async |cx: &Context| api_keys::revoke(cx, ApiKeyId(id), &Precondition::None, reason).await;
+            let key = request::by_command(cx, "revokeApiKey", revoke).await.map_err(in_words)?;
             eprintln!("the key {} ({}) is revoked", key.id, key.details.name);
         }
     }
@@ -293,7 +295,8 @@ async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
     }
     demo::seed(cx).await?;
     let new = NewApiKey { name: "first start".parse()?, role: Role::Admin, partner_id: None, expires_at: None };
-    let (_, key) = api_keys::create(cx, new).await?;
+    let create = async |cx: &Context| api_keys::create(cx, new).await;
+    let (_, key) = request::by_command(cx, "createApiKey", create).await?;
     // `create_new` follows no link: the folder may be another account's.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;

@@ -10,6 +10,8 @@ mod database;
 #[path = "api/support/http.rs"]
 mod http;
 // Not all of it is wanted here, either.
+#[path = "cli/audit.rs"]
+mod audit;
 #[path = "api/support/issuer.rs"]
 #[allow(dead_code)]
 mod issuer;

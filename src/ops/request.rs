@@ -1,7 +1,7 @@
 //! A request that writes is one transaction: what it does, its events, its answer for whoever sends it again, and
 //! its entry in the audit trail. The use case begins it; once the answer is known, [`finish`] ends it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -178,6 +178,21 @@ pub async fn forget_expired(db: &Db, now: DateTime<Utc>) -> Result<()> {
 
 fn replay(claim: &Claim, kept: Kept) -> Result<Answer> {
     if kept.claim.fingerprint == claim.fingerprint { Ok(kept.answer) } else { Err(Error::IdempotencyKeyReused) }
+}
+
+/// Runs what the command line asks for as a request of its own: it is in the audit trail as an operation, by the
+/// service.
+///
+/// # Errors
+/// Of `work`, or the database fails; then nothing is done.
+pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce(&Context) -> Result<T>) -> Result<T> {
+    let id = cx.clock.new_id().to_string();
+    let request = Arc::new(Request::new(id, operation.to_owned(), None, None, None));
+    let cx = Context { request: Some(request.clone()), ..cx.clone() };
+    let done = work(&cx).await?;
+    let answer = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
+    finish(&cx, &request, Ending { answer, code: None, created: None, is_audited: true }).await?;
+    Ok(done)
 }
 
 /// Ends a request: commits what it did together with its answer and its audit entry. What was refused is taken

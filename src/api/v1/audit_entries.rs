@@ -26,14 +26,14 @@ pub struct AuditEntry {
     pub id: AuditEntryId,
     /// When.
     pub occurred_at: DateTime<Utc>,
-    /// Who: `api_key:<id>` or `subject:<subject>`.
+    /// Who: `api_key:<id>`, `subject:<subject>`, or `system`, by the command line.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
     pub role: Role,
     /// For which reseller; null for the partner.
     #[schema(required)]
     pub partner_id: Option<ResellerId>,
-    /// From which IP address.
+    /// From which IP address; null by the command line.
     #[schema(required, max_length = 64, example = "192.0.2.17")]
     pub source_address: Option<String>,
     /// In which request.
