@@ -335,7 +335,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
             if takes_key {
                 answer["headers"]["Idempotency-Replayed"] = json!({
                     "description": "`true` when this was answered before, to the same request.",
-                    "schema": { "type": "string", "enum": ["true"] },
+                    "schema": { "type": "string", "maxLength": 4, "pattern": "^true$" },
                 });
             }
         }
