@@ -89,7 +89,8 @@ pub async fn write(
     let body = to_bytes(body).await.unwrap_or_default();
     let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     let ending = Ending {
-        answer: kept(head.status(), head.headers(), &body),
+        status: head.status().as_u16().into(),
+        answer: write.claim.as_ref().map(|_| kept(head.status(), head.headers(), &body)),
         code: code.map(|code| code.as_str().to_owned()),
         created: location.and_then(created),
         is_audited: operation.writes(),

@@ -37,8 +37,10 @@ pub struct Request {
 
 /// How a request ended.
 pub struct Ending {
-    /// What is answered.
-    pub answer: Answer,
+    /// The HTTP status that is answered.
+    pub status: i32,
+    /// What is kept for whoever sends it again; nobody can when it has no claim.
+    pub answer: Option<Answer>,
     /// Why it was refused, if it was.
     pub code: Option<String>,
     /// What it created, where the path does not say.
@@ -190,8 +192,7 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
     let request = Arc::new(Request::new(id, operation.to_owned(), None, None, None));
     let cx = Context { request: Some(request.clone()), ..cx.clone() };
     let done = work(&cx).await?;
-    let answer = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
-    finish(&cx, &request, Ending { answer, code: None, created: None, is_audited: true }).await?;
+    finish(&cx, &request, Ending { status: 200, answer: None, code: None, created: None, is_audited: true }).await?;
     Ok(done)
 }
 
@@ -202,13 +203,13 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
 /// The database fails: whether it was done, nobody knows; sent again with its key, it is done once.
 pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Verdict> {
     let mut open = request.transaction.lock().await.take();
-    if ending.answer.status >= 400
+    if ending.status >= 400
         && let Some(transaction) = open.take()
     {
         request.undo(transaction).await;
     }
     // Nothing is known of what failed, and nobody who is not known has been here.
-    let is_final = is_final(ending.answer.status);
+    let is_final = is_final(ending.status);
     let leaves_traces = is_final && (ending.is_audited || request.claim.is_some());
     let mut transaction = match open {
         Some(transaction) => transaction,
@@ -258,17 +259,17 @@ async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: Ending) -
             operation: request.operation.clone(),
             resource: request.resource.or(ending.created),
             outcome,
-            status: ending.answer.status,
+            status: ending.status,
             code: ending.code,
             changes,
         };
         audit::insert(tx, entry).await?;
     }
-    if let Some(claim) = request.claim.clone() {
+    if let (Some(claim), Some(answer)) = (request.claim.clone(), ending.answer) {
         let operation = request.operation.clone();
         let created_at = cx.clock.machine();
         let resource = ending.created.or(request.resource);
-        idempotency::insert(tx, &Kept { claim, operation, resource, answer: ending.answer, created_at }).await?;
+        idempotency::insert(tx, &Kept { claim, operation, resource, answer, created_at }).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -124,15 +124,10 @@ pub async fn insert(conn: &mut Conn, kept: &Kept) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn delete_expired(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<usize> {
-    let expired = idempotency_keys::table
-        .filter(idempotency_keys::expires_at.le(now))
-        .limit(limit)
-        .select((idempotency_keys::caller, idempotency_keys::key));
-    let expired: Vec<(String, String)> = expired.load(conn).await?;
-    let mut deleted = 0;
-    for (caller, key) in expired {
-        let row = idempotency_keys::table.find((caller, key)).filter(idempotency_keys::expires_at.le(now));
-        deleted += diesel::delete(row).execute(conn).await?;
-    }
-    Ok(deleted)
+    // Looked at once more when it is deleted: it may have been replaced meanwhile.
+    let delete = diesel::sql_query(
+        "DELETE FROM idempotency_keys WHERE expires_at <= $1 AND ctid = ANY (ARRAY( \
+             SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2))",
+    );
+    Ok(delete.bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).execute(conn).await?)
 }
