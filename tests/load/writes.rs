@@ -26,10 +26,10 @@ async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committe
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut service = Service::start(&data, port);
     let api = Api::new(&data, port).await;
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, all_written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
 
     let writers: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(write(api.clone(), over.clone(), number))).collect();
-    let follower = tokio::spawn(follow(api.clone(), over.clone()));
+    let follower = tokio::spawn(follow(api.clone(), all_written.clone()));
     let (mut services, mut databases) = (0, 0);
     // Elsewhere its processes are not found.
     let finds_database = cfg!(target_os = "linux");
@@ -49,6 +49,8 @@ async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committe
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
     }
+    // Only now: after `over` each writer still had a write to get through.
+    all_written.store(true, Ordering::Relaxed);
     let followed = follower.await.unwrap();
     println!("{} writes, {services} kills of the service and {databases} of its database", acknowledged.len());
 
@@ -101,14 +103,14 @@ async fn write(api: Api, over: Arc<AtomicBool>, number: u64) -> Vec<String> {
 }
 
 /// Follows the feed, and goes on where it was whenever it can.
-async fn follow(api: Api, over: Arc<AtomicBool>) -> Vec<Value> {
+async fn follow(api: Api, all_written: Arc<AtomicBool>) -> Vec<Value> {
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
-        let was_over = over.load(Ordering::Relaxed);
+        let is_last_look = all_written.load(Ordering::Relaxed);
         let (more, next) = api.feed(after).await;
         seen.extend(more);
         after = next;
-        if was_over {
+        if is_last_look {
             return seen;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
