@@ -151,7 +151,7 @@ pub async fn last_movements(conn: &mut Conn, id: SubscriptionId, at: DateTime<Ut
         .filter(inventory_ledger::subscription_id.eq(id))
         .filter(inventory_ledger::occurred_at.le(at))
         .distinct_on((inventory_ledger::certificate_type, inventory_ledger::measure))
-        .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::id.desc()))
+        .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::seq.desc()))
         .select(EntryRow::as_select())
         .load(conn)
         .await?;
@@ -165,12 +165,14 @@ pub async fn last_movements(conn: &mut Conn, id: SubscriptionId, at: DateTime<Ut
 pub async fn ledger(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     let mut query = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))
-        .order(inventory_ledger::id.desc())
+        .order(inventory_ledger::seq.desc())
         .limit(window.limit + 1)
         .select(EntryRow::as_select())
         .into_boxed();
     if let Some(after) = &window.after {
-        query = query.filter(inventory_ledger::id.lt(after.id));
+        let last = diesel::alias!(inventory_ledger as last);
+        let seq = last.filter(last.field(inventory_ledger::id).eq(after.id)).select(last.field(inventory_ledger::seq));
+        query = query.filter(inventory_ledger::seq.nullable().lt(seq.single_value()));
     }
     let rows: Vec<EntryRow> = query.load(conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });

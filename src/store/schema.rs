@@ -245,6 +245,7 @@ table! {
         allocation_id -> Nullable<Uuid>,
         actor -> Text,
         occurred_at -> Timestamptz,
+        seq -> BigInt,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::steps::{allocate, assert_ledger_adds_up};
 use crate::support::world::{World, basket, id};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,4 +34,22 @@ async fn an_archived_customer_is_refused_everywhere_from_the_first_request_after
         there.post(&format!("{customer}/subscriptions"), add).await.problem(409, "customer_archived");
         there.act(&format!("{customer}/restore")).await.ok();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_is_in_the_order_in_which_it_was_written_whichever_instance_did_so() {
+    let world = World::new().await;
+    let beside = world.server.beside().await;
+    let there = world.admin.at(&beside.url);
+    // Their clocks stand, as they do for whatever happens within a millisecond.
+    for round in 0..10 {
+        for (client, name) in [(&world.admin, "here"), (&there, "there")] {
+            allocate(client, &world.active(""), 1, &format!("{name} {round}")).await;
+        }
+        assert_ledger_adds_up(&there, &world.active("")).await;
+    }
+    let now = world.admin.get(&world.active("/inventory")).await.ok();
+    let instant = world.server.clock.now().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    let recorded = world.admin.get(&world.active(&format!("/inventory?as_of={instant}"))).await.ok();
+    assert_eq!(recorded["data"][0]["current"]["used"], now["data"][0]["current"]["used"]);
 }
