@@ -19,6 +19,7 @@ use crate::db::Db;
 use crate::domain::money::Currency;
 use crate::oidc::Oidc;
 use crate::ops::courier::Courier;
+use crate::ops::events::Lookout;
 use crate::ops::rate_limits::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
@@ -49,6 +50,8 @@ pub struct AppState {
     pub rate_limits: RateLimits,
     /// What sends messages to webhook endpoints.
     pub courier: Courier,
+    /// Looks for those who wait for events.
+    pub lookout: Lookout,
     /// What is measured.
     pub metrics: Metrics,
     /// Whether the service is being stopped.

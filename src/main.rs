@@ -30,6 +30,7 @@ use partner_platform::oidc::Oidc;
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::courier::Courier;
+use partner_platform::ops::events::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
 use partner_platform::outbound::guarded::Caller;
@@ -230,6 +231,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         answer_timeout: Duration::from_millis(settings.answer_timeout_ms.into()),
         rate_limits: rate_limits.clone(),
         courier: courier.clone(),
+        lookout: Lookout::default(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };

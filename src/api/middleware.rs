@@ -37,8 +37,9 @@ pub async fn observe(
     let method = request.method().clone();
     let path = without_keys(request.path());
     let span = tracing::info_span!("request", request_id = %id, method = %method_label(&method), path = &*path);
-    let closes = request.headers().contains_key(header::UPGRADE);
-    let timeout = request.app_data::<web::Data<AppState>>().map_or(Duration::MAX, |state| state.answer_timeout);
+    let upgrades = request.headers().contains_key(header::UPGRADE);
+    let state = request.app_data::<web::Data<AppState>>().cloned();
+    let timeout = state.as_ref().map_or(Duration::MAX, |state| state.answer_timeout);
 
     request.extensions_mut().insert(RequestId(id.clone()));
 
@@ -50,8 +51,9 @@ pub async fn observe(
         answer.headers_mut().insert(REQUEST_ID, id);
     }
     protect(&mut answer);
-    if closes {
-        // actix would close the connection without saying so, and a client would send into nothing.
+    if upgrades || state.is_some_and(|state| state.shutdown.is_draining()) {
+        // actix would close the connection without saying so, and a client would send into nothing; or the next
+        // request is better sent to another instance.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
 

@@ -236,6 +236,7 @@ impl From<ops::Error> for Problem {
             ops::Error::QuoteStale(quote) => {
                 Self { quote: Some((&*quote).into()), ..Self::new(ErrorCode::QuoteStale, detail) }
             }
+            ops::Error::UnknownPlace => Self::new(ErrorCode::CursorInvalid, detail),
             ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
             ops::Error::IdempotencyInProgress => Self::new(ErrorCode::IdempotencyInProgress, detail),
             ops::Error::IdempotencyKeyReused => Self::new(ErrorCode::IdempotencyKeyReused, detail),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::id::{CustomerId, EventId, ResellerId, Version};
 use super::label::label;
+use super::text::Code;
 
 pub use happened::Inventory;
 
@@ -173,7 +174,22 @@ pub trait Resource: Shown {
     fn audience(&self) -> Audience;
 
     /// What happened to it; `before` is `None` when it is new.
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType>;
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening>;
+}
+
+/// What happened, and to which part of the resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// What.
+    pub kind: EventType,
+    /// Of which certificate type the inventory is low or exhausted.
+    pub certificate_type: Option<Code>,
+}
+
+impl From<EventType> for Happening {
+    fn from(kind: EventType) -> Self {
+        Self { kind, certificate_type: None }
+    }
 }
 
 /// That something happened to a resource.
@@ -181,8 +197,12 @@ pub trait Resource: Shown {
 pub struct Event {
     /// Its id.
     pub id: EventId,
+    /// Its place in the feed: whatever has a greater one is later. `None` as long as it has none.
+    pub sequence: Option<i64>,
     /// What happened.
     pub kind: EventType,
+    /// Of which certificate type the inventory is low or exhausted.
+    pub certificate_type: Option<Code>,
     /// When.
     pub occurred_at: DateTime<Utc>,
     /// To what.

@@ -62,7 +62,7 @@ impl Line {
         self.low_threshold.is_some_and(|threshold| self.available() <= threshold)
     }
 
-    /// Whether nothing is available of what was there or is in use.
+    /// Whether nothing is available.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.available() == 0
@@ -140,10 +140,14 @@ pub fn movements(before: &[Line], after: &[Line]) -> Vec<Movement> {
     found
 }
 
-/// Whether a line has come to be in a state that it was not in.
-#[must_use]
-pub fn comes_to(before: &[Line], after: &[Line], into: fn(&Line) -> bool) -> bool {
-    after.iter().any(|line| find(before, &line.certificate_type).is_some_and(|old| into(line) && !into(old)))
+/// The lines that have come to be in a state that they were not in.
+pub fn those_that_came_to<'a>(
+    before: &'a [Line],
+    after: &'a [Line],
+    state: fn(&Line) -> bool,
+) -> impl Iterator<Item = &'a Line> {
+    let was_not = move |line: &Line| find(before, &line.certificate_type).is_some_and(|old| !state(old));
+    after.iter().filter(move |line| state(line) && was_not(line))
 }
 
 /// The lines that movements lead to: the last one of each type and measure counts.

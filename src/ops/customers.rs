@@ -163,7 +163,7 @@ async fn save(tx: &mut Conn, cx: &Context, before: Known, outcome: Outcome<Custo
     customers::save(tx, &changed).await?;
     let was_another = before.0.partner_id.is_some() && before.0.partner_id != changed.partner_id;
     let after = (changed, before.1);
-    let goes = was_another.then(|| Saved::farewell(cx, &before, EventType::CustomerReleased));
+    let goes = was_another.then(|| Saved::farewell(cx, &before, &after, EventType::CustomerReleased));
     cx.record(tx, goes.into_iter().chain([Saved::new(cx, Some(&before), &after)])).await?;
     Ok(after)
 }

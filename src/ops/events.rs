@@ -1,11 +1,13 @@
 //! The feed of events: everything that was committed, each once, in an order in which nothing ever appears before
 //! what a reader has seen.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
 
 use super::{Context, Error, Result};
 use crate::db::Db;
-use crate::domain::access::Scope;
 use crate::domain::event::{Event, EventType};
 use crate::shutdown::Shutdown;
 use crate::store::{Conn, events};
@@ -34,10 +36,31 @@ pub enum After {
 /// A part of the feed.
 #[derive(Debug)]
 pub struct Feed {
-    /// The events, each with its place.
-    pub events: Vec<(i64, Event)>,
+    /// The events.
+    pub events: Vec<Event>,
     /// Behind which place to go on.
     pub after: i64,
+}
+
+/// Looks whether the feed has gone on, for all who wait for it.
+#[derive(Debug, Clone, Default)]
+pub struct Lookout(Arc<Mutex<Option<(Instant, i64)>>>);
+
+impl Lookout {
+    /// The last place of the feed as it was a moment ago. Whoever asks in that moment waits for whoever asked first.
+    async fn last(&self, db: &Db) -> Result<i64> {
+        let mut seen = self.0.lock().await;
+        if let Some((at, last)) = *seen
+            && at.elapsed() < PAUSE
+        {
+            return Ok(last);
+        }
+        let last = catch_up(db).await;
+        // A database that is away is not asked by each of them in turn.
+        let known = last.as_ref().ok().or(seen.as_ref().map(|(_, last)| last)).copied();
+        *seen = known.map(|known| (Instant::now(), known));
+        last
+    }
 }
 
 /// Gives every event that is committed its place, and answers the last. Whoever reads does so: nobody waits for a
@@ -46,13 +69,18 @@ pub struct Feed {
 /// # Errors
 /// The database fails.
 pub async fn catch_up(db: &Db) -> Result<i64> {
+    let head = async |conn: &mut Conn| Ok::<_, Error>(events::head(conn).await?);
+    let (last, are_waiting) = db.statement(head).await?;
+    if !are_waiting {
+        return Ok(last);
+    }
     loop {
-        let head = async |conn: &mut Conn| Ok::<_, Error>(events::head(conn).await?);
-        let (last, are_waiting) = db.statement(head).await?;
-        if !are_waiting {
+        let give = async |tx: &mut Conn| Ok::<_, Error>(events::give_places(tx, BATCH).await?);
+        let (given, last) = db.transaction(give).await?;
+        // What others have committed since may wait for the next who reads.
+        if given < BATCH {
             return Ok(last);
         }
-        db.transaction(async |tx| Ok::<_, Error>(events::give_places(tx, BATCH).await?)).await?;
     }
 }
 
@@ -60,35 +88,43 @@ pub async fn catch_up(db: &Db) -> Result<i64> {
 /// no longer than it is told to, nor when the service is being stopped.
 ///
 /// # Errors
-/// The database fails.
+/// There never was such a place, or the database fails.
 pub async fn list(
     cx: &Context,
     types: &[EventType],
     after: After,
     limit: i64,
     wait: Duration,
+    lookout: &Lookout,
     shutdown: &Shutdown,
 ) -> Result<Feed> {
     let started = Instant::now();
+    let mut last = catch_up(&cx.db).await?;
     let mut place = match after {
-        After::Place(place) => place,
-        After::Latest => catch_up(&cx.db).await?,
+        After::Latest => last,
+        After::Place(place) if place <= last => place,
+        After::Place(_) => return Err(Error::UnknownPlace),
     };
     loop {
-        let feed = look(cx, types, place, limit).await?;
-        if !feed.events.is_empty() || started.elapsed() >= wait || shutdown.is_draining() {
-            return Ok(feed);
+        if last > place {
+            let feed = look(cx, types, (place, last), limit).await?;
+            if !feed.events.is_empty() {
+                return Ok(feed);
+            }
+            place = feed.after;
         }
-        place = feed.after;
+        if started.elapsed() >= wait || shutdown.is_draining() {
+            return Ok(Feed { events: Vec::new(), after: place });
+        }
         tokio::select! {
             () = tokio::time::sleep(PAUSE.min(wait.saturating_sub(started.elapsed()))) => {}
             () = shutdown.draining() => {}
         }
+        last = lookout.last(&cx.db).await?;
     }
 }
 
-async fn look(cx: &Context, types: &[EventType], after: i64, limit: i64) -> Result<Feed> {
-    let last = catch_up(&cx.db).await?;
+async fn look(cx: &Context, types: &[EventType], (after, last): (i64, i64), limit: i64) -> Result<Feed> {
     let mut place = after;
     let mut found = Vec::new();
     // A reader of old events is not made to come again for each stretch in which there is nothing for it.
@@ -97,21 +133,12 @@ async fn look(cx: &Context, types: &[EventType], after: i64, limit: i64) -> Resu
             break;
         }
         let through = last.min(place.saturating_add(REACH));
-        found = between(cx, cx.actor.scope, types, place, through, limit).await?;
-        place =
-            if i64::try_from(found.len()) == Ok(limit) { found.last().map_or(through, |(at, _)| *at) } else { through };
+        let list = async |conn: &mut Conn| {
+            Ok::<_, Error>(events::list(conn, cx.actor.scope, types, (place, through), limit).await?)
+        };
+        found = cx.db.statement(list).await?;
+        let is_full = i64::try_from(found.len()) == Ok(limit);
+        place = found.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(through);
     }
-    Ok(Feed { events: found, after: place.max(after) })
-}
-
-async fn between(
-    cx: &Context,
-    scope: Scope,
-    types: &[EventType],
-    after: i64,
-    through: i64,
-    limit: i64,
-) -> Result<Vec<(i64, Event)>> {
-    let list = async |conn: &mut Conn| Ok(events::list(conn, scope, types, (after, through), limit).await?);
-    cx.db.statement(list).await
+    Ok(Feed { events: found, after: place })
 }

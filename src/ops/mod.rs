@@ -132,6 +132,9 @@ pub enum Error {
     /// More is due than a request can wait for.
     #[error("The service is catching up with what fell due meanwhile; try again in a moment.")]
     CatchingUp,
+    /// The feed of events never came to where the caller says that it was.
+    #[error("`after` is not a place of the feed. Send `next_after` of an answer, an event's `sequence`, or `latest`.")]
+    UnknownPlace,
     /// An open allocation of the subscription has the reference for something else.
     #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]
     DuplicateReference,

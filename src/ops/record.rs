@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::{Context, Result};
 use crate::domain::audit::Change;
-use crate::domain::event::{Audience, Event, EventType, Reference, Resource};
+use crate::domain::event::{Audience, Event, EventType, Happening, Reference, Resource};
 use crate::store::{Conn, events};
 
 /// That a resource was saved: as it was, and as it is.
 pub(super) struct Saved {
     reference: Reference,
     audience: Audience,
-    events: Vec<EventType>,
+    events: Vec<Happening>,
     before: Option<Value>,
     after: Option<Value>,
 }
@@ -36,10 +36,10 @@ impl Saved {
     }
 
     /// A resource as those see it for the last time who will not see it any more.
-    pub(super) fn farewell<R: Resource>(cx: &Context, before: &R, event: EventType) -> Self {
-        let (reference, audience) = (before.reference(), before.audience());
+    pub(super) fn farewell<R: Resource>(cx: &Context, before: &R, after: &R, event: EventType) -> Self {
         let shown = Some(before.shown(cx.at));
-        Self { reference, audience, events: vec![event], before: shown.clone(), after: shown }
+        let events = vec![event.into()];
+        Self { reference: after.reference(), audience: before.audience(), events, before: shown.clone(), after: shown }
     }
 }
 
@@ -51,10 +51,12 @@ impl Context {
     pub(super) async fn record(&self, tx: &mut Conn, saved: impl IntoIterator<Item = Saved>) -> Result<()> {
         let mut new = Vec::new();
         for Saved { reference, audience, events, before, after } in saved {
-            for kind in events {
+            for Happening { kind, certificate_type } in events {
                 let event = Event {
                     id: self.new_id(),
+                    sequence: None,
                     kind,
+                    certificate_type,
                     occurred_at: self.at,
                     resource: reference,
                     data: after.clone().unwrap_or_default(),

@@ -37,7 +37,9 @@ pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Res
     let endpoint = webhooks::get(cx, id).await?;
     let event = Event {
         id: cx.new_id(),
+        sequence: None,
         kind: EventType::WebhookEndpointTest,
+        certificate_type: None,
         occurred_at: cx.at,
         resource: endpoint.reference(),
         data: endpoint.shown(cx.at),

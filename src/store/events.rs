@@ -15,8 +15,9 @@ use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::event::{Audience, Event, EventType, Reference, ResourceType};
 use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
+use crate::domain::text::Code;
 
-/// PostgreSQL takes 65,535 parameters in a statement, and an event has eleven.
+/// PostgreSQL takes 65,535 parameters in a statement, and an event has twelve.
 const ROWS_AT_ONCE: usize = 5000;
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -24,6 +25,7 @@ const ROWS_AT_ONCE: usize = 5000;
 struct Row {
     id: EventId,
     kind: EventType,
+    certificate_type: Option<Code>,
     occurred_at: DateTime<Utc>,
     resource_type: ResourceType,
     resource_id: Uuid,
@@ -38,6 +40,7 @@ impl From<Event> for Row {
         Self {
             id: event.id,
             kind: event.kind,
+            certificate_type: event.certificate_type,
             occurred_at: event.occurred_at,
             resource_type: event.resource.kind,
             resource_id: event.resource.id,
@@ -49,11 +52,13 @@ impl From<Event> for Row {
     }
 }
 
-impl From<Row> for Event {
-    fn from(row: Row) -> Self {
+impl From<(Option<i64>, Row)> for Event {
+    fn from((sequence, row): (Option<i64>, Row)) -> Self {
         Self {
             id: row.id,
+            sequence,
             kind: row.kind,
+            certificate_type: row.certificate_type,
             occurred_at: row.occurred_at,
             resource: Reference { kind: row.resource_type, id: row.resource_id, version: row.resource_version },
             data: row.data.0,
@@ -102,7 +107,8 @@ async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<Hash
         return Ok(HashMap::new());
     }
     let of = customers::table.filter(customers::id.eq_any(ids)).select((customers::id, customers::reseller_id));
-    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.load(conn).await?;
+    // Until this is committed nobody moves them: whoever a customer leaves hears nothing of it after that.
+    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.order(customers::id).for_share().load(conn).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -115,12 +121,13 @@ pub async fn head(conn: &mut Conn) -> Result<(i64, bool)> {
     Ok(event_feed::table.select((event_feed::position, waiting)).first(conn).await?)
 }
 
-/// Gives the next places to events that are committed, in the order in which they were written, and answers how
-/// many there were. Whoever does so at the same time waits: places become visible in their order.
+/// Gives the next places to events that are committed, in the order in which they were written, at most so many, and
+/// answers how many there were and the last place. Whoever does so at the same time waits: places become visible in
+/// their order.
 ///
 /// # Errors
 /// The database fails.
-pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<usize> {
+pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<(i64, i64)> {
     let last: i64 = event_feed::table.select(event_feed::position).for_update().first(conn).await?;
     // Begun only now that the row is locked, it sees everything that others gave a place.
     let given = diesel::sql_query(
@@ -134,13 +141,14 @@ pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<usize> {
     .bind::<BigInt, _>(limit)
     .execute(conn)
     .await?;
-    let head = last.saturating_add(i64::try_from(given).unwrap_or(0));
-    diesel::update(event_feed::table).set(event_feed::position.eq(head)).execute(conn).await?;
-    Ok(given)
+    let given = i64::try_from(given).unwrap_or(0);
+    if given > 0 {
+        diesel::update(event_feed::table).set(event_feed::position.eq(last + given)).execute(conn).await?;
+    }
+    Ok((given, last + given))
 }
 
-/// The events in scope from behind a place up to another, of some types or all, at most so many; each with its
-/// place, in order.
+/// The events in scope from behind a place up to another, of some types or all, at most so many, in order.
 ///
 /// # Errors
 /// The database fails.
@@ -150,13 +158,13 @@ pub async fn list(
     types: &[EventType],
     (after, through): (i64, i64),
     limit: i64,
-) -> Result<Vec<(i64, Event)>> {
+) -> Result<Vec<Event>> {
     let query = feed(scope, types, (after, through)).limit(limit);
-    let rows: Vec<(i64, Row)> = query.select((events::position.assume_not_null(), Row::as_select())).load(conn).await?;
-    Ok(rows.into_iter().map(|(position, row)| (position, row.into())).collect())
+    let rows: Vec<(Option<i64>, Row)> = query.select((events::position, Row::as_select())).load(conn).await?;
+    Ok(rows.into_iter().map(Event::from).collect())
 }
 
-/// Of the same events as [`list`], no more than which they are.
+/// Of the same events as [`list`], no more than which they are, and their places.
 ///
 /// # Errors
 /// The database fails.
@@ -193,7 +201,7 @@ fn in_scope<'a>(scope: Scope) -> events::BoxedQuery<'a, diesel::pg::Pg> {
 /// # Errors
 /// The database fails.
 pub async fn find(conn: &mut Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
-    let row: Option<Row> =
-        in_scope(scope).filter(events::id.eq(id)).select(Row::as_select()).first(conn).await.optional()?;
+    let query = in_scope(scope).filter(events::id.eq(id)).select((events::position, Row::as_select()));
+    let row: Option<(Option<i64>, Row)> = query.first(conn).await.optional()?;
     Ok(row.map(Event::from))
 }

@@ -338,6 +338,7 @@ table! {
         request_id -> Nullable<Text>,
         reseller_id -> Nullable<Uuid>,
         for_everyone -> Bool,
+        certificate_type -> Nullable<Text>,
     }
 }
 

@@ -151,11 +151,11 @@ fn an_endpoint_is_disabled_once_nothing_has_got_there_for_three_days() {
     let last = at + TimeDelta::hours(72);
     let disabled = again.failed(&attempt(last, Some(500)), last);
     assert_eq!((disabled.is_enabled(), disabled.version.0, disabled.updated_at), (false, 2, last));
-    assert_eq!(disabled.happened(Some(&again)), [EventType::WebhookEndpointDisabled]);
+    assert_eq!(disabled.happened(Some(&again)), [EventType::WebhookEndpointDisabled.into()]);
     assert_eq!(disabled.failed(&attempt(last, None), last), disabled, "and stays so");
     let enabled = changed(disabled.apply(Command::Enable, last));
     assert_eq!((enabled.is_enabled(), enabled.failing_since), (true, None), "from anew");
-    assert_eq!(enabled.happened(Some(&disabled)), [EventType::WebhookEndpointEnabled]);
+    assert_eq!(enabled.happened(Some(&disabled)), [EventType::WebhookEndpointEnabled.into()]);
 }
 
 #[test]

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,12 +12,13 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::api::auth::{self, Permit, Read};
-use crate::api::code::ErrorCode;
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::app::AppState;
 use crate::domain::event::{self, EventType, ResourceType};
 use crate::domain::id::{EventId, Version};
+use crate::domain::text::Code;
+use crate::ops;
 use crate::ops::events::{self, After};
 
 const DEFAULT_LIMIT: i64 = 50;
@@ -32,8 +31,15 @@ const LATEST: &str = "latest";
 pub struct Event {
     /// Its id; the same wherever and however often it is shown.
     pub id: EventId,
+    /// Its place in the feed: of two events the one with the greater is later. Send it as `after` to go on behind this
+    /// one. Null for `webhook_endpoint.test`, which is not in the feed.
+    #[schema(required, minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 42)]
+    pub sequence: Option<i64>,
     #[serde(rename = "type")]
     pub kind: EventType,
+    /// Which type it is that `inventory.low` or `inventory.exhausted` tells of; null for all others.
+    #[schema(required)]
+    pub certificate_type: Option<Code>,
     /// When; for what time did, the midnight at which it was due.
     pub occurred_at: DateTime<Utc>,
     pub resource: EventResource,
@@ -44,9 +50,6 @@ pub struct Event {
     /// In which request; null for what time did.
     #[schema(required, max_length = 128)]
     pub request_id: Option<String>,
-    /// Send it as `after` to go on behind this event.
-    #[schema(max_length = 64, example = "AAAAAAAAACo")]
-    pub cursor: String,
 }
 
 /// What an event is about.
@@ -56,7 +59,7 @@ pub struct EventResource {
     pub kind: ResourceType,
     /// Its id.
     pub id: Uuid,
-    /// Its version since then; null for what has none.
+    /// Its version since then; null for what has none. An inventory has its subscription's id and version.
     #[schema(required)]
     pub version: Option<Version>,
 }
@@ -71,7 +74,7 @@ impl PartialSchema for EventData {
         ObjectBuilder::new()
             .description(Some(
                 "The resource as it is since the event, just as its GET shows it to the partner's administrator: decode \
-                 it by `resource.type`.",
+                 it by `resource.type`. `customer.released` shows the customer as the reseller saw it last.",
             ))
             .additional_properties(Some(AdditionalProperties::FreeForm(true)))
             .into()
@@ -87,7 +90,7 @@ pub struct EventFeed {
     #[schema(max_items = 200)]
     pub data: Vec<Event>,
     /// Send it as `after` to go on; it is always there, also when there are no events.
-    #[schema(max_length = 64, example = "AAAAAAAAACo")]
+    #[schema(max_length = 64, example = "42")]
     pub next_after: String,
 }
 
@@ -95,7 +98,7 @@ pub struct EventFeed {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// From behind here: `next_after` of an answer or the `cursor` of an event, or `latest` for what is still to
+    /// From behind here: `next_after` of an answer, the `sequence` of an event, or `latest` for what is still to
     /// come. From the beginning when left out.
     #[serde(default)]
     #[param(min_length = 1, max_length = 64, nullable = false)]
@@ -115,14 +118,16 @@ pub struct EventQuery {
 }
 
 impl Event {
-    pub(super) fn new(place: i64, event: event::Event) -> Self {
+    pub(super) fn new(event: event::Event) -> Self {
         let data = match event.data {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
         Self {
             id: event.id,
+            sequence: event.sequence,
             kind: event.kind,
+            certificate_type: event.certificate_type,
             occurred_at: event.occurred_at,
             resource: EventResource {
                 kind: event.resource.kind,
@@ -132,18 +137,8 @@ impl Event {
             data: EventData(data),
             actor: event.actor,
             request_id: event.request_id,
-            cursor: encode(place),
         }
     }
-}
-
-fn encode(place: i64) -> String {
-    URL_SAFE_NO_PAD.encode(place.to_be_bytes())
-}
-
-fn decode(cursor: &str) -> Option<i64> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?.try_into().ok()?;
-    Some(i64::from_be_bytes(bytes)).filter(|place| *place >= 0)
 }
 
 /// List events
@@ -164,18 +159,18 @@ pub async fn list_events(
     let after = match after.as_deref() {
         None => After::Place(0),
         Some(LATEST) => After::Latest,
-        Some(cursor) => After::Place(decode(cursor).ok_or_else(|| {
-            let detail = "`after` is not one that the feed has answered; send `next_after`, a `cursor`, or `latest`.";
-            Problem::new(ErrorCode::CursorInvalid, detail)
-        })?),
+        Some(place) => {
+            After::Place(place.parse().ok().filter(|place: &i64| *place >= 0).ok_or(ops::Error::UnknownPlace)?)
+        }
     };
-    let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into());
+    // However short answers are kept, one without events is an answer.
+    let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into()).min(state.answer_timeout / 2);
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    let feed = events::list(&permit.cx, &types, after, limit, wait, &state.shutdown).await?;
+    let feed = events::list(&permit.cx, &types, after, limit, wait, &state.lookout, &state.shutdown).await?;
     if !wait.is_zero() {
         // The key may have been revoked while it waited.
         auth::context(&request).await?;
     }
-    let data = feed.events.into_iter().map(|(place, event)| Event::new(place, event)).collect();
-    Ok(HttpResponse::Ok().json(EventFeed { data, next_after: encode(feed.after) }))
+    let data = feed.events.into_iter().map(Event::new).collect();
+    Ok(HttpResponse::Ok().json(EventFeed { data, next_after: feed.after.to_string() }))
 }

@@ -100,11 +100,8 @@ impl Shown for Delivery {
     }
 }
 
-/// As it is in the feed but for its `cursor`, which is the reader's.
 impl Shown for Event {
     fn shown(&self, _: DateTime<Utc>) -> Value {
-        let mut shown = json(events::Event::new(0, self.clone()));
-        shown.as_object_mut().and_then(|fields| fields.remove("cursor"));
-        shown
+        json(events::Event::new(self.clone()))
     }
 }

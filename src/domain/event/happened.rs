@@ -1,7 +1,7 @@
 //! What happened, resource by resource.
 
-use super::EventType::{self, *};
-use super::{Audience, Reference, Resource, ResourceType};
+use super::EventType::*;
+use super::{Audience, Happening, Reference, Resource, ResourceType};
 use crate::domain::api_key::ApiKey;
 use crate::domain::customer::{Customer, CustomerStatus, Holdings};
 use crate::domain::inventory::{self, Line};
@@ -21,13 +21,16 @@ impl Resource for Reseller {
         Audience::Reseller(self.id)
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
-        let Some(before) = before else { return vec![ResellerCreated] };
-        vec![match (before.status(), self.status()) {
-            (ResellerStatus::Enabled, ResellerStatus::Disabled) => ResellerDisabled,
-            (ResellerStatus::Disabled, ResellerStatus::Enabled) => ResellerEnabled,
-            _ => ResellerUpdated,
-        }]
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
+        let Some(before) = before else { return vec![ResellerCreated.into()] };
+        vec![
+            match (before.status(), self.status()) {
+                (ResellerStatus::Enabled, ResellerStatus::Disabled) => ResellerDisabled,
+                (ResellerStatus::Disabled, ResellerStatus::Enabled) => ResellerEnabled,
+                _ => ResellerUpdated,
+            }
+            .into(),
+        ]
     }
 }
 
@@ -40,13 +43,16 @@ impl Resource for (Customer, Holdings) {
         self.0.partner_id.map_or(Audience::Partner, Audience::Reseller)
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
-        let Some((before, _)) = before else { return vec![CustomerCreated] };
-        vec![match (before.status, self.0.status) {
-            (CustomerStatus::Active, CustomerStatus::Archived) => CustomerArchived,
-            (CustomerStatus::Archived, CustomerStatus::Active) => CustomerRestored,
-            _ => CustomerUpdated,
-        }]
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
+        let Some((before, _)) = before else { return vec![CustomerCreated.into()] };
+        vec![
+            match (before.status, self.0.status) {
+                (CustomerStatus::Active, CustomerStatus::Archived) => CustomerArchived,
+                (CustomerStatus::Archived, CustomerStatus::Active) => CustomerRestored,
+                _ => CustomerUpdated,
+            }
+            .into(),
+        ]
     }
 }
 
@@ -59,8 +65,8 @@ impl Resource for Product {
         Audience::Everyone
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
-        vec![if before.is_none() { ProductCreated } else { ProductUpdated }]
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
+        vec![if before.is_none() { ProductCreated } else { ProductUpdated }.into()]
     }
 }
 
@@ -74,7 +80,7 @@ impl Resource for PriceList {
     }
 
     /// Prices reach whom they concern as quotes and orders; the audit trail tells who changed a list.
-    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
         Vec::new()
     }
 }
@@ -89,7 +95,7 @@ impl Resource for ApiKey {
     }
 
     /// Keys concern administrators alone; the audit trail tells them who changed one.
-    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
         Vec::new()
     }
 }
@@ -103,9 +109,9 @@ impl Resource for Subscription {
         Audience::ResellerOf(self.customer_id)
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
         use SubscriptionStatus as S;
-        let Some(before) = before else { return vec![SubscriptionCreated] };
+        let Some(before) = before else { return vec![SubscriptionCreated.into()] };
         let was_lapsed = before.suspension().is_some_and(|suspension| suspension.lapsed);
         let has_lapsed = self.suspension().is_some_and(|suspension| suspension.lapsed);
         let moved = match (before.status(), self.status()) {
@@ -119,7 +125,7 @@ impl Resource for Subscription {
             _ => None,
         };
         let edited = (before.details() != self.details()).then_some(SubscriptionUpdated);
-        moved.into_iter().chain(edited).collect()
+        moved.into_iter().chain(edited).map(Happening::from).collect()
     }
 }
 
@@ -136,7 +142,7 @@ impl Resource for Inventory<'_> {
     }
 
     /// A new subscription's inventory is told with it, and so is its end when that is cancelled.
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
         let Some(Self(before)) = before else { return Vec::new() };
         let after = self.0;
         if before.cancellation().is_none() && after.cancellation().is_some() {
@@ -152,15 +158,21 @@ impl Resource for Inventory<'_> {
         };
         let renewed = before.term.number != after.term.number;
         let mut events = Vec::new();
-        let mut tell = |holds, event| events.extend(Some(event).filter(|_| holds));
+        let mut tell = |holds, event| events.extend(Some(Happening::from(event)).filter(|_| holds));
         tell(renewed, InventoryRenewed);
         tell(!renewed && is_more(|line| line.current, before, after), InventoryCurrentRaised);
         tell(is_other(|line| line.renewal), InventoryRenewalSet);
         tell(is_more(|line| line.used, before, after), InventoryAllocated);
         tell(is_more(|line| line.used, after, before), InventoryReleased);
         tell(is_other(|line| line.low_threshold), InventoryThresholdSet);
-        tell(inventory::comes_to(&before.lines, &after.lines, Line::is_low), InventoryLow);
-        tell(inventory::comes_to(&before.lines, &after.lines, Line::is_exhausted), InventoryExhausted);
+        let mut tell_each = |state, kind| {
+            events.extend(
+                inventory::those_that_came_to(&before.lines, &after.lines, state)
+                    .map(|line| Happening { kind, certificate_type: Some(line.certificate_type.clone()) }),
+            );
+        };
+        tell_each(Line::is_low, InventoryLow);
+        tell_each(Line::is_exhausted, InventoryExhausted);
         events
     }
 }
@@ -174,8 +186,8 @@ impl Resource for Order {
         Audience::ResellerOf(self.customer_id)
     }
 
-    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
-        vec![OrderConfirmed]
+    fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
+        vec![OrderConfirmed.into()]
     }
 }
 
@@ -188,13 +200,16 @@ impl Resource for Charge {
         Audience::ResellerOf(self.customer_id)
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
-        vec![match (before, self.status) {
-            (None, _) => ChargeCreated,
-            (Some(_), ChargeStatus::Pending) => ChargeReopened,
-            (Some(_), ChargeStatus::Invoiced) => ChargeInvoiced,
-            (Some(_), ChargeStatus::Voided) => ChargeVoided,
-        }]
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
+        vec![
+            match (before, self.status) {
+                (None, _) => ChargeCreated,
+                (Some(_), ChargeStatus::Pending) => ChargeReopened,
+                (Some(_), ChargeStatus::Invoiced) => ChargeInvoiced,
+                (Some(_), ChargeStatus::Voided) => ChargeVoided,
+            }
+            .into(),
+        ]
     }
 }
 
@@ -207,12 +222,15 @@ impl Resource for (Invoice, Vec<InvoiceLine>) {
         Audience::ResellerOf(self.0.customer_id)
     }
 
-    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
-        vec![match self.0.status() {
-            InvoiceStatus::Created => InvoiceCreated,
-            InvoiceStatus::Emailed => InvoiceEmailed,
-            InvoiceStatus::Paid => InvoicePaid,
-            InvoiceStatus::Void => InvoiceVoided,
-        }]
+    fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
+        vec![
+            match self.0.status() {
+                InvoiceStatus::Created => InvoiceCreated,
+                InvoiceStatus::Emailed => InvoiceEmailed,
+                InvoiceStatus::Paid => InvoicePaid,
+                InvoiceStatus::Void => InvoiceVoided,
+            }
+            .into(),
+        ]
     }
 }

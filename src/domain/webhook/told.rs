@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use super::delivery::Delivery;
-use crate::domain::event::{Audience, EventType, Reference, Resource, ResourceType};
+use crate::domain::event::{Audience, EventType, Happening, Reference, Resource, ResourceType};
 
 impl Resource for Endpoint {
     fn reference(&self) -> Reference {
@@ -13,10 +13,10 @@ impl Resource for Endpoint {
         self.partner_id.map_or(Audience::Partner, Audience::Reseller)
     }
 
-    fn happened(&self, before: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
         match (before.map(Self::is_enabled), self.is_enabled()) {
-            (Some(true), false) => vec![EventType::WebhookEndpointDisabled],
-            (Some(false), true) => vec![EventType::WebhookEndpointEnabled],
+            (Some(true), false) => vec![EventType::WebhookEndpointDisabled.into()],
+            (Some(false), true) => vec![EventType::WebhookEndpointEnabled.into()],
             _ => Vec::new(),
         }
     }
@@ -32,7 +32,7 @@ impl Resource for Delivery {
         Audience::Partner
     }
 
-    fn happened(&self, _: Option<&Self>) -> Vec<EventType> {
+    fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
         Vec::new()
     }
 }

@@ -20,13 +20,17 @@ impl Lock {
         Self { client }
     }
 
+    /// How many statements wait for it, or for who does.
+    pub async fn waiting(&self) -> i64 {
+        let query =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
     /// Returns once so many statements wait for it.
     pub async fn wait_for(&self, waiting: i64) {
-        let query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database IN \
-             (SELECT oid FROM pg_database WHERE datname = current_database())";
         for _ in 0..600 {
-            let now: i64 = self.client.query_one(query, &[]).await.unwrap().get(0);
-            if now >= waiting {
+            if self.waiting().await >= waiting {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

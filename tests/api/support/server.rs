@@ -19,6 +19,7 @@ use partner_platform::jobs::webhooks::Postman;
 use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::courier::Courier;
+use partner_platform::ops::events::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{Context, access};
 use partner_platform::outbound::guarded::Caller;
@@ -171,13 +172,6 @@ impl Server {
         Context::new(self.db.clone(), self.clock.clone(), Actor::system())
     }
 
-    /// What the server's requests can use, for one that a test builds itself.
-    pub fn state(&self, adjust: impl FnOnce(&mut AppState)) -> AppState {
-        let mut state = state(&self.db, &self.clock, &self.shutdown);
-        adjust(&mut state);
-        state
-    }
-
     /// What works in the background, until the server is stopped.
     pub fn worker(&self) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
@@ -230,6 +224,7 @@ fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
         oidc: None,
         answer_timeout: Duration::from_secs(60),
         rate_limits: RateLimits::new(Limits::default(), clock.clone()),
+        lookout: Lookout::default(),
         courier: Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
         metrics: Metrics::start().unwrap(),
         shutdown: shutdown.clone(),
