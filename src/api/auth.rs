@@ -72,11 +72,15 @@ pub async fn authenticate(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     // What is not served is not found, with or without a key.
     if request.match_pattern().is_some() {
-        match context(request.request()).await {
-            Ok(cx) => {
+        match caller(request.request()).await {
+            Err(problem) => return Ok(request.into_response(problem.error_response())),
+            Ok((_, Some(refusal))) if request.method().is_safe() => {
+                return Ok(request.into_response(refusal.error_response()));
+            }
+            // `write` looks once more when all of the request is there, and tells who was refused.
+            Ok((cx, _)) => {
                 request.extensions_mut().insert(cx);
             }
-            Err(problem) => return Ok(request.into_response(problem.error_response())),
         }
     }
     Ok(next.call(request).await?.map_into_boxed_body())
@@ -87,9 +91,17 @@ pub async fn authenticate(
 /// # Errors
 /// Nobody who may.
 pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
+    match caller(request).await? {
+        (cx, None) => Ok(cx),
+        (_, Some(refusal)) => Err(refusal),
+    }
+}
+
+/// Who asks now, and why it is refused even so, if it is.
+async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Problem> {
     let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
     let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    let actor = match &state.oidc {
+    let (actor, refusal) = match &state.oidc {
         Some(oidc) if !Secret::looks_like(secret) => of_token(state, oidc, secret).await?,
         _ => of_key(state, secret).await?,
     };
@@ -97,30 +109,39 @@ pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    Ok(Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone()))
+    let cx = Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone());
+    Ok((cx, refusal.map(rejected)))
 }
 
-async fn of_key(state: &AppState, secret: &str) -> Result<Actor, Problem> {
+/// Who an actor is, and why it is rejected although everybody knows who it is.
+type Known = (Actor, Option<Rejection>);
+
+async fn of_key(state: &AppState, secret: &str) -> Result<Known, Problem> {
     let credential =
         access::credential(&state.db, &state.access, secret).await?.ok_or_else(Problem::unknown_credential)?;
     let now = state.clock.now();
-    credential.check(now).map_err(rejected)?;
+    let rejection = match credential.check(now) {
+        Ok(()) => None,
+        Err(Rejection::ResellerDisabled) => Some(Rejection::ResellerDisabled),
+        Err(rejection) => return Err(rejected(rejection)),
+    };
     state.access.note_use(credential.id, now);
     let scope = credential.partner_id.map_or(Scope::Partner, Scope::Reseller);
-    Ok(Actor { identity: Identity::ApiKey(credential.id), role: credential.role, scope })
+    Ok((Actor { identity: Identity::ApiKey(credential.id), role: credential.role, scope }, rejection))
 }
 
-async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Actor, Problem> {
+async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Known, Problem> {
     // A sandbox's clock is nothing to the issuer.
     let Claims { subject, role, reseller_id, .. } = oidc.verify(token, state.clock.machine()).await?;
-    if let Some(id) = reseller_id {
-        match access::reseller_state(&state.db, &state.access, id).await? {
-            Some(ResellerStatus::Enabled) => {}
-            Some(ResellerStatus::Disabled) => return Err(rejected(Rejection::ResellerDisabled)),
+    let (scope, rejection) = match reseller_id {
+        None => (Scope::Partner, None),
+        Some(id) => match access::reseller_state(&state.db, &state.access, id).await? {
+            Some(ResellerStatus::Enabled) => (Scope::Reseller(id), None),
+            Some(ResellerStatus::Disabled) => (Scope::Reseller(id), Some(Rejection::ResellerDisabled)),
             None => return Err(Problem::unknown_credential()),
-        }
-    }
-    Ok(Actor { identity: Identity::Subject(subject), role, scope: reseller_id.map_or(Scope::Partner, Scope::Reseller) })
+        },
+    };
+    Ok((Actor { identity: Identity::Subject(subject), role, scope }, rejection))
 }
 
 fn rejected(rejection: Rejection) -> Problem {

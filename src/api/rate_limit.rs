@@ -18,15 +18,6 @@ use crate::ops::rate_limits::RateLimits;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// A request that is not to be counted.
-struct Uncounted;
-
-/// Lets a request not count after all: it was answered before, and a retry is not to cost a client its limit. For
-/// what runs inside of [`limit`], at any time before it answers.
-pub fn uncount(request: &HttpRequest) {
-    request.extensions_mut().insert(Uncounted);
-}
-
 /// Counts what a known caller asks, and refuses what is one too many.
 ///
 /// # Errors
@@ -49,9 +40,8 @@ pub async fn limit(
         }
         Some(Verdict::Admitted(standing)) => {
             let mut answer = next.call(request).await?.map_into_boxed_body();
-            let is_uncounted = answer.request().extensions().contains::<Uncounted>();
-            let standing = if is_uncounted { limits.uncount(&caller, standing) } else { standing };
-            tell(answer.headers_mut(), standing);
+            // It may have waited for an event.
+            tell(answer.headers_mut(), limits.by_now(standing));
             Ok(answer)
         }
     }

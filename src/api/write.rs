@@ -16,19 +16,19 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::auth;
 use super::code::ErrorCode;
 use super::json;
 use super::middleware::{RequestId, as_problem};
-use super::openapi::{DOCUMENT, Operation};
+use super::openapi::DOCUMENT;
 use super::problem::{FieldError, Problem};
-use super::rate_limit;
 use crate::app::AppState;
 use crate::db;
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
 use crate::domain::refusal::ViolationCode;
 use crate::ops::Context;
-use crate::ops::request::{self, Ending, Request, Verdict};
+use crate::ops::request::{self, Ending, Request};
 
 /// Marks a request that the client can safely send again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -45,14 +45,6 @@ const SECRET: &str = "secret";
 /// For the traces of a request to be written, and everything to be committed.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is to be done with a request before its handler sees it.
-enum Step {
-    /// Let the handler have it.
-    Handle(Arc<Request>),
-    /// Answer as before.
-    Replay(Answer),
-}
-
 /// Makes one transaction of a request that may write.
 ///
 /// # Errors
@@ -67,18 +59,21 @@ pub async fn write(
     let (Some(operation), Some(mut cx)) = (operation.filter(|operation| operation.method != "GET"), cx) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let write = match prepare(&mut request, &cx, operation, &pattern).await {
-        Ok(Step::Handle(write)) => write,
-        Ok(Step::Replay(answer)) => {
-            rate_limit::uncount(request.request());
-            return Ok(request.into_response(replay(&answer)));
-        }
-        Err(problem) => return Ok(request.into_response(problem.error_response())),
+    let (claim, refusal) = match prepare(&mut request, &mut cx).await {
+        Ok((_, Some(answer))) => return Ok(request.into_response(replay(&answer))),
+        Ok((claim, None)) => (claim, None),
+        Err(problem) => (None, Some(problem)),
     };
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let about = about(&pattern, request.path());
+    let write = Arc::new(Request::new(id, operation.id.clone(), about, source_address(&request), claim));
     cx.request = Some(write.clone());
     request.extensions_mut().insert(cx.clone());
 
-    let answer = next.call(request).await?.map_into_boxed_body();
+    let answer = match refusal {
+        Some(problem) => request.into_response(problem.error_response()),
+        None => next.call(request).await?.map_into_boxed_body(),
+    };
     let code = answer.response().extensions().get::<Problem>().map(|problem| problem.code);
     if code == Some(ErrorCode::IdempotencyInProgress) {
         // The other one is told and kept.
@@ -87,47 +82,55 @@ pub async fn write(
     let (http, answer) = as_problem(answer, &write.id).into_parts();
     let (head, body) = answer.into_parts();
     let body = to_bytes(body).await.unwrap_or_default();
-    let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-    let ending = Ending {
-        status: head.status().as_u16().into(),
-        answer: write.claim.as_ref().map(|_| kept(head.status(), head.headers(), &body)),
-        code: code.map(|code| code.as_str().to_owned()),
-        created: location.and_then(created),
-        is_audited: operation.writes(),
-    };
-    // However late it is: what was refused is told, and what was done is kept.
-    let finished = db::within(FINISH_TIMEOUT, request::finish(&cx, &write, ending)).await;
-    let answer = match finished.map_err(Problem::from) {
-        Ok(Verdict::AsItIs) => head.set_body(BoxBody::new(body)),
-        Ok(Verdict::Replay(answer)) => replay(&answer),
-        Ok(Verdict::InProgress) => Problem::of(ErrorCode::IdempotencyInProgress).error_response(),
+    let answer = match finish(&cx, &write, &head, &body, code, operation.writes()).await {
+        Ok(None) => head.set_body(BoxBody::new(body)),
+        Ok(Some(answer)) => replay(&answer),
         Err(problem) => problem.error_response(),
     };
     Ok(ServiceResponse::new(http, answer))
 }
 
-async fn prepare(
-    request: &mut ServiceRequest,
+/// Ends a request before everything that comes of it has happened: what it did is committed, and this answer is kept
+/// for whoever sends it again. What it does then is no part of it.
+///
+/// # Errors
+/// Whether it was done, nobody knows.
+pub async fn end_early(cx: &Context, answer: HttpResponse) -> Result<(), Problem> {
+    let Some(write) = &cx.request else { return Ok(()) };
+    let (head, body) = answer.into_parts();
+    let body = to_bytes(body).await.unwrap_or_default();
+    finish(cx, write, &head, &body, None, true).await.map(|_| ())
+}
+
+/// Commits a request with its answer, or answers what it was answered before.
+async fn finish(
     cx: &Context,
-    operation: &Operation,
-    pattern: &str,
-) -> Result<Step, Problem> {
-    let claim = match key(request)? {
-        None => None,
-        Some(key) => {
-            let body = body(request).await?;
-            Some(Claim { caller: cx.actor.label(), key, fingerprint: fingerprint(request, &body) })
-        }
+    write: &Request,
+    head: &HttpResponse<()>,
+    body: &Bytes,
+    code: Option<ErrorCode>,
+    is_audited: bool,
+) -> Result<Option<Answer>, Problem> {
+    let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let ending = Ending {
+        answer: kept(head.status(), head.headers(), body),
+        code: code.map(|code| code.as_str().to_owned()),
+        created: location.and_then(created),
+        is_audited,
     };
-    if let Some(claim) = &claim
-        && let Some(answer) = request::answered(&cx.db, claim, cx.clock.machine()).await?
-    {
-        return Ok(Step::Replay(answer));
-    }
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let about = about(pattern, request.path());
-    let source = source_address(request);
-    Ok(Step::Handle(Arc::new(Request::new(id, operation.id.clone(), about, source, claim))))
+    // However late it is: what was refused is told, and what was done is kept.
+    Ok(db::within(FINISH_TIMEOUT, request::finish(cx, write, ending)).await?)
+}
+
+/// What tells a request from others, and what it was answered before, if it was. Everything is there then: the
+/// body too, while which somebody may have taken the caller's key away.
+async fn prepare(request: &mut ServiceRequest, cx: &mut Context) -> Result<(Option<Claim>, Option<Answer>), Problem> {
+    let body = body(request).await?;
+    *cx = auth::context(request.request()).await?;
+    let Some(key) = key(request)? else { return Ok((None, None)) };
+    let claim = Claim { caller: cx.actor.caller(), key, fingerprint: fingerprint(request, &body) };
+    let answer = request::answered(&cx.db, &claim, cx.clock.machine()).await?;
+    Ok((Some(claim), answer))
 }
 
 /// The key that the client gives its request.

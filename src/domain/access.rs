@@ -189,6 +189,16 @@ impl Actor {
     pub fn label(&self) -> String {
         self.identity.to_string()
     }
+
+    /// Whose a request is that is sent again: one person may have tokens for several resellers, and what was
+    /// answered to the one is nothing to the other.
+    #[must_use]
+    pub fn caller(&self) -> String {
+        match (&self.identity, self.scope) {
+            (Identity::Subject(_), Scope::Reseller(id)) => format!("{}@{id}", self.identity),
+            _ => self.label(),
+        }
+    }
 }
 
 /// An action, and whether it is open to an actor now.

@@ -67,8 +67,15 @@ impl Kept {
     }
 }
 
-/// Whether an answer is to be kept: what another try may well change is not.
+/// Whether a request is dealt with by an answer: what failed, and who nobody knows, is not.
 #[must_use]
 pub fn is_final(status: i32) -> bool {
     status < 500 && ![401, 429].contains(&status)
+}
+
+/// Whether an answer is kept for whoever sends the request again: not one that says to send the same with other
+/// headers.
+#[must_use]
+pub fn is_kept(status: i32) -> bool {
+    is_final(status) && status != 415
 }

@@ -103,7 +103,7 @@ pub struct Count {
     pub caller: String,
     /// With what.
     pub kind: RateLimitKind,
-    /// How often; less than none where some are taken back.
+    /// How often.
     pub requests: i64,
 }
 
@@ -141,15 +141,6 @@ impl Counts {
         }
         tally.untold += 1;
         Verdict::Admitted(standing(tally.remaining(limit)))
-    }
-
-    /// Takes a request back that was counted, and answers where its caller stands then.
-    pub fn uncount(&mut self, caller: &str, counted: Standing) -> Standing {
-        let tallies = self.callers.get_mut(caller).filter(|_| self.window == counted.window);
-        let Some(tallies) = tallies else { return counted };
-        let tally = &mut tallies[counted.kind as usize];
-        tally.untold -= 1;
-        Standing { remaining: tally.remaining(counted.limit), ..counted }
     }
 
     /// What the others have not been told, in an order that is the same everywhere; and the window of it.

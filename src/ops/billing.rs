@@ -1,7 +1,5 @@
 //! Runs, which bill what is due.
 
-use std::time::{Duration, Instant};
-
 use chrono::{Datelike, NaiveDate};
 
 use super::record::Saved;
@@ -10,43 +8,49 @@ use crate::domain::billing::{self, Draft, Month, Run};
 use crate::domain::id::CustomerId;
 use crate::domain::invoice::{Invoice, InvoiceLine};
 use crate::domain::listing::Whose;
-use crate::domain::order::Charge;
+use crate::domain::order::{Charge, ChargeStatus};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::{self, Conn, invoices};
 
-/// The most charges that one transaction of a run takes: enough for the longest invoice.
+/// The most charges that one transaction of the monthly run takes: enough for the longest invoice.
 const BATCH: usize = billing::MAX_LINES;
 
-/// Bills every customer what is due on a day or before. However often and wherever it runs, each charge is
-/// billed once: a batch is one transaction, which locks the charges that it takes. With a budget it stops
-/// after the batch in which that is used up; another run goes on.
+/// The most charges that a run takes which somebody asks for, and waits for.
+const RUN: usize = 3 * BATCH;
+
+/// Bills customers what is due on a day or before, as much as fits in one transaction; another run goes on.
+/// However often and wherever it runs, each charge is billed once: it locks the charges that it takes.
 ///
 /// # Errors
-/// The day is still to come, or the database fails: what was billed by then stands.
-pub async fn run(cx: &Context, through: NaiveDate, budget: Option<Duration>) -> Result<Run> {
+/// The day is still to come, there is too much to do first, or the database fails: then nothing is billed.
+pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
     if through > cx.today() {
         let detail = format!("Only what is due can be billed; the latest possible is {}.", cx.today());
         let violation = Violation::new("/through", ViolationCode::OutOfRange, detail);
         return Err(Error::from(Refusal::from(violation)));
     }
-    let started = Instant::now();
     // What fell due is charged before it is billed.
-    match budget {
-        Some(_) => milestones::settle(cx, Whose::Everyones).await?,
-        None => milestones::settle_all(cx).await?,
-    }
+    milestones::settle(cx, Whose::Everyones).await?;
+    cx.write(async |tx| {
+        let (run, rest) = bill(tx, cx, through, None, Run::default(), RUN).await?;
+        Ok(Run { complete: matches!(rest, Rest::Nothing), ..run })
+    })
+    .await
+}
+
+/// Bills everything that is due on a day or before, in transactions short enough that nobody waits long for one,
+/// or as much as the totals of a run can hold.
+async fn run_on(cx: &Context, through: NaiveDate) -> Result<Run> {
+    milestones::settle_all(cx).await?;
     let mut run = Run::default();
     let mut after = None;
     loop {
         let rest;
-        (run, rest) = cx.db.transaction(async |tx| bill(tx, cx, through, after, run).await).await?;
+        (run, rest) = cx.db.transaction(async |tx| bill(tx, cx, through, after, run, BATCH).await).await?;
         match rest {
             Rest::Nothing => return Ok(Run { complete: true, ..run }),
             Rest::Behind(customer) => after = customer,
             Rest::ForAnotherRun => return Ok(run),
-        }
-        if budget.is_some_and(|budget| started.elapsed() >= budget) {
-            return Ok(run);
         }
     }
 }
@@ -60,17 +64,18 @@ enum Rest {
     ForAnotherRun,
 }
 
-/// Bills one batch, and counts it in.
+/// Bills one batch of at most so many charges, and counts it in.
 async fn bill(
     tx: &mut Conn,
     cx: &Context,
     through: NaiveDate,
     after: Option<CustomerId>,
     mut run: Run,
+    limit: usize,
 ) -> Result<(Run, Rest)> {
-    let mut charges = store::billing::due_charges(tx, through, after, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+    let mut charges = store::billing::due_charges(tx, through, after, i64::try_from(limit).unwrap_or(i64::MAX)).await?;
     let mut rest = Rest::Nothing;
-    if charges.len() == BATCH {
+    if charges.len() == limit {
         rest = Rest::Behind(leave_last_customer(&mut charges).or(after));
     }
     let mut drafts = billing::split(with_products(tx, charges).await?);
@@ -123,7 +128,10 @@ async fn issue(tx: &mut Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draf
     }
     let taken = invoices::insert(tx, &issued).await?;
     let mut saved: Vec<_> = issued.iter().map(|invoice| Saved::new(cx, None, invoice)).collect();
-    saved.extend(taken.iter().map(|charge| Saved::new(cx, Some(charge), charge)));
+    saved.extend(taken.iter().map(|charge| {
+        let before = Charge { status: ChargeStatus::Pending, invoice_id: None, ..charge.clone() };
+        Saved::new(cx, Some(&before), charge)
+    }));
     cx.record(tx, saved).await
 }
 
@@ -138,7 +146,7 @@ pub async fn run_monthly(cx: &Context, invoice_day: u32) -> Result<Vec<(Month, R
     let mut runs = Vec::new();
     for month in billing::months_due(last, invoice_day, cx.today()) {
         loop {
-            let done = run(cx, month.through, None).await?;
+            let done = run_on(cx, month.through).await?;
             let is_complete = done.complete;
             runs.push((month, done));
             if is_complete {

@@ -6,6 +6,7 @@ use crate::domain::id::InvoiceId;
 use crate::domain::invoice::{Command, Invoice, InvoiceLine};
 use crate::domain::listing::{InvoiceFilter, Page, Window};
 use crate::domain::machine::Outcome;
+use crate::domain::order::{Charge, ChargeStatus};
 use crate::store::invoices;
 
 /// Invoices in the tenant, newest first.
@@ -57,7 +58,10 @@ pub async fn transition(
         let lines = invoices::lines(tx, id).await?;
         let (before, after) = ((before, lines.clone()), (after, lines));
         let mut saved = vec![Saved::new(cx, Some(&before), &after)];
-        saved.extend(reopened.iter().map(|charge| Saved::new(cx, Some(charge), charge)));
+        saved.extend(reopened.iter().map(|charge| {
+            let before = Charge { status: ChargeStatus::Invoiced, invoice_id: Some(id), ..charge.clone() };
+            Saved::new(cx, Some(&before), charge)
+        }));
         cx.record(tx, saved).await?;
         Ok(after)
     })

@@ -35,10 +35,10 @@ impl RateLimits {
         self.limits.of(kind).map(|limit| self.counts().count(caller, kind, limit, self.clock.machine()))
     }
 
-    /// Takes a request back, and answers where its caller stands then.
+    /// Where a caller stands that stood so a while ago, as far as its own requests since then do not matter.
     #[must_use]
-    pub fn uncount(&self, caller: &str, counted: Standing) -> Standing {
-        self.counts().uncount(caller, counted)
+    pub fn by_now(&self, standing: Standing) -> Standing {
+        Standing { seconds_left: standing.window.seconds_left(self.clock.machine()), ..standing }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

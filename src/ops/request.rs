@@ -1,6 +1,7 @@
 //! A request that writes is one transaction: what it does, its events, its answer for whoever sends it again, and
 //! its entry in the audit trail. The use case begins it; once the answer is known, [`finish`] ends it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use super::{Context, Error, Result, found};
 use crate::db::{Db, Transaction};
 use crate::domain::audit::{Change, Entry, Outcome};
 use crate::domain::event::ResourceType;
-use crate::domain::idempotency::{Answer, Claim, Kept, is_final};
+use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
 use crate::store::{self, Conn, audit, idempotency};
 
 /// The most changes that an entry of the audit trail lists.
@@ -33,14 +34,13 @@ pub struct Request {
     pub claim: Option<Claim>,
     transaction: tokio::sync::Mutex<Option<Transaction>>,
     changes: Mutex<Vec<Change>>,
+    has_ended: AtomicBool,
 }
 
 /// How a request ended.
 pub struct Ending {
-    /// The HTTP status that is answered.
-    pub status: i32,
-    /// What is kept for whoever sends it again; nobody can when it has no claim.
-    pub answer: Option<Answer>,
+    /// What is answered.
+    pub answer: Answer,
     /// Why it was refused, if it was.
     pub code: Option<String>,
     /// What it created, where the path does not say.
@@ -49,19 +49,10 @@ pub struct Ending {
     pub is_audited: bool,
 }
 
-/// What is to be answered.
-pub enum Verdict {
-    /// What was going to be.
-    AsItIs,
-    /// What the same request was answered before.
-    Replay(Answer),
-    /// That the same request is under way.
-    InProgress,
-}
-
 enum Begun {
     Open(Transaction),
-    Known(Known),
+    /// The same request was answered before.
+    Answered(Answer),
 }
 
 impl Request {
@@ -74,8 +65,8 @@ impl Request {
         source_address: Option<String>,
         claim: Option<Claim>,
     ) -> Self {
-        let (transaction, changes) = Default::default();
-        Self { id, operation, resource, source_address, claim, transaction, changes }
+        let (transaction, changes, has_ended) = Default::default();
+        Self { id, operation, resource, source_address, claim, transaction, changes, has_ended }
     }
 
     /// Runs a part of what the request does in its transaction, which stays open. An error takes all of it back.
@@ -85,7 +76,8 @@ impl Request {
             Some(transaction) => transaction,
             None => match self.begin(cx).await? {
                 Begun::Open(transaction) => transaction,
-                Begun::Known(_) => return Err(Error::IdempotencyInProgress),
+                // In this very moment: asked again, it is answered so.
+                Begun::Answered(_) => return Err(Error::IdempotencyInProgress),
             },
         };
         let done = transaction.run(work).await;
@@ -100,9 +92,9 @@ impl Request {
         let mut transaction = cx.db.begin().await?;
         match transaction.run(async |tx: &mut Conn| self.look(tx, cx).await).await {
             Ok(None) => Ok(Begun::Open(transaction)),
-            Ok(Some(known)) => {
+            Ok(Some(answer)) => {
                 transaction.rollback().await;
-                Ok(Begun::Known(known))
+                Ok(Begun::Answered(answer))
             }
             Err(error) => {
                 transaction.rollback().await;
@@ -112,12 +104,13 @@ impl Request {
     }
 
     /// Takes the key, if there is one, unless the same request has it or had it.
-    async fn look(&self, tx: &mut Conn, cx: &Context) -> Result<Option<Known>> {
-        let Some(Claim { caller, key, .. }) = &self.claim else { return Ok(None) };
-        if !idempotency::lock(tx, caller, key).await? {
-            return Ok(Some(Known::InProgress));
+    async fn look(&self, tx: &mut Conn, cx: &Context) -> Result<Option<Answer>> {
+        let Some(claim) = &self.claim else { return Ok(None) };
+        if !idempotency::lock(tx, &claim.caller, &claim.key).await? {
+            return Err(Error::IdempotencyInProgress);
         }
-        Ok(idempotency::find(tx, caller, key, cx.clock.machine()).await?.map(Known::Answered))
+        let kept = idempotency::find(tx, &claim.caller, &claim.key, cx.clock.machine()).await?;
+        kept.map(|kept| replay(claim, kept)).transpose()
     }
 
     async fn undo(&self, transaction: Transaction) {
@@ -154,7 +147,7 @@ pub enum Known {
 /// # Errors
 /// Nothing is known of it, or the database fails.
 pub async fn known(cx: &Context, key: &str) -> Result<Known> {
-    let (caller, now) = (cx.actor.label(), cx.clock.machine());
+    let (caller, now) = (cx.actor.caller(), cx.clock.machine());
     let look = async |conn: &mut Conn| {
         if let Some(kept) = idempotency::find(conn, &caller, key, now).await? {
             return Ok(Some(Known::Answered(kept)));
@@ -192,59 +185,60 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
     let request = Arc::new(Request::new(id, operation.to_owned(), None, None, None));
     let cx = Context { request: Some(request.clone()), ..cx.clone() };
     let done = work(&cx).await?;
-    finish(&cx, &request, Ending { status: 200, answer: None, code: None, created: None, is_audited: true }).await?;
+    let answer = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
+    finish(&cx, &request, Ending { answer, code: None, created: None, is_audited: true }).await?;
     Ok(done)
 }
 
 /// Ends a request: commits what it did together with its answer and its audit entry. What was refused is taken
-/// back, and told. Only then may it be answered.
+/// back, and told. Only then may it be answered; with another answer, where the same request was given that
+/// meanwhile. Of a request that has ended, nothing more is done than to keep another answer.
 ///
 /// # Errors
-/// The database fails: whether it was done, nobody knows; sent again with its key, it is done once.
-pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Verdict> {
+/// The same request is under way, or the database fails: whether it was done, nobody knows; sent again with its
+/// key, it is done once.
+pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Option<Answer>> {
+    if request.has_ended.load(Ordering::Relaxed) {
+        let last = async |conn: &mut Conn| Ok::<_, Error>(keep(conn, cx, request, &ending).await?);
+        cx.db.statement(last).await?;
+        return Ok(None);
+    }
     let mut open = request.transaction.lock().await.take();
-    if ending.status >= 400
+    let status = ending.answer.status;
+    if status >= 400
         && let Some(transaction) = open.take()
     {
         request.undo(transaction).await;
     }
     // Nothing is known of what failed, and nobody who is not known has been here.
-    let is_final = is_final(ending.status);
-    let leaves_traces = is_final && (ending.is_audited || request.claim.is_some());
+    let leaves_traces = is_final(status) && (ending.is_audited || request.claim.is_some());
     let mut transaction = match open {
         Some(transaction) => transaction,
-        None if !leaves_traces => return Ok(Verdict::AsItIs),
+        None if !leaves_traces => return Ok(None),
         None => match request.begin(cx).await? {
             Begun::Open(transaction) => transaction,
-            Begun::Known(known) => return verdict(known, request.claim.as_ref()),
+            Begun::Answered(answer) => return Ok(Some(answer)),
         },
     };
     let traces = transaction
-        .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, ending).await } else { Ok(()) });
+        .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, &ending).await } else { Ok(()) });
     match traces.await {
         Ok(()) => {
             let committed = transaction.commit().await;
             // Also when nobody knows whether it is.
             cx.forget_access();
             committed?;
+            request.has_ended.store(true, Ordering::Relaxed);
         }
         Err(error) => {
             transaction.rollback().await;
             return Err(error.into());
         }
     }
-    Ok(Verdict::AsItIs)
+    Ok(None)
 }
 
-/// What is answered to a request of which something is known already.
-fn verdict(known: Known, claim: Option<&Claim>) -> Result<Verdict> {
-    match (known, claim) {
-        (Known::Answered(kept), Some(claim)) => replay(claim, kept).map(Verdict::Replay),
-        _ => Ok(Verdict::InProgress),
-    }
-}
-
-async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: Ending) -> store::Result<()> {
+async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
     if ending.is_audited {
         let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
         let outcome = if ending.code.is_some() { Outcome::Refused } else { Outcome::Succeeded };
@@ -259,17 +253,18 @@ async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: Ending) -
             operation: request.operation.clone(),
             resource: request.resource.or(ending.created),
             outcome,
-            status: ending.status,
-            code: ending.code,
+            status: ending.answer.status,
+            code: ending.code.clone(),
             changes,
         };
         audit::insert(tx, entry).await?;
     }
-    if let (Some(claim), Some(answer)) = (request.claim.clone(), ending.answer) {
-        let operation = request.operation.clone();
-        let created_at = cx.clock.machine();
-        let resource = ending.created.or(request.resource);
-        idempotency::insert(tx, &Kept { claim, operation, resource, answer, created_at }).await?;
-    }
-    Ok(())
+    keep(tx, cx, request, ending).await
+}
+
+async fn keep(conn: &mut Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
+    let Some(claim) = request.claim.clone().filter(|_| is_kept(ending.answer.status)) else { return Ok(()) };
+    let (operation, answer) = (request.operation.clone(), ending.answer.clone());
+    let resource = ending.created.or(request.resource);
+    idempotency::insert(conn, &Kept { claim, operation, resource, answer, created_at: cx.clock.machine() }).await
 }

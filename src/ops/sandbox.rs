@@ -59,22 +59,19 @@ pub async fn read(cx: &Context) -> Result<Reading> {
     Ok(Reading { now: cx.clock.now(), moving_to: moving.then(|| cx.clock.machine() + ahead.target) })
 }
 
-/// Moves the clock and runs everything that falls due on the way, day by day. Two moves at once add up. One
-/// that is interrupted is taken up again by the worker.
+/// Sets where the clock is to be moved; [`walk`] moves it there. Two moves at once add up.
 ///
 /// # Errors
 /// The clock goes forwards only, and not too far.
-pub async fn advance(cx: &Context, to: Move, invoice_day: Option<u32>) -> Result<Reading> {
-    cx.db
-        .transaction(async |tx| {
-            let ahead = sandbox::lock(tx).await?;
-            let machine = cx.clock.machine();
-            let target = target(machine + ahead.target, to)?;
-            Ok::<_, Error>(sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?)
-        })
-        .await?;
-    walk(cx, invoice_day, || false).await?;
-    read(cx).await
+pub async fn aim(cx: &Context, to: Move) -> Result<Reading> {
+    cx.write(async |tx| {
+        let ahead = sandbox::lock(tx).await?;
+        let machine = cx.clock.machine();
+        let target = target(machine + ahead.target, to)?;
+        sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?;
+        Ok(Reading { now: machine + ahead.now, moving_to: Some(target) })
+    })
+    .await
 }
 
 fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Refusal> {
@@ -91,7 +88,8 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 
-/// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop.
+/// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop. What
+/// is interrupted is taken up again by the worker.
 ///
 /// # Errors
 /// The database fails.

@@ -99,7 +99,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Optio
     if !scope.sees(id) {
         return Ok(None);
     }
-    let query = resellers::table.find(id).select(Row::as_select()).for_update();
+    let query = resellers::table.find(id).select(Row::as_select()).for_no_key_update();
     Ok(query.first(conn).await.optional()?.map(Reseller::from))
 }
 

@@ -5,7 +5,7 @@ use partner_platform::domain::access::Role;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, company, id};
-use crate::support::{Answer, Client, Server};
+use crate::support::{Answer, Client, Raw, Server};
 
 const KEYS: &str = "/v1/api-keys";
 
@@ -408,4 +408,27 @@ async fn a_key_from_before_this_was_kept_of_keys_goes_on() {
     for client in [&admin, &second] {
         client.get(KEYS).await.ok();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_revoked_while_a_request_is_on_its_way_writes_nothing() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let body = json!({ "name": "left behind", "role": "admin" }).to_string();
+    for keyed in ["", "Idempotency-Key: slow\r\n"] {
+        let (made, client) = make(&server, &admin, json!({ "name": "stolen", "role": "admin" })).await;
+        let mut slow = Raw::connect(&server.url).await;
+        let (secret, length) = (client.key().unwrap(), body.len());
+        let head = format!(
+            "POST /v1/api-keys HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {secret}\r\n{keyed}Content-Length: {length}\r\n\r\n"
+        );
+        slow.write(head.as_bytes()).await;
+        // Until it is looked at: a request that comes later is answered.
+        client.get("/v1/customers").await.ok();
+        admin.act(&format!("/v1/api-keys/{}/revoke", id(&made["id"]))).await.ok();
+        slow.write(body.as_bytes()).await;
+        assert_eq!(slow.read().await.status(), 401);
+    }
+    assert!(!names(&admin, "").await.contains(&"left behind".to_owned()));
 }

@@ -219,3 +219,57 @@ async fn whoever_seals_at_the_same_time_makes_one_chain() {
     assert_eq!(verified.open, 0);
     assert!(verified.end.position >= 100);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_known_and_tried_in_vain_is_told_however_early_it_is_refused() {
+    let world = World::new().await;
+    world.admin.with("idempotency-key", "once").post("/v1/resellers", company("Once")).await.created();
+    world.admin.act(&format!("/v1/resellers/{}/disable", id(&world.other_reseller_id))).await.ok();
+    let large = json!({ "company_name": "x".repeat(2_000_000) });
+    let attempts = [
+        (world.admin.with("idempotency-key", "once"), company("Twice"), 422, "idempotency_key_reused"),
+        (world.admin.with("idempotency-key", "two words"), company("No key"), 422, "validation_failed"),
+        (world.admin.with("idempotency-key", "large"), large.clone(), 413, "payload_too_large"),
+        (world.admin.clone(), large, 413, "payload_too_large"),
+        (world.other.clone(), company("Cut off"), 403, "reseller_disabled"),
+    ];
+    for (number, (client, body, status, code)) in attempts.into_iter().enumerate() {
+        let request = format!("attempt-{number}");
+        client.with("x-request-id", &request).post("/v1/resellers", body).await.problem(status, code);
+        let told = entries(&world.admin, &format!("request_id={request}")).await;
+        assert_eq!(told.len(), 1, "{number}");
+        assert_eq!((&told[0]["outcome"], &told[0]["code"]), (&json!("refused"), &json!(code)));
+        assert_eq!(told[0]["operation"], "createReseller");
+    }
+    let query = format!("partner_id={}", id(&world.other_reseller_id));
+    assert_eq!(entries(&world.admin, &query).await[0]["code"], "reseller_disabled");
+    world.other.get("/v1/customers").await.problem(403, "reseller_disabled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_a_charge_is_told() {
+    let world = World::new().await;
+    let told = async |request: &str| {
+        let entry = entries(&world.admin, &format!("request_id={request}")).await.remove(0);
+        let changes = entry["changes"].as_array().unwrap().iter();
+        changes.filter(|change| change["resource"]["type"] == "charge").cloned().collect::<Vec<_>>()
+    };
+    let pending = format!("/v1/subscriptions/{}/cancel", id(&world.pending_id));
+    world.admin.with("x-request-id", "cancel").act(&pending).await.ok();
+    let charges = told("cancel").await;
+    assert!(!charges.is_empty());
+    for charge in charges {
+        assert_eq!(charge["before"], json!({ "status": "pending" }));
+        assert_eq!(charge["after"], json!({ "status": "voided" }));
+    }
+    world.admin.with("x-request-id", "run").post("/v1/invoices/run", json!({})).await.ok();
+    let invoice = world.admin.get("/v1/invoices").await.ok()["data"][0].clone();
+    let on_it = json!({ "status": "invoiced", "invoice_id": invoice["id"] });
+    let off_it = json!({ "status": "pending", "invoice_id": null });
+    assert!(told("run").await.iter().any(|charge| charge["before"] == off_it && charge["after"] == on_it));
+    let void = format!("/v1/invoices/{}/void", id(&invoice["id"]));
+    world.admin.with("x-request-id", "void").act(&void).await.ok();
+    let charges = told("void").await;
+    assert!(!charges.is_empty());
+    assert!(charges.iter().all(|charge| charge["before"] == on_it && charge["after"] == off_it), "{charges:?}");
+}

@@ -10,12 +10,12 @@ use crate::steps::{on_day, subscribe};
 use crate::support::world::{World, id};
 use crate::support::{Answer, Database, Lock, Server, TABLES};
 
-/// Everything kept of a subscription, without ids.
+/// Everything kept of a subscription, without ids and places.
 pub async fn rows_of(database: &Database, path: &str) -> String {
     let id = path.rsplit('/').next().unwrap();
     let own = format!("subscription_id = '{id}'");
     let orders = format!("SELECT order_id FROM order_lines WHERE {own}");
-    let without_ids = "'{id,subscription_id,order_id,allocation_id}'::text[]";
+    let without_ids = "'{id,subscription_id,order_id,allocation_id,seq}'::text[]";
     let tables = [
         ("subscriptions", format!("id = '{id}'")),
         ("subscription_terms", own.clone()),

@@ -1,7 +1,7 @@
 //! Requests at the same time: whatever their order turns out to be, it is as if they had come one after
 //! another.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use partner_platform::domain::access::Role;
 use serde_json::{Value, json};
 
@@ -244,5 +244,26 @@ async fn a_currency_is_fixed_by_the_first_order_even_at_the_same_time() {
         if changed.status != 200 {
             changed.problem(409, "currency_fixed");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reseller_is_disabled_while_its_administrator_changes_keys_and_nobody_is_in_the_way() {
+    let world = World::new().await;
+    let reseller = format!("/v1/resellers/{}", id(&world.reseller_id));
+    let key = json!({ "name": "another", "role": "sales", "partner_id": world.reseller_id });
+    let key = world.admin.post("/v1/api-keys", key).await.created();
+    let rename = format!("/v1/api-keys/{}", id(&key["api_key"]["id"]));
+    for round in 0..15 {
+        let edits = (0..4).map(|number| {
+            let (own, name) = (world.own.clone(), format!("round {round} {number}"));
+            let rename = rename.clone();
+            async move { own.patch(&rename, json!({ "name": name })).await }
+        });
+        let disable = format!("{reseller}/disable");
+        let (edited, disabled) = join(join_all(edits), world.admin.act(&disable)).await;
+        disabled.ok();
+        assert!(edited.iter().all(|answer| [200, 403].contains(&answer.status)), "round {round}");
+        world.admin.act(&format!("{reseller}/enable")).await.ok();
     }
 }

@@ -297,3 +297,37 @@ async fn a_request_that_is_under_way_says_so() {
     assert_eq!(first.await.unwrap().ok()["status"], "suspended");
     assert!(is_replay(&client.act(&path).await));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_another_media_type_can_be_sent_again_in_the_right_one() {
+    let world = World::new().await;
+    let client = keyed(&world.admin, "typed");
+    let body = company("Typed");
+    let wrong = client.with("content-type", "text/plain").post("/v1/resellers", body.clone()).await;
+    wrong.problem(415, "unsupported_media_type");
+    client.post("/v1/resellers", body).await.created();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_invoices_is_billed_told_and_kept_or_nothing_of_it() {
+    let world = World::new().await;
+    let client = keyed(&world.admin, "run");
+    let database = &world.server.database;
+    let count = "SELECT count(*) FROM invoices";
+    let before = database.text(count).await;
+    database.execute("ALTER TABLE audit_entries RENAME TO hidden").await;
+    client.post("/v1/invoices/run", json!({})).await.problem(500, "internal");
+    database.execute("ALTER TABLE hidden RENAME TO audit_entries").await;
+    assert_eq!(database.text(count).await, before);
+    world.admin.get("/v1/idempotency-keys/run").await.problem(404, "not_found");
+
+    let path = "/v1/invoices/run";
+    let runs = (0..8).map(|_| async { client.post(path, json!({})).await });
+    let answers = futures_util::future::join_all(runs).await;
+    let (done, waiting): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert!(waiting.into_iter().all(|answer| answer.problem(409, "idempotency_in_progress").is_object()));
+    assert!(done.iter().all(|answer| answer.body == done[0].body), "one answer for all");
+    let billed = database.text(count).await.parse::<i64>().unwrap() - before.parse::<i64>().unwrap();
+    assert_eq!(json!(billed), done[0].body["invoices"]);
+    assert!(billed > 0);
+}

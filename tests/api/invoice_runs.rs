@@ -137,22 +137,22 @@ async fn numbers_have_no_gaps_and_begin_anew_each_year() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_cut_short_is_gone_on_with() {
     let world = World::new().await;
-    add_charges(&world, 2500, 5).await;
+    add_charges(&world, 6500, 5).await;
     let cx = service(&world.server);
     let mut invoices = 0;
     let mut runs = 0;
     loop {
-        let done = billing::run(&cx, cx.today(), Some(Duration::ZERO)).await.unwrap();
+        let done = billing::run(&cx, cx.today()).await.unwrap();
         (invoices, runs) = (invoices + done.invoices, runs + 1);
         assert_in_order(&world.server.database).await;
         if done.complete {
             break;
         }
     }
-    assert_eq!((invoices, runs, left(&world).await.as_str()), (3, 3, "0"));
+    assert_eq!((invoices, runs, left(&world).await.as_str()), (7, 3, "0"));
     let counts = "SELECT string_agg(line_count::text, ' ' ORDER BY number_sequence) FROM invoices \
                   WHERE number_year = 2027";
-    assert_eq!(world.server.database.text(counts).await, "1000 1000 503");
+    assert_eq!(world.server.database.text(counts).await, "1000 1000 1000 1000 1000 1000 503");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +241,7 @@ async fn a_run_that_is_killed_leaves_nothing_half_done() {
     let mut killed = 0;
     for round in 0..12 {
         let cx = service(&world.server);
-        let run = tokio::spawn(async move { billing::run(&cx, cx.today(), None).await });
+        let run = tokio::spawn(async move { billing::run_monthly(&cx, 1).await });
         tokio::time::sleep(Duration::from_millis(round * 9)).await;
         world.server.database.text(kill).await;
         killed += i32::from(run.await.unwrap().is_err());
@@ -250,7 +250,7 @@ async fn a_run_that_is_killed_leaves_nothing_half_done() {
     assert!(killed > 0, "some were killed on the way");
     let cx = service(&world.server);
     // The pool may still hold a connection that was killed.
-    while !billing::run(&cx, cx.today(), None).await.is_ok_and(|run| run.complete) {}
+    while billing::run_monthly(&cx, 1).await.is_err() {}
     assert_eq!(left(&world).await, "0");
     assert_in_order(&world.server.database).await;
 }

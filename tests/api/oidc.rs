@@ -389,3 +389,24 @@ async fn a_sandbox_clock_does_not_end_tokens() {
     admin.post("/v1/sandbox/clock", json!({ "advance_days": 40 })).await.ok();
     trust.assert_good("40 days later by the sandbox", &token).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_for_two_resellers_has_its_idempotency_keys_with_each() {
+    let trust = Trust::new().await;
+    let bearing = |reseller: &Value| {
+        let token = trust.token(json!({ "role": "admin", "reseller_id": reseller }));
+        trust.world.server.bearing(&token).with("idempotency-key", "import-17")
+    };
+    let one = bearing(&trust.world.reseller_id);
+    let other = bearing(&trust.world.other_reseller_id);
+    let first = one.post("/v1/customers", company("Imported")).await.created();
+    let second = other.post("/v1/customers", company("Imported")).await.created();
+    assert_eq!(
+        (&first["partner_id"], &second["partner_id"]),
+        (&trust.world.reseller_id, &trust.world.other_reseller_id)
+    );
+    for (client, customer) in [(one, first), (other, second)] {
+        let known = client.get("/v1/idempotency-keys/import-17").await.ok();
+        assert_eq!(known["resource"]["id"], customer["id"]);
+    }
+}

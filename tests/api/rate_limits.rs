@@ -2,13 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::body::BoxBody;
-use actix_web::dev::ServiceRequest;
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, web};
 use chrono::TimeDelta;
 use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::api::rate_limit;
 use partner_platform::app::AppState;
 use partner_platform::domain::access::Role;
 use partner_platform::domain::rate_limit::{Limits, RateLimitKind, Verdict};
@@ -126,43 +121,20 @@ async fn what_fails_counts_as_well() {
     assert_eq!(reads(&admin).await, 2);
 }
 
-/// A server with nothing but the limit, a caller that is known, and what replays an answer inside of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replayed_answer_does_not_count() {
-    let server = Server::start().await;
-    let cx = server.context();
-    let limits = RateLimits::new(LIMITS, server.clock.clone());
-    let state = server.state(|state| state.rate_limits = limits.clone());
-    let known = from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
-        request.extensions_mut().insert(cx.clone());
-        next.call(request)
-    });
-    let replay = web::to(async |request: HttpRequest| {
-        if request.headers().contains_key("idempotency-key") {
-            rate_limit::uncount(&request);
-        }
-        HttpResponse::Ok().finish()
-    });
-    let app = App::new()
-        .app_data(web::Data::new(state))
-        .service(web::scope("").route("/", replay).wrap(from_fn(rate_limit::limit)).wrap(known));
-    let app = actix_web::test::init_service(app).await;
-    let send = async |replayed: bool| {
-        let request = actix_web::test::TestRequest::post();
-        let request = if replayed { request.insert_header(("idempotency-key", "1")) } else { request };
-        let answer = actix_web::test::call_service(&app, request.to_request()).await;
-        let left = answer.headers().get("ratelimit").unwrap().to_str().unwrap().to_owned();
-        (answer.status().as_u16(), left)
-    };
-    for _ in 0..10 {
-        assert_eq!(send(true).await, (200, "\"writes\";r=3;t=60".to_owned()));
+async fn a_replayed_answer_counts_like_any_other_and_is_there_again_in_the_next_minute() {
+    let server = Server::limited(LIMITS).await;
+    let admin = server.admin().await.with("idempotency-key", "again");
+    pass(&server, 7);
+    let first = admin.post("/v1/customers", company("Once")).await.created();
+    for _ in 0..2 {
+        assert_eq!(admin.post("/v1/customers", company("Once")).await.created(), first);
     }
-    for remaining in (0..3).rev() {
-        assert_eq!(send(false).await, (200, format!("\"writes\";r={remaining};t=60")));
-        // What was told meanwhile is taken back the next time.
-        exchange(&limits, &server.db).await.unwrap();
-    }
-    assert_eq!(send(true).await, (429, "\"writes\";r=0;t=60".to_owned()), "a replay needs one that is left");
+    let refused = admin.post("/v1/customers", company("Once")).await;
+    let wait = refused.header("retry-after").parse().unwrap();
+    refused.problem(429, "rate_limited");
+    pass(&server, wait);
+    assert_eq!(admin.post("/v1/customers", company("Once")).await.created(), first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

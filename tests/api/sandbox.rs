@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::steps::{all, on_day, subscribe};
 use crate::support::world::{World, basket, company, id, product};
-use crate::support::{Client, Server};
+use crate::support::{Client, Lock, Server};
 use crate::worker::until;
 
 const CLOCK: &str = "/v1/sandbox/clock";
@@ -316,4 +316,30 @@ async fn what_a_slow_request_has_read_does_not_put_the_clock_back() {
     assert_eq!(server.clock.now(), later);
     on_day(&server, "2027-01-02");
     assert_eq!(server.clock.now(), later + TimeDelta::days(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_whose_answer_was_lost_is_made_once_and_answered_where_it_goes() {
+    let world = World::new().await;
+    let client = world.admin.with("idempotency-key", "a-year");
+    let move_it = || {
+        let client = client.clone();
+        async move { client.post(CLOCK, json!({ "advance_days": 365 })).await }
+    };
+    // Whoever walks there waits for this.
+    let lock = Lock::hold(&world.server.database, "subscriptions").await;
+    let lost = tokio::spawn(move_it());
+    lock.wait_for(1).await;
+    lost.abort();
+    let known = world.admin.get("/v1/idempotency-keys/a-year").await.ok();
+    assert_eq!((&known["state"], &known["status"]), (&json!("completed"), &json!(200)));
+    let again = move_it().await;
+    let target = json!({ "now": "2027-01-01T12:00:00Z", "moving_to": "2028-01-01T12:00:00Z" });
+    assert_eq!((again.header("idempotency-replayed"), &again.body), ("true", &target));
+    assert_eq!(shown(&world.admin).await, target, "once");
+    lock.release().await;
+    sandbox::walk(&world.server.context(), None, || false).await.unwrap();
+    assert_eq!(shown(&world.admin).await, still("2028-01-01T12:00:00Z"));
+    let told = world.admin.get("/v1/audit-entries?operation=moveSandboxClock").await.ok();
+    assert_eq!(told["data"].as_array().unwrap().len(), 1);
 }

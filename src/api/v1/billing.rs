@@ -1,7 +1,5 @@
 //! Runs, which bill what is due.
 
-use std::time::Duration;
-
 use actix_web::{HttpResponse, post};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -15,9 +13,6 @@ use crate::api::query::NoQuery;
 use crate::domain::billing::Run;
 use crate::domain::money;
 use crate::ops::billing;
-
-/// For a run, so that a client has its answer before it stops waiting for it.
-const BUDGET: Duration = Duration::from_secs(20);
 
 /// What is to be billed; the body may be left out.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -58,7 +53,7 @@ impl InvoiceRun {
 ///
 /// Puts every pending charge that is due on an invoice: one for each customer and currency, or several when
 /// there are more than 1000 lines. Each charge is billed once, however often and wherever this runs; after an
-/// error, run it again. It stops after about 20 seconds: `complete` tells whether there is more. Roles: the
+/// error nothing is billed. It takes up to 3000 charges: `complete` tells whether there is more. Roles: the
 /// partner's admin and billing.
 #[utoipa::path(tag = "Invoices", request_body = InvoiceRunRequest, responses(
     (status = 200, description = "What was billed.", body = InvoiceRun)
@@ -70,6 +65,6 @@ pub async fn run_invoices(
     body: OptionalJson<InvoiceRunRequest>,
 ) -> Result<HttpResponse, Problem> {
     let through = body.0.through.unwrap_or_else(|| permit.cx.today());
-    let run = billing::run(&permit.cx, through, Some(BUDGET)).await?;
+    let run = billing::run(&permit.cx, through).await?;
     Ok(HttpResponse::Ok().json(InvoiceRun::new(through, run)))
 }

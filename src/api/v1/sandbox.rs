@@ -10,6 +10,7 @@ use crate::api::code::ErrorCode;
 use crate::api::json::Json;
 use crate::api::problem::{FieldError, Problem};
 use crate::api::query::NoQuery;
+use crate::api::write;
 use crate::app::AppState;
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::ops::sandbox::{self, Move, Reading};
@@ -86,7 +87,8 @@ pub async fn get_sandbox_clock(
 /// Move the sandbox's clock
 ///
 /// Everything that falls due on the way happens in its order, as if time had passed; the answer comes when
-/// it has. A move that is interrupted goes on by itself. Role: the partner's admin.
+/// it has. A move that is interrupted goes on by itself: sent again with its key, it is answered where it is on its way
+/// to. Role: the partner's admin.
 #[utoipa::path(tag = "Sandbox", extensions(("x-errors" = json!(["not_found"]))), responses(
     (status = 200, description = "What it shows now.", body = SandboxClock)
 ))]
@@ -98,6 +100,10 @@ pub async fn move_sandbox_clock(
     body: Json<SandboxClockSet>,
 ) -> Result<HttpResponse, Problem> {
     check(&state)?;
-    let reading = sandbox::advance(&permit.cx, body.0.into_move()?, state.invoice_day).await?;
+    let reading = sandbox::aim(&permit.cx, body.0.into_move()?).await?;
+    // From here on it is moved once, however often this is sent and whoever is cut short on the way.
+    write::end_early(&permit.cx, HttpResponse::Ok().json(SandboxClock::from(reading))).await?;
+    sandbox::walk(&permit.cx, state.invoice_day, || false).await?;
+    let reading = sandbox::read(&permit.cx).await?;
     Ok(HttpResponse::Ok().json(SandboxClock::from(reading)))
 }
