@@ -161,6 +161,14 @@ pub async fn open_entries(conn: &mut Conn, limit: i64) -> Result<Vec<Entry>> {
     Ok(rows.into_iter().map(Entry::from).collect())
 }
 
+/// How many entries have no seal.
+///
+/// # Errors
+/// The database fails.
+pub async fn count_open(conn: &mut Conn) -> Result<i64> {
+    Ok(audit_entries::table.filter(audit_entries::position.is_null()).count().get_result(conn).await?)
+}
+
 /// Seals entries, and moves the end behind them; it must be locked.
 ///
 /// # Errors
