@@ -28,7 +28,7 @@ const FOLLOWING: &[&str] = &["actions", "updated_at"];
 /// A field of which a change is told as that of a resource of its own.
 const TOLD_APART: &str = "inventory";
 
-/// What became of a resource.
+/// What became of a resource. It is a part of what is sealed: see [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Its kind.
@@ -67,6 +67,9 @@ impl Change {
 }
 
 /// That somebody wrote, or tried to.
+///
+/// It is sealed as serde writes it, and an entry whose form changes later is one that was altered. So no field ever gets
+/// another name, place or form; one that is added comes last, as an `Option` that is skipped when it is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// Its id.

@@ -4,7 +4,7 @@ use chrono::{TimeDelta, TimeZone, Utc};
 use partner_platform::domain::access::Role;
 use partner_platform::domain::audit::{Broken, Change, Entry, Link, Outcome};
 use partner_platform::domain::event::{Reference, ResourceType};
-use partner_platform::domain::id::AuditEntryId;
+use partner_platform::domain::id::{AuditEntryId, ResellerId};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -193,4 +193,37 @@ fn what_is_no_place_of_a_chain_is_no_link() {
         assert!(text.parse::<Link>().is_err(), "{text}");
     }
     assert!(format!("2:{seal}").parse::<Link>().is_ok());
+}
+
+/// Fields in no order, of every kind of value.
+fn fields() -> Map<String, Value> {
+    let fields = json!({ "version": 2, "status": "active", "a": null, "of": { "z": [1, true], "b": "é\n\"" } });
+    fields.as_object().unwrap().clone()
+}
+
+#[test]
+fn entries_are_sealed_in_the_same_form_for_ever() {
+    let mut full = entry(1, "api_key:1");
+    full.occurred_at += TimeDelta::microseconds(123_450);
+    full.reseller_id = Some(ResellerId(Uuid::from_u128(2)));
+    full.outcome = Outcome::Refused;
+    full.status = 409;
+    full.code = Some("version_conflict".to_owned());
+    let resource_id = Uuid::from_u128(3);
+    let change = |resource_type, before, after| Change { resource_type, resource_id, before, after };
+    full.changes = vec![
+        change(ResourceType::Subscription, Some(fields()), Some(fields())),
+        change(ResourceType::PriceList, None, Some(fields())),
+        change(ResourceType::ApiKey, Some(fields()), None),
+    ];
+    let empty = Entry { source_address: None, resource: None, ..entry(2, "system") };
+    let seals: Vec<_> = sealed(&[full, empty]).iter().map(|(_, link)| link.to_string()).collect();
+    // Where this fails, every trail that was sealed by an earlier release would be found altered.
+    assert_eq!(
+        seals,
+        [
+            "1:46b108ca5270f9b019f0ace192a747ae1f6db00bcb8a2f2532af2c66351a8ddb",
+            "2:7a376283950766a5e652a578b50e6b5ae253a960c7a0c79b726491eb49b23242"
+        ]
+    );
 }
