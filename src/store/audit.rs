@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{self, Array, BigInt, Bytea};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
@@ -174,18 +175,25 @@ pub async fn count_open(conn: &mut Conn) -> Result<i64> {
 /// # Errors
 /// The database fails.
 pub async fn seal(conn: &mut Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
-    for (id, link) in sealed {
-        diesel::update(audit_entries::table.filter(audit_entries::id.eq(id)))
-            .set((audit_entries::position.eq(link.position), audit_entries::seal.eq(&link.seal)))
-            .execute(conn)
-            .await?;
-    }
-    if let Some((_, end)) = sealed.last() {
-        diesel::update(audit_chain::table)
-            .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
-            .execute(conn)
-            .await?;
-    }
+    let Some((_, end)) = sealed.last() else { return Ok(()) };
+    let ids: Vec<_> = sealed.iter().map(|(id, _)| id.0).collect();
+    let positions: Vec<_> = sealed.iter().map(|(_, link)| link.position).collect();
+    let seals: Vec<_> = sealed.iter().map(|(_, link)| &*link.seal).collect();
+    // One statement, however many they are: one for each would outlast the transaction when the database is slow, and
+    // the next would begin with the same entries.
+    diesel::sql_query(
+        "UPDATE audit_entries SET position = sealed.position, seal = sealed.seal \
+         FROM unnest($1, $2, $3) AS sealed (id, position, seal) WHERE audit_entries.id = sealed.id",
+    )
+    .bind::<Array<sql_types::Uuid>, _>(ids)
+    .bind::<Array<BigInt>, _>(positions)
+    .bind::<Array<Bytea>, _>(seals)
+    .execute(conn)
+    .await?;
+    diesel::update(audit_chain::table)
+        .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

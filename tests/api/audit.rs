@@ -259,6 +259,25 @@ async fn all_entries_that_are_yet_to_be_sealed_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_entries_is_sealed_by_one_statement() {
+    let server = Server::start().await;
+    server
+        .database
+        .execute(
+            "CREATE TABLE statements (); \
+         CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO statements DEFAULT VALUES; RETURN NULL; END $$; \
+         CREATE TRIGGER counted AFTER UPDATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+        )
+        .await;
+    write(&server.database, 1200).await;
+    assert_eq!(audit::seal(&server.db).await.unwrap(), 1200);
+    assert_eq!(server.database.text("SELECT count(*) FROM statements").await, "3");
+    let verified = audit::verify(&server.db, None).await.unwrap().unwrap();
+    assert_eq!((verified.end.position, verified.open), (1200, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_trail_refuses_to_be_changed() {
     let world = World::new().await;
     audit::seal(&world.server.db).await.unwrap();
