@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::schema::{audit_chain, audit_entries};
+use super::schema::{audit_chain, audit_entries, audit_resources};
 use super::{Conn, Result};
 use crate::domain::access::{Role, Scope};
 use crate::domain::audit::{Change, Entry, Link, Outcome};
@@ -75,7 +75,7 @@ impl From<Row> for Entry {
     }
 }
 
-/// Adds an entry.
+/// Adds an entry. Which resources it is about is listed by the database, from what it says.
 ///
 /// # Errors
 /// The database fails.
@@ -107,7 +107,8 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &AuditFilter, window: &
         query = query.filter(audit_entries::operation.eq(operation));
     }
     if let Some(resource_id) = filter.resource_id {
-        query = query.filter(audit_entries::resource_id.eq(resource_id));
+        let about = audit_resources::table.filter(audit_resources::resource_id.eq(resource_id));
+        query = query.filter(audit_entries::id.eq_any(about.select(audit_resources::entry_id)));
     }
     if let Some(request_id) = &filter.request_id {
         query = query.filter(audit_entries::request_id.eq(request_id));

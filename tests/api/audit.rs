@@ -6,6 +6,7 @@ use partner_platform::ops::audit;
 use serde_json::{Value, json};
 
 use crate::coverage::{call, operations, recipe};
+use crate::steps::{allocate, subscribe};
 use crate::support::world::{World, company, id};
 use crate::support::{Client, Database, Lock, Server};
 
@@ -111,6 +112,52 @@ async fn a_resellers_administrator_sees_what_its_own_did_and_nothing_else() {
     assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
 }
 
+fn is_about(entry: &Value, id: &Value) -> bool {
+    let changes = entry["changes"].as_array().unwrap();
+    changes.iter().chain([entry]).any(|named| named["resource"]["id"] == *id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_done_to_a_subscription_is_found_by_its_id() {
+    let world = World::new().await;
+    let path = subscribe(&world, json!({})).await;
+    let post = async |rest: &str, body: Value| {
+        let answer = world.own.post(&format!("{path}/{rest}"), body).await;
+        assert!(answer.status < 300, "{rest}: {}", answer.body);
+    };
+    post("suspend", json!({ "reason": "Overdue" })).await;
+    post("enable", json!({})).await;
+    post("inventory/current", json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] })).await;
+    let allocation = allocate(&world.own, &path, 1, "found").await;
+    world.own.act(&format!("/v1/allocations/{}/release", id(&allocation["id"]))).await.ok();
+    world.own.act(&format!("{path}/cancel")).await.problem(409, "invalid_transition");
+    world.own.act(&format!("/v1/subscriptions/{}/cancel", id(&world.pending_id))).await.ok();
+
+    let operations = async |client: &Client, about: &str| -> Vec<_> {
+        let entries = entries(client, &format!("resource_id={about}")).await;
+        entries.iter().map(|entry| entry["operation"].as_str().unwrap().to_owned()).collect()
+    };
+    let (about, pending) = (path.rsplit('/').next().unwrap(), id(&world.pending_id));
+    let all = [
+        "cancelSubscription",
+        "releaseAllocation",
+        "allocate",
+        "addCurrentInventory",
+        "enableSubscription",
+        "suspendSubscription",
+        "addSubscriptions",
+    ];
+    assert_eq!(operations(&world.admin, about).await, all);
+    assert_eq!(operations(&world.admin, pending).await, ["cancelSubscription", "addSubscriptions"]);
+    assert_eq!(operations(&world.own, about).await, all[..6], "the partner added it");
+    assert!(operations(&world.other, about).await.is_empty());
+
+    let database = &world.server.database;
+    database.execute(include_str!("../../migrations/2026-11-25-000023_index_audited_resources/down.sql")).await;
+    database.execute(include_str!("../../migrations/2026-11-25-000023_index_audited_resources/up.sql")).await;
+    assert_eq!(operations(&world.admin, about).await, all, "older entries are found, too");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_found_by_who_what_and_when() {
     let world = World::new().await;
@@ -120,7 +167,7 @@ async fn entries_are_found_by_who_what_and_when() {
     let checks: [(String, Holds); 4] = [
         (format!("actor={actor}"), |_, _| true),
         ("operation=suspendSubscription".to_owned(), |entry, _| entry["operation"] == "suspendSubscription"),
-        (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| entry["resource"]["id"] == world.lapsed_id),
+        (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| is_about(entry, &world.lapsed_id)),
         ("occurred_before=2026-12-01T00:00:00Z".to_owned(), |entry, _| {
             entry["occurred_at"].as_str().unwrap() < "2026-12"
         }),
