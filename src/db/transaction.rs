@@ -7,7 +7,8 @@ use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager
 
 use crate::store::{self, Conn};
 
-/// A transaction under way. Dropped, it is rolled back together with its connection.
+/// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
+/// connection.
 pub struct Transaction {
     /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
     conn: Option<Box<Object<AsyncPgConnection>>>,
@@ -28,14 +29,12 @@ impl Transaction {
         E: From<store::Error>,
     {
         let too_long = || store::Error::Unavailable("the transaction took too long".to_owned());
-        let mut conn = self.conn.take().ok_or_else(too_long)?;
-        match tokio::time::timeout_at(self.ends.into(), work(&mut conn)).await {
-            Ok(outcome) => {
-                self.conn = Some(conn);
-                outcome
-            }
+        // Lent, so that whoever gives up waiting drops it with the rest.
+        let conn = self.conn.as_mut().ok_or_else(too_long)?;
+        match tokio::time::timeout_at(self.ends.into(), work(conn)).await {
+            Ok(outcome) => outcome,
             Err(_) => {
-                let _ = Object::take(*conn);
+                self.throw_away();
                 Err(too_long().into())
             }
         }
@@ -69,12 +68,16 @@ impl Transaction {
     fn give_back(&mut self) {
         drop(self.conn.take());
     }
+
+    fn throw_away(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            let _ = Object::take(*conn);
+        }
+    }
 }
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            let _ = Object::take(*conn);
-        }
+        self.throw_away();
     }
 }

@@ -28,7 +28,7 @@ const FOLLOWING: &[&str] = &["actions", "updated_at"];
 /// A field of which a change is told as that of a resource of its own.
 const TOLD_APART: &str = "inventory";
 
-/// What became of a resource.
+/// What became of a resource. It is a part of what is sealed: see [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Its kind.
@@ -67,6 +67,9 @@ impl Change {
 }
 
 /// That somebody wrote, or tried to.
+///
+/// It is sealed as serde writes it, and an entry whose form changes later is one that was altered. So no field ever gets
+/// another name, place or form; one that is added comes last, as an `Option` that is skipped when it is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// Its id.
@@ -100,7 +103,7 @@ pub struct Entry {
 /// The seal of an entry behind another.
 #[must_use]
 pub fn seal(previous: &[u8], position: i64, entry: &Entry) -> Vec<u8> {
-    // Serializing plain data cannot fail; if it did, the seal would be of nothing and never verify.
+    // Serializing plain data cannot fail.
     let says = serde_json::to_vec(entry).unwrap_or_default();
     let mut hash = Sha256::new();
     hash.update(previous);
@@ -137,11 +140,11 @@ impl std::str::FromStr for Link {
         let (position, seal) = text.split_once(':').ok_or(NotALink)?;
         let digits: Option<Vec<_>> = seal.chars().map(|digit| digit.to_digit(16)).collect();
         let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).ok();
-        let digits = digits.filter(|digits| [0, 64].contains(&digits.len())).ok_or(NotALink)?;
-        Ok(Self {
-            position: position.parse().map_err(|_| NotALink)?,
-            seal: digits.chunks_exact(2).filter_map(byte).collect(),
-        })
+        let position = position.parse().map_err(|_| NotALink)?;
+        // Before the first entry there is no seal.
+        let length = if position == 0 { 0 } else { 64 };
+        let digits = digits.filter(|digits| position >= 0 && digits.len() == length).ok_or(NotALink)?;
+        Ok(Self { position, seal: digits.chunks_exact(2).filter_map(byte).collect() })
     }
 }
 
@@ -159,6 +162,9 @@ pub enum Broken {
         /// Its id.
         id: AuditEntryId,
     },
+    /// An entry has another seal than is known: the chain up to there is not the one that it was.
+    #[error("the seal of entry {0} is not the one that is known: the trail up to there was altered and sealed anew")]
+    Rewritten(i64),
     /// The end is not the one that is known.
     #[error("the trail ends at {found} where {expected} entries were sealed: entries at the end were removed")]
     CutOff {
@@ -196,5 +202,34 @@ impl Link {
             return Err(Broken::Altered { position: sealed.position, id: entry.id });
         }
         Ok(next)
+    }
+
+    /// The link behind entries that follow. `known` are links that the chain had at some time: where it passes them,
+    /// it has them still.
+    ///
+    /// # Errors
+    /// Something is wrong with an entry, or the chain is not the one that is known.
+    pub fn follow(self, entries: &[(Entry, Self)], known: &[Self]) -> Result<Self, Broken> {
+        entries.iter().try_fold(self, |link, (entry, sealed)| {
+            link.check(known)?;
+            link.verify(entry, sealed)
+        })
+    }
+
+    /// Takes this for the end of the chain, which has to reach the links that are `known`.
+    ///
+    /// # Errors
+    /// It does not, or the chain is not the one that is known.
+    pub fn reaches(&self, known: &[Self]) -> Result<(), Broken> {
+        self.check(known)?;
+        match known.iter().map(|known| known.position).max() {
+            Some(expected) if expected > self.position => Err(Broken::CutOff { found: self.position, expected }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self, known: &[Self]) -> Result<(), Broken> {
+        let is_other = |known: &Self| known.position == self.position && known.seal != self.seal;
+        if known.iter().any(is_other) { Err(Broken::Rewritten(self.position)) } else { Ok(()) }
     }
 }

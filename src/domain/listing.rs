@@ -279,7 +279,7 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Of one operation.
     pub operation: Option<String>,
-    /// About a resource.
+    /// About a resource: what the request was for, or what it changed.
     pub resource_id: Option<Uuid>,
     /// Of one request.
     pub request_id: Option<String>,

@@ -23,24 +23,33 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a job rests between one look and the next: longer after each failure in a row.
-struct Pace(Duration);
+struct Pace {
+    job: &'static str,
+    usual: Duration,
+    after_failure: Duration,
+}
 
 impl Pace {
-    fn new() -> Self {
-        Self(PAUSE)
+    fn new(job: &'static str, usual: Duration) -> Self {
+        Self { job, usual, after_failure: PAUSE }
     }
 
     /// Rests, but no longer than until the service is being stopped.
     async fn rest(&mut self, shutdown: &Shutdown, looked: Result<(), Error>) {
-        self.0 = match looked {
-            Ok(()) => PAUSE,
+        let pause = match looked {
+            Ok(()) => {
+                self.after_failure = PAUSE;
+                self.usual
+            }
             Err(error) => {
-                tracing::warn!(%error, "a job failed; it tries again in {:?}", self.0);
-                (self.0 * 2).min(LONGEST_PAUSE)
+                let pause = self.after_failure;
+                tracing::warn!(job = self.job, %error, "a job failed; it tries again in {pause:?}");
+                self.after_failure = (pause * 2).min(LONGEST_PAUSE);
+                pause
             }
         };
         tokio::select! {
-            () = tokio::time::sleep(self.0) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shutdown.draining() => {}
         }
     }
@@ -63,7 +72,7 @@ pub struct Worker {
 impl Worker {
     /// Works until the service is being stopped; never in the middle of something.
     pub async fn run(self) {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new("milestones", PAUSE);
         while !self.shutdown.is_draining() {
             let looked = self.look().await;
             pace.rest(&self.shutdown, looked).await;

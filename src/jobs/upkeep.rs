@@ -1,9 +1,9 @@
 //! What keeps the service in order: the audit trail is sealed, events get their places, and what is kept for a time
 //! is deleted after it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Pace;
+use super::{PAUSE, Pace};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::ops::{Error, audit, courier, events, request};
@@ -23,24 +23,24 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Works until the service is being stopped.
+    /// Works until the service is being stopped. Each task goes on whatever becomes of the others.
     pub async fn run(self) {
-        let mut pace = Pace::new();
-        let mut deleted_at = None;
-        while !self.shutdown.is_draining() {
-            let looked = self.look(&mut deleted_at).await;
-            pace.rest(&self.shutdown, looked).await;
-        }
+        let (db, clock) = (&self.db, &self.clock);
+        tokio::join!(
+            self.repeat("seals", PAUSE, || async { audit::seal(db).await.map(drop) }),
+            self.repeat("places of events", PAUSE, || async { events::catch_up(db).await.map(drop) }),
+            self.repeat("expired answers", DELETE_EVERY, || request::forget_expired(db, clock.machine())),
+            self.repeat("past deliveries", DELETE_EVERY, || courier::sweep(db, clock.machine())),
+        );
     }
 
-    async fn look(&self, deleted_at: &mut Option<Instant>) -> Result<(), Error> {
-        audit::seal(&self.db).await?;
-        events::catch_up(&self.db).await?;
-        if deleted_at.is_none_or(|at| at.elapsed() > DELETE_EVERY) {
-            *deleted_at = Some(Instant::now());
-            request::forget_expired(&self.db, self.clock.machine()).await?;
-            courier::sweep(&self.db, self.clock.machine()).await?;
+    async fn repeat<F>(&self, job: &'static str, every: Duration, task: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        let mut pace = Pace::new(job, every);
+        while !self.shutdown.is_draining() {
+            pace.rest(&self.shutdown, task().await).await;
         }
-        Ok(())
     }
 }

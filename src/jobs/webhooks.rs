@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use tokio::task::{Id, JoinSet};
 
-use super::Pace;
+use super::{PAUSE, Pace};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::Actor;
@@ -40,7 +40,7 @@ impl Postman {
     /// Works until the service is being stopped, and then until what is on its way has got there.
     pub async fn run(self) {
         let mut lanes = Lanes::default();
-        let mut pace = Pace::new();
+        let mut pace = Pace::new("deliveries", PAUSE);
         while !self.shutdown.is_draining() {
             let looked = self.look(&mut lanes).await;
             pace.rest(&self.shutdown, looked).await;

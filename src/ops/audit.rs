@@ -15,7 +15,7 @@ pub struct Verified {
     /// The end of the chain: keep it elsewhere, and a later verification finds what was removed at the end.
     pub end: Link,
     /// How many entries are yet to be sealed.
-    pub open: usize,
+    pub open: i64,
 }
 
 /// What somebody in the tenant wrote or tried to, newest first.
@@ -58,32 +58,27 @@ async fn seal_batch(tx: &mut Conn) -> Result<usize> {
     Ok(links.len())
 }
 
-/// Goes through the whole trail. `expected` is an end that is known from before, if any is.
+/// Goes through the whole trail, which may be written and sealed meanwhile. `expected` is an end that is known from
+/// before, if any is.
 ///
 /// # Errors
 /// The database fails; what is wrong with the trail is in the answer.
 pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Result<Verified, Broken>> {
+    // Asked first: the entries that are read after it go at least as far.
+    let end = db.statement(async |conn: &mut Conn| Ok::<_, Error>(audit::end(conn).await?)).await?;
+    let known: Vec<_> = expected.into_iter().cloned().chain([end]).collect();
     let mut link = Link::start();
-    let mut meets = expected.is_none_or(|expected| *expected == link);
     loop {
         let read = async |conn: &mut Conn| Ok::<_, Error>(audit::sealed_entries(conn, link.position, BATCH).await?);
         let entries = db.statement(read).await?;
-        for (entry, sealed) in &entries {
-            link = match link.verify(entry, sealed) {
-                Ok(next) => next,
-                Err(broken) => return Ok(Err(broken)),
-            };
-            meets |= expected == Some(&link);
-        }
+        link = match link.follow(&entries, &known) {
+            Ok(link) => link,
+            Err(broken) => return Ok(Err(broken)),
+        };
         if i64::try_from(entries.len()) != Ok(BATCH) {
             break;
         }
     }
-    let (end, open) =
-        db.read(async |tx| Ok::<_, Error>((audit::end(tx).await?, audit::open_entries(tx, BATCH).await?))).await?;
-    let known = expected.filter(|_| !meets).unwrap_or(&end);
-    if known.position > link.position || !meets {
-        return Ok(Err(Broken::CutOff { found: link.position, expected: known.position }));
-    }
-    Ok(Ok(Verified { end: link, open: open.len() }))
+    let open = db.statement(async |conn: &mut Conn| Ok::<_, Error>(audit::count_open(conn).await?)).await?;
+    Ok(link.reaches(&known).map(|()| Verified { end: link, open }))
 }

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{self, Array, BigInt, Bytea};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::schema::{audit_chain, audit_entries};
+use super::schema::{audit_chain, audit_entries, audit_resources};
 use super::{Conn, Result};
 use crate::domain::access::{Role, Scope};
 use crate::domain::audit::{Change, Entry, Link, Outcome};
@@ -74,7 +75,7 @@ impl From<Row> for Entry {
     }
 }
 
-/// Adds an entry.
+/// Adds an entry. Which resources it is about is listed by the database, from what it says.
 ///
 /// # Errors
 /// The database fails.
@@ -106,7 +107,8 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &AuditFilter, window: &
         query = query.filter(audit_entries::operation.eq(operation));
     }
     if let Some(resource_id) = filter.resource_id {
-        query = query.filter(audit_entries::resource_id.eq(resource_id));
+        let about = audit_resources::table.filter(audit_resources::resource_id.eq(resource_id));
+        query = query.filter(audit_entries::id.eq_any(about.select(audit_resources::entry_id)));
     }
     if let Some(request_id) = &filter.request_id {
         query = query.filter(audit_entries::request_id.eq(request_id));
@@ -161,23 +163,38 @@ pub async fn open_entries(conn: &mut Conn, limit: i64) -> Result<Vec<Entry>> {
     Ok(rows.into_iter().map(Entry::from).collect())
 }
 
+/// How many entries have no seal.
+///
+/// # Errors
+/// The database fails.
+pub async fn count_open(conn: &mut Conn) -> Result<i64> {
+    Ok(audit_entries::table.filter(audit_entries::position.is_null()).count().get_result(conn).await?)
+}
+
 /// Seals entries, and moves the end behind them; it must be locked.
 ///
 /// # Errors
 /// The database fails.
 pub async fn seal(conn: &mut Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
-    for (id, link) in sealed {
-        diesel::update(audit_entries::table.filter(audit_entries::id.eq(id)))
-            .set((audit_entries::position.eq(link.position), audit_entries::seal.eq(&link.seal)))
-            .execute(conn)
-            .await?;
-    }
-    if let Some((_, end)) = sealed.last() {
-        diesel::update(audit_chain::table)
-            .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
-            .execute(conn)
-            .await?;
-    }
+    let Some((_, end)) = sealed.last() else { return Ok(()) };
+    let ids: Vec<_> = sealed.iter().map(|(id, _)| id.0).collect();
+    let positions: Vec<_> = sealed.iter().map(|(_, link)| link.position).collect();
+    let seals: Vec<_> = sealed.iter().map(|(_, link)| &*link.seal).collect();
+    // One statement, however many they are: one for each would outlast the transaction when the database is slow, and
+    // the next would begin with the same entries.
+    diesel::sql_query(
+        "UPDATE audit_entries SET position = sealed.position, seal = sealed.seal \
+         FROM unnest($1, $2, $3) AS sealed (id, position, seal) WHERE audit_entries.id = sealed.id",
+    )
+    .bind::<Array<sql_types::Uuid>, _>(ids)
+    .bind::<Array<BigInt>, _>(positions)
+    .bind::<Array<Bytea>, _>(seals)
+    .execute(conn)
+    .await?;
+    diesel::update(audit_chain::table)
+        .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -372,6 +372,13 @@ table! {
 }
 
 table! {
+    audit_resources (resource_id, entry_id) {
+        resource_id -> Uuid,
+        entry_id -> Uuid,
+    }
+}
+
+table! {
     audit_chain (only_one) {
         only_one -> Bool,
         position -> BigInt,
@@ -437,6 +444,7 @@ joinable!(orders -> customers (customer_id));
 joinable!(order_lines -> orders (order_id));
 joinable!(order_lines -> products (product_id));
 joinable!(api_keys -> resellers (reseller_id));
+allow_tables_to_appear_in_same_query!(audit_entries, audit_resources);
 allow_tables_to_appear_in_same_query!(
     resellers,
     customers,

@@ -6,8 +6,9 @@ use partner_platform::ops::audit;
 use serde_json::{Value, json};
 
 use crate::coverage::{call, operations, recipe};
+use crate::steps::{allocate, subscribe};
 use crate::support::world::{World, company, id};
-use crate::support::{Client, Database};
+use crate::support::{Client, Database, Lock, Server};
 
 async fn entries(client: &Client, query: &str) -> Vec<Value> {
     let list = client.get(&format!("/v1/audit-entries?{query}")).await.ok();
@@ -111,6 +112,52 @@ async fn a_resellers_administrator_sees_what_its_own_did_and_nothing_else() {
     assert_eq!(found, [("partner_id".to_owned(), "unknown_reference".to_owned())]);
 }
 
+fn is_about(entry: &Value, id: &Value) -> bool {
+    let changes = entry["changes"].as_array().unwrap();
+    changes.iter().chain([entry]).any(|named| named["resource"]["id"] == *id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_done_to_a_subscription_is_found_by_its_id() {
+    let world = World::new().await;
+    let path = subscribe(&world, json!({})).await;
+    let post = async |rest: &str, body: Value| {
+        let answer = world.own.post(&format!("{path}/{rest}"), body).await;
+        assert!(answer.status < 300, "{rest}: {}", answer.body);
+    };
+    post("suspend", json!({ "reason": "Overdue" })).await;
+    post("enable", json!({})).await;
+    post("inventory/current", json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] })).await;
+    let allocation = allocate(&world.own, &path, 1, "found").await;
+    world.own.act(&format!("/v1/allocations/{}/release", id(&allocation["id"]))).await.ok();
+    world.own.act(&format!("{path}/cancel")).await.problem(409, "invalid_transition");
+    world.own.act(&format!("/v1/subscriptions/{}/cancel", id(&world.pending_id))).await.ok();
+
+    let operations = async |client: &Client, about: &str| -> Vec<_> {
+        let entries = entries(client, &format!("resource_id={about}")).await;
+        entries.iter().map(|entry| entry["operation"].as_str().unwrap().to_owned()).collect()
+    };
+    let (about, pending) = (path.rsplit('/').next().unwrap(), id(&world.pending_id));
+    let all = [
+        "cancelSubscription",
+        "releaseAllocation",
+        "allocate",
+        "addCurrentInventory",
+        "enableSubscription",
+        "suspendSubscription",
+        "addSubscriptions",
+    ];
+    assert_eq!(operations(&world.admin, about).await, all);
+    assert_eq!(operations(&world.admin, pending).await, ["cancelSubscription", "addSubscriptions"]);
+    assert_eq!(operations(&world.own, about).await, all[..6], "the partner added it");
+    assert!(operations(&world.other, about).await.is_empty());
+
+    let database = &world.server.database;
+    database.execute(include_str!("../../migrations/2026-11-25-000023_index_audited_resources/down.sql")).await;
+    database.execute(include_str!("../../migrations/2026-11-25-000023_index_audited_resources/up.sql")).await;
+    assert_eq!(operations(&world.admin, about).await, all, "older entries are found, too");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_are_found_by_who_what_and_when() {
     let world = World::new().await;
@@ -120,7 +167,7 @@ async fn entries_are_found_by_who_what_and_when() {
     let checks: [(String, Holds); 4] = [
         (format!("actor={actor}"), |_, _| true),
         ("operation=suspendSubscription".to_owned(), |entry, _| entry["operation"] == "suspendSubscription"),
-        (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| entry["resource"]["id"] == world.lapsed_id),
+        (format!("resource_id={}", id(&world.lapsed_id)), |entry, world| is_about(entry, &world.lapsed_id)),
         ("occurred_before=2026-12-01T00:00:00Z".to_owned(), |entry, _| {
             entry["occurred_at"].as_str().unwrap() < "2026-12"
         }),
@@ -188,6 +235,96 @@ async fn an_entry_that_is_altered_or_removed_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trail_that_was_rewritten_and_sealed_anew_is_found_by_an_end_that_is_known() {
+    let world = World::new().await;
+    let (db, database) = (&world.server.db, &world.server.database);
+    audit::seal(db).await.unwrap();
+    let known = audit::verify(db, None).await.unwrap().unwrap().end;
+    let open = "position = NULL, seal = NULL";
+    by_force(
+        database,
+        &format!("UPDATE audit_entries SET {open}; UPDATE audit_entries SET status = 299 WHERE seq = 5"),
+    )
+    .await;
+    database.execute("UPDATE audit_chain SET (position, seal) = (0, '')").await;
+    world.admin.act(&world.active("/suspend")).await.ok();
+    audit::seal(db).await.unwrap();
+    let end = audit::verify(db, None).await.unwrap().unwrap().end;
+    assert!(end.position > known.position, "it cannot tell by itself");
+    let broken = audit::verify(db, Some(&known)).await.unwrap();
+    assert_eq!(broken, Err(Broken::Rewritten(known.position)));
+
+    // The end in the database is one that is known, too.
+    database.execute("UPDATE audit_chain SET seal = sha256('')").await;
+    assert_eq!(audit::verify(db, Some(&end)).await.unwrap(), Err(Broken::Rewritten(end.position)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
+    let world = World::new().await;
+    let (db, database) = (&world.server.db, &world.server.database);
+    audit::seal(db).await.unwrap();
+    let end = audit::verify(db, None).await.unwrap().unwrap().end;
+    database.execute("CREATE TABLE sealed AS SELECT id, position, seal FROM audit_entries").await;
+    for table in ["audit_chain", "audit_entries"] {
+        let reopen = "UPDATE audit_entries SET position = NULL, seal = NULL WHERE position > 5; \
+            UPDATE audit_chain SET (position, seal) = (SELECT position, seal FROM sealed WHERE position = 5)";
+        by_force(database, reopen).await;
+        let lock = Lock::hold(database, table).await;
+        let verifying = {
+            let db = db.clone();
+            tokio::spawn(async move { audit::verify(&db, None).await.unwrap() })
+        };
+        lock.wait_for(1).await;
+        // Wherever it is by now, that is when the others get their seals.
+        let last = "SELECT position, seal FROM sealed ORDER BY position DESC LIMIT 1";
+        lock.execute(
+            "UPDATE audit_entries SET position = sealed.position, seal = sealed.seal FROM sealed \
+             WHERE sealed.id = audit_entries.id AND audit_entries.position IS NULL",
+        )
+        .await;
+        lock.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;
+        lock.release().await;
+        assert_eq!(verifying.await.unwrap().map(|verified| verified.end), Ok(end.clone()), "{table}");
+    }
+}
+
+/// As if so many keys had been made.
+async fn write(database: &Database, entries: usize) {
+    let columns = "id, occurred_at, actor, role, request_id, operation, outcome, status, changes";
+    let values = "gen_random_uuid(), now(), 'system', 'admin', number, 'createApiKey', 'succeeded', 200, '[]'";
+    let rows = format!("SELECT {values} FROM generate_series(1, {entries}) AS number");
+    database.execute(&format!("INSERT INTO audit_entries ({columns}) {rows}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_entries_that_are_yet_to_be_sealed_are_counted() {
+    let server = Server::start().await;
+    write(&server.database, 1200).await;
+    let verified = audit::verify(&server.db, None).await.unwrap().unwrap();
+    assert_eq!((verified.end, verified.open), (Link::start(), 1200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_entries_is_sealed_by_one_statement() {
+    let server = Server::start().await;
+    server
+        .database
+        .execute(
+            "CREATE TABLE statements (); \
+         CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN INSERT INTO statements DEFAULT VALUES; RETURN NULL; END $$; \
+         CREATE TRIGGER counted AFTER UPDATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+        )
+        .await;
+    write(&server.database, 1200).await;
+    assert_eq!(audit::seal(&server.db).await.unwrap(), 1200);
+    assert_eq!(server.database.text("SELECT count(*) FROM statements").await, "3");
+    let verified = audit::verify(&server.db, None).await.unwrap().unwrap();
+    assert_eq!((verified.end.position, verified.open), (1200, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_trail_refuses_to_be_changed() {
     let world = World::new().await;
     audit::seal(&world.server.db).await.unwrap();
@@ -211,8 +348,10 @@ async fn whoever_seals_at_the_same_time_makes_one_chain() {
         for number in 0..20 {
             world.admin.post("/v1/resellers", company(&format!("Sealed {round} {number}"))).await.created();
         }
-        let (one, other) = tokio::join!(audit::seal(&world.server.db), audit::seal(&beside.db));
+        let verify = audit::verify(&world.server.db, None);
+        let (one, other, verified) = tokio::join!(audit::seal(&world.server.db), audit::seal(&beside.db), verify);
         let _ = (one.unwrap(), other.unwrap());
+        verified.unwrap().unwrap();
     }
     audit::seal(&world.server.db).await.unwrap();
     let verified = audit::verify(&world.server.db, None).await.unwrap().unwrap();

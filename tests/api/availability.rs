@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use partner_platform::db;
+use partner_platform::db::{self, Db};
+use partner_platform::store::{self, audit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::world::{World, company};
-use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, http};
+use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, http, settings};
+use crate::worker::until;
 
 /// So short that a test is, too.
 fn impatient() -> db::Settings {
@@ -204,6 +206,26 @@ async fn a_client_that_goes_away_takes_no_connection_with_it() {
     gone.shutdown().await;
     lock.release().await;
     assert_recovers(&admin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_nobody_waits_for_any_more_ends_with_its_connection() {
+    let server = Server::start().await;
+    let db = Db::new(&server.database.url, &settings()).unwrap();
+    let begun = tokio::sync::Notify::new();
+    let endless = db.transaction(async |tx| {
+        audit::lock_end(tx).await?;
+        begun.notify_one();
+        std::future::pending::<Result<(), store::Error>>().await
+    });
+    tokio::select! {
+        _ = endless => unreachable!("it has no end"),
+        () = begun.notified() => {}
+    }
+    assert_eq!(db.pool_status().open, 0, "nobody gets a connection on which a transaction is under way");
+    let own = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    within_bound(until(&server.database, own, "0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,6 +85,28 @@ async fn a_worker_that_is_told_to_stop_leaves_the_rest_for_another() {
     assert_eq!(world.server.database.text(due).await, "0");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_in_upkeep_keeps_nothing_else_waiting() {
+    let world = World::new().await;
+    let database = &world.server.database;
+    world.admin.act(&world.active("/suspend")).await.ok();
+    on_day(&world.server, "2027-03-01");
+    let without_place = "SELECT count(*) FROM events WHERE position IS NULL";
+    let without_seal = "SELECT count(*) FROM audit_entries WHERE position IS NULL";
+    let kept = "SELECT count(*) FROM idempotency_keys";
+    for query in [without_place, without_seal, kept] {
+        assert_ne!(database.text(query).await, "0", "{query}");
+    }
+    database.execute("ALTER TABLE audit_chain RENAME TO gone").await;
+    let upkeep = world.server.upkeep();
+    until(database, without_place, "0").await;
+    until(database, kept, "0").await;
+    database.execute("ALTER TABLE gone RENAME TO audit_chain").await;
+    until(database, without_seal, "0").await;
+    world.server.stop().await;
+    tokio::time::timeout(PATIENCE, upkeep).await.expect("it stops").unwrap();
+}
+
 /// So many monthly subscriptions from 1 January 2027, half of which renew to fewer.
 async fn subscribe_many(world: &World, count: usize) {
     let item = |index: usize| {

@@ -107,7 +107,7 @@ listing! {
         /// Of this operation.
         #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z]+$", nullable = false)]
         operation: Option<String>,
-        /// About the resource with this id, or with what belongs to it.
+        /// About the resource with this id: it is the `resource`, or one of `changes`.
         #[param(nullable = false)]
         resource_id: Option<Uuid>,
         /// Of this request.

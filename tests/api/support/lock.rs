@@ -38,6 +38,11 @@ impl Lock {
         panic!("there are never {waiting} statements that wait");
     }
 
+    /// Does something while nobody else can.
+    pub async fn execute(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
     pub async fn release(self) {
         self.client.batch_execute("COMMIT").await.unwrap();
     }

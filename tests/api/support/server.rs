@@ -13,9 +13,9 @@ use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::rate_limit::Limits;
 use partner_platform::domain::webhook::address::Addresses;
-use partner_platform::jobs::Worker;
 use partner_platform::jobs::access::AccessKeeper;
 use partner_platform::jobs::webhooks::Postman;
+use partner_platform::jobs::{Upkeep, Worker};
 use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::courier::Courier;
@@ -176,6 +176,12 @@ impl Server {
     pub fn worker(&self) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
         tokio::spawn(Worker { db, clock, sandbox: true, invoice_day: None, shutdown }.run())
+    }
+
+    /// What keeps the service in order, until the server is stopped.
+    pub fn upkeep(&self) -> JoinHandle<()> {
+        let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
+        tokio::spawn(Upkeep { db, clock, shutdown }.run())
     }
 
     /// What delivers to webhook endpoints, until the server is stopped.
