@@ -169,10 +169,15 @@ async fn name_and_end_are_edited_and_nothing_else() {
     assert_eq!((&edited["updated_at"], &edited["created_at"]), (&json!("2027-01-02T12:00:00Z"), &key["created_at"]));
     assert_eq!(admin.get(&own).await.ok(), edited);
     let same = json!({ "name": "New", "expires_at": edited["expires_at"] });
-    for nothing in [json!({}), same] {
+    // What is finer than it is kept is no other end.
+    let finer = json!({ "expires_at": "2027-06-01T00:00:00.1234569Z" });
+    for nothing in [json!({}), same, finer] {
         assert_eq!(admin.patch(&own, nothing).await.ok()["version"], 2);
     }
     admin.with("if-match", "\"1\"").patch(&own, json!({ "name": "Late" })).await.problem(412, "version_mismatch");
+    let leap = admin.patch(&own, json!({ "expires_at": "2027-06-30T23:59:60Z" })).await.ok();
+    assert_eq!(leap["expires_at"], "2027-07-01T00:00:00Z", "a leap second is kept as the second behind it");
+    assert_eq!(admin.get(&own).await.ok(), leap);
     let cleared = admin.patch(&own, json!({ "expires_at": null })).await.ok();
     assert_eq!((&cleared["expires_at"], &cleared["version"]), (&Value::Null, &json!(3)));
     for (field, value) in [("role", json!("admin")), ("partner_id", Value::Null), ("status", json!("active"))] {
