@@ -135,7 +135,8 @@ impl Document {
         }
         let fits = |template: &str| {
             let (have, want): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
-            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| want.starts_with('{') || have == want)
+            let is_one = |have: &str, want: &str| have == want || (want.starts_with('{') && !have.is_empty());
+            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| is_one(have, want))
         };
         self.methods(fits)
     }

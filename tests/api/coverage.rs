@@ -370,6 +370,11 @@ async fn a_method_that_a_path_does_not_have_is_405_with_allow() {
     assert_eq!(named.header("allow"), "POST", "a name is no id");
     named.problem(405, "method_not_allowed");
     world.admin.get("/v1/nothing").await.problem(404, "not_found");
+    for path in ["/v1/customers/", "/v1/customers//archive", "/v1/orders/", "/v1/invoices/run/"] {
+        let nowhere = world.admin.get(path).await;
+        assert!(!nowhere.headers.contains_key("allow"), "{path}: no id is empty");
+        nowhere.problem(404, "not_found");
+    }
     world.server.stranger().get("/nothing").await.problem(404, "not_found");
 }
 
