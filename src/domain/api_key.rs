@@ -95,7 +95,7 @@ pub struct Rotation {
     /// How it ends, if that is known.
     pub previous_last_four: Option<String>,
     /// Until when it works.
-    pub previous_valid_until: DateTime<Utc>,
+    pub previous_ends_at: DateTime<Utc>,
 }
 
 /// Whether a key was ended.
@@ -227,7 +227,7 @@ impl ApiKey {
                     at,
                     previous: self.secret.hash,
                     previous_last_four: self.secret.hint.as_ref().map(|hint| hint.last_four.clone()),
-                    previous_valid_until: at + overlap,
+                    previous_ends_at: at + overlap,
                 };
                 Self { secret, rotated: Some(rotation), ..changed }
             }
@@ -268,7 +268,7 @@ impl ApiKey {
     }
 }
 
-/// An end as it is kept, to the microsecond.
+/// An end, as it is kept.
 fn checked_end(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Violation> {
     let end = end.map(as_kept);
     let latest = at + TimeDelta::days(MAX_VALIDITY_DAYS);

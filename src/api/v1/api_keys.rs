@@ -79,7 +79,7 @@ pub struct ApiKeyRotation {
     #[schema(required, max_length = 4, example = "b2Lw")]
     pub previous_last_four: Option<String>,
     /// From when on the secret of before is refused.
-    pub previous_valid_until: DateTime<Utc>,
+    pub previous_ends_at: DateTime<Utc>,
 }
 
 /// A key with its secret, which is shown this once.
@@ -184,7 +184,7 @@ impl From<&Rotation> for ApiKeyRotation {
         Self {
             at: rotation.at,
             previous_last_four: rotation.previous_last_four.clone(),
-            previous_valid_until: rotation.previous_valid_until,
+            previous_ends_at: rotation.previous_ends_at,
         }
     }
 }
