@@ -269,6 +269,7 @@ fn complete(document: &mut Value) {
             complete_operation(path, method, operation, &schemas);
         }
     }
+    drop_examples(&mut document["components"]["schemas"]);
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: &Value) {
@@ -377,6 +378,16 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     }
     if status.starts_with('2') {
         answer["content"]["application/json"]["example"] = example::of(schema, schemas);
+    }
+}
+
+/// Takes the examples of answers out of the schemas: they name what is special, and whole ones stand with the operations.
+fn drop_examples(schemas: &mut Value) {
+    for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
+        let is_answer = !schema["properties"].is_null() && schema["additionalProperties"] != false;
+        if let Some(schema) = schema.as_object_mut().filter(|_| is_answer) {
+            schema.remove("example");
+        }
     }
 }
 

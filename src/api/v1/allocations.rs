@@ -18,6 +18,7 @@ use crate::ops::allocations;
 
 /// Certificates in use.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "released_at": null }))]
 pub struct Allocation {
     /// Its id.
     pub id: AllocationId,

@@ -29,6 +29,13 @@ const DEFAULT_OVERLAP_SECONDS: i32 = 86_400;
 
 /// Lets programs in. Its secret is shown when it is made, and never again.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "last_used_at": null,
+    "expires_at": "2027-01-01T09:30:00Z",
+    "rotated": null,
+    "revoked": null,
+    "actions": [{ "action": "rotate", "allowed": true }, { "action": "revoke", "allowed": true }]
+}))]
 pub struct ApiKey {
     /// Its id.
     pub id: ApiKeyId,
@@ -72,6 +79,7 @@ pub struct ApiKey {
 
 /// When the secret of a key was last replaced, and what became of the one of before.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "previous_ends_at": "2026-01-02T09:30:00Z" }))]
 pub struct ApiKeyRotation {
     /// When it was replaced.
     pub at: DateTime<Utc>,

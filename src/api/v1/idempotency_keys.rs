@@ -17,6 +17,11 @@ use crate::ops::request::{self, Known};
 
 /// A request that you sent with an `Idempotency-Key`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "state": "completed",
+    "resource": { "type": "subscription", "id": "01990000-0000-7000-8000-000000000000" },
+    "expires_at": "2026-01-02T09:30:00Z"
+}))]
 pub struct IdempotencyKey {
     /// The key.
     #[schema(min_length = 1, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]

@@ -22,6 +22,7 @@ use crate::ops::inventory::{self, Change};
 /// The certificates of one type in a subscription.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InventoryLine {
+#[schema(example = json!({ "low_threshold": 5 }))]
     /// The type.
     pub certificate_type: Code,
     pub current: CurrentInventory,
@@ -34,6 +35,7 @@ pub struct InventoryLine {
 /// What is usable now.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CurrentInventory {
+#[schema(example = json!({ "quantity": 20, "used": 8, "available": 12, "overage": 0 }))]
     /// Certificates paid for.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub quantity: i32,
@@ -51,6 +53,7 @@ pub struct CurrentInventory {
 /// What the next term starts with.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RenewalInventory {
+#[schema(example = json!({ "quantity": null, "effective_quantity": 20 }))]
     /// What was set; null follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub quantity: Option<i32>,
@@ -62,6 +65,7 @@ pub struct RenewalInventory {
 /// The whole inventory of a subscription.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Inventory {
+#[schema(example = json!({ "as_of": null }))]
     /// The subscription.
     pub subscription_id: SubscriptionId,
     /// The instant at which it was so, when one was asked for; null: now.
@@ -155,6 +159,7 @@ pub struct InventoryThresholdsSetLine {
 /// One change of one number of an inventory line. The sum of the deltas of a line is the line.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LedgerEntry {
+#[schema(example = json!({ "delta": 10, "before": 10, "after": 20, "allocation_id": null }))]
     /// Its id.
     pub id: LedgerEntryId,
     /// The certificate type.
