@@ -288,7 +288,8 @@ pub async fn update_api_key(
 ///
 /// It gets another secret, which is in this answer and nowhere else, and keeps its id. The secret of before goes on
 /// for as long as you say, so that programs can be given the new one. Two work at the most: rotate again, and what
-/// was left of the one before that is over at once. So send `If-Match`. Role: admin.
+/// was left of the one before that is over at once. So send `If-Match`. With `overlap_seconds: 0` do not rotate the key
+/// that you send: if the answer is lost, no secret of it works any more, and a retry is 401. Role: admin.
 #[utoipa::path(
     tag = "API keys",
     params(IfMatchHeader),
