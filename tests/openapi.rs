@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use partner_platform::api::openapi::DOCUMENT;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Every schema of the document with the place where it stands.
 fn schemas() -> Vec<(String, &'static Value)> {
@@ -158,6 +158,95 @@ fn only_patches_take_null() {
         let has_null = ["RenewalInventorySetLine", "InventoryThresholdsSetLine"];
         if is_request && null && !has_null.contains(&name) {
             assert!(name.ends_with("Patch"), "{at} cannot be null");
+        }
+    }
+}
+
+/// The examples of the answers of all operations, with their schemas.
+fn answer_examples() -> Vec<(String, &'static Value, &'static Value)> {
+    let answers = operations().flat_map(|(place, operation)| {
+        let answers = operation["responses"].as_object().unwrap().iter();
+        answers.map(move |(status, answer)| (format!("{place} {status}"), &answer["content"]["application/json"]))
+    });
+    answers
+        .filter(|(_, content)| !content["schema"].is_null())
+        .map(|(place, content)| (place, &content["example"], &content["schema"]))
+        .collect()
+}
+
+/// Every object in a value, itself first.
+fn objects(value: &'static Value) -> Vec<&'static Value> {
+    let inner: Vec<_> = match value {
+        Value::Object(object) => object.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    value.is_object().then_some(value).into_iter().chain(inner.into_iter().flat_map(objects)).collect()
+}
+
+#[test]
+fn every_example_of_an_answer_is_as_its_schema_says() {
+    let component = |name: &String| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let schemas = DOCUMENT.value["components"]["schemas"].as_object().unwrap();
+    let own = schemas.iter().filter(|(_, schema)| !schema["example"].is_null());
+    let own = own.map(|(name, schema)| (name.clone(), &schema["example"], component(name)));
+    let answers = answer_examples().into_iter().map(|(place, example, schema)| (place, example, schema.clone()));
+    for (place, example, mut schema) in answers.chain(own) {
+        schema["components"] = DOCUMENT.value["components"].clone();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let errors: Vec<_> = validator.iter_errors(example).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{place}: {errors:?} in {example}");
+    }
+}
+
+#[test]
+fn an_example_of_an_answer_could_be_true() {
+    // A field that is there in one state, and null in the others.
+    let states = [
+        ("suspended", "suspended"),
+        ("cancelled", "cancelled"),
+        ("disabled", "disabled"),
+        ("revoked", "revoked"),
+        ("voided", "void"),
+        ("paid_at", "paid"),
+        ("released_at", "released"),
+        ("invoice_id", "invoiced"),
+    ];
+    for (place, example, _) in answer_examples() {
+        assert!(!example.to_string().contains("\"text\""), "{place} says nothing: {example}");
+        for object in objects(example) {
+            let number = |field: &str| object[field].as_i64().unwrap();
+            let status = object["status"].as_str();
+            for (field, state) in states.iter().filter(|(field, _)| status.is_some() && object.get(field).is_some()) {
+                assert_eq!(!object[field].is_null(), status == Some(state), "{place}: {field} of {object}");
+            }
+            if object["state"] == "in_progress" {
+                assert!(object["status"].is_null() && object["expires_at"].is_null(), "{place}: {object}");
+            }
+            if object["outcome"] == "succeeded" {
+                assert!(object["code"].is_null(), "{place}: {object}");
+            }
+            if object.get("overage").is_some() {
+                let quantity = number(if object.get("quantity").is_some() { "quantity" } else { "inventory" });
+                assert_eq!(number("available"), (quantity - number("used")).max(0), "{place}: {object}");
+                assert_eq!(number("overage"), (number("used") - quantity).max(0), "{place}: {object}");
+            }
+            if object.get("delta").is_some() {
+                assert_eq!(number("before") + number("delta"), number("after"), "{place}: {object}");
+            }
+            if let (Some(start), Some(end)) = (object["start_date"].as_str(), object["end_date"].as_str()) {
+                assert!(start < end, "{place}: {object}");
+            }
+            if let Some(created) = object["created_at"].as_str() {
+                let end = object["expires_at"].as_str();
+                assert!(end.is_none_or(|end| created < end), "{place}: {object}");
+            }
+            if object.get("cursor").is_some() {
+                assert_ne!(object["data"], json!({}), "{place}: an event tells something");
+            }
+            for (field, value) in object.as_object().unwrap().iter().filter(|(field, _)| *field != "line1") {
+                assert_ne!(value, "12 Harbour Street", "{place}: {field}");
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ codes! {
         "The key's role lacks the right", "Use a key with one of the roles that the detail names.";
     ResellerDisabled = "reseller_disabled", FORBIDDEN,
         "The reseller is disabled: its keys are refused and it takes no customers", "Ask the partner to enable it, or choose another.";
+    CorsRefused = "cors_refused", FORBIDDEN,
+        "The web page may not send this, or is none that the operator has named", "Send what the detail names, or have the operator name the page's origin.";
     NotFound = "not_found", NOT_FOUND,
         "There is no such thing, or it is not yours", "Check the id, and which key you use.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED,

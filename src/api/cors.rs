@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use actix_cors::{Cors, CorsError};
 use actix_web::dev::ServiceResponse;
-use actix_web::http::Uri;
+use actix_web::http::{Uri, header};
 use actix_web::middleware::Condition;
 
 use super::code::ErrorCode;
 use super::openapi::DOCUMENT;
 use super::problem::Problem;
+use super::schema::quoted;
 
 /// What a page may send, beside what every page may.
 const REQUEST_HEADERS: &[&str] =
@@ -63,9 +64,8 @@ impl FromStr for Origin {
 
 /// Answers what browsers ask before they let a page call (preflights), and tells them what it may see.
 pub fn allow(origins: &[Origin]) -> Condition<Cors> {
-    let methods: BTreeSet<_> = DOCUMENT.operations.iter().map(|operation| operation.method.as_str()).collect();
     let cors = Cors::default()
-        .allowed_methods(methods)
+        .allowed_methods(methods())
         .allowed_headers(REQUEST_HEADERS.iter().copied())
         .expose_headers(ANSWER_HEADERS.iter().copied())
         .max_age(MAX_AGE);
@@ -76,10 +76,31 @@ pub fn allow(origins: &[Origin]) -> Condition<Cors> {
 /// The problem of a preflight that is refused, if an answer is of one: nothing else has OPTIONS.
 pub fn refusal<B>(answer: &ServiceResponse<B>) -> Option<Problem> {
     let reason = answer.response().error()?.as_error::<CorsError>()?;
-    let detail = format!("A web page may not send this: {reason}.");
-    let problem = match DOCUMENT.allowed(answer.request().path()) {
-        Some(allow) => Problem::method_not_allowed(allow),
-        None => Problem::of(ErrorCode::NotFound),
+    if DOCUMENT.allowed(answer.request().path()).is_none() {
+        return Some(Problem::of(ErrorCode::NotFound));
+    }
+    let asked = |name| answer.request().headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let detail = match reason {
+        CorsError::OriginNotAllowed => format!(
+            "The page's `Origin`, {}, is none that the operator has named in `CORS_ORIGINS`.",
+            quoted(asked(header::ORIGIN))
+        ),
+        CorsError::MethodNotAllowed => {
+            let methods: Vec<_> = methods().into_iter().collect();
+            let method = quoted(asked(header::ACCESS_CONTROL_REQUEST_METHOD));
+            format!("A web page may not use {method}, but {}.", methods.join(", "))
+        }
+        CorsError::HeadersNotAllowed => {
+            let names = asked(header::ACCESS_CONTROL_REQUEST_HEADERS).split(',').map(str::trim);
+            let others = names.filter(|name| !REQUEST_HEADERS.contains(&name.to_ascii_lowercase().as_str()));
+            let others = quoted(&others.collect::<Vec<_>>().join(", "));
+            format!("A web page may not send these headers: {others}. It may send {}.", REQUEST_HEADERS.join(", "))
+        }
+        other => format!("This cannot be asked for a web page: {other}."),
     };
-    Some(Problem { detail, ..problem })
+    Some(Problem::new(ErrorCode::CorsRefused, detail))
+}
+
+fn methods() -> BTreeSet<&'static str> {
+    DOCUMENT.operations.iter().map(|operation| operation.method.as_str()).collect()
 }

@@ -1,4 +1,5 @@
-//! Examples of answers, made from the schemas and the examples in them.
+//! Examples of answers, made from the schemas and the examples in them. An object's own example names what could not
+//! be true as its fields' examples have it; the rest of it is filled in.
 
 use serde_json::{Map, Value, json};
 
@@ -6,6 +7,9 @@ use serde_json::{Map, Value, json};
 pub fn of(schema: &Value, schemas: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return of(&schemas[name.trim_start_matches("#/components/schemas/")], schemas);
+    }
+    if !schema["properties"].is_null() {
+        return object(schema, schemas);
     }
     if let Some(example) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema["enum"].get(0))
     {
@@ -16,7 +20,7 @@ pub fn of(schema: &Value, schemas: &Value) -> Value {
     }
     let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
     match (kind, schema["format"].as_str()) {
-        (Some("object"), _) => object(schema, schemas),
+        (Some("object"), _) => json!({}),
         (Some("array"), _) => json!([of(&schema["items"], schemas)]),
         (Some("boolean"), _) => json!(true),
         (Some("integer"), _) => schema.get("minimum").filter(|least| **least != json!(0)).cloned().unwrap_or(json!(10)),
@@ -28,6 +32,12 @@ pub fn of(schema: &Value, schemas: &Value) -> Value {
 }
 
 fn object(schema: &Value, schemas: &Value) -> Value {
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    Value::Object(properties.map(|(name, property)| (name.clone(), of(property, schemas))).collect::<Map<_, _>>())
+    let own = schema["example"].as_object();
+    let required = schema["required"].as_array();
+    // What may be left out is, unless the example has it.
+    let is_there = |name: &str| own.is_none() || required.is_some_and(|names| names.iter().any(|it| it == name));
+    let properties = schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| is_there(name));
+    let mut example: Map<_, _> = properties.map(|(name, property)| (name.clone(), of(property, schemas))).collect();
+    example.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    Value::Object(example)
 }

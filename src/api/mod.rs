@@ -2,6 +2,7 @@
 //! together. [`v1`] has a file for each resource; the shared parts of the contract are here.
 
 pub mod accept;
+mod advice;
 pub mod auth;
 pub mod code;
 pub mod cors;

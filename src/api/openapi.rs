@@ -19,7 +19,7 @@ use super::rate_limit;
 use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
 use super::v1::reports::usage::UsageReportColumn;
-use crate::domain::idempotency::MAX_KEY;
+use crate::domain::idempotency::{MAX_KEY, is_kept};
 use crate::domain::listing::{CompanySort, SubscriptionSort};
 use crate::domain::text::SearchText;
 
@@ -135,7 +135,8 @@ impl Document {
         }
         let fits = |template: &str| {
             let (have, want): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
-            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| want.starts_with('{') || have == want)
+            let is_one = |have: &str, want: &str| have == want || (want.starts_with('{') && !have.is_empty());
+            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| is_one(have, want))
         };
         self.methods(fits)
     }
@@ -260,8 +261,15 @@ fn complete(document: &mut Value) {
     });
     document["components"]["schemas"]["ErrorCode"]["description"] = Value::from(errors::code_description());
     document["components"]["responses"] = errors::responses();
+    for (_, refusal) in document["components"]["responses"].as_object_mut().into_iter().flatten() {
+        document_request_id(refusal);
+    }
+    for code in ErrorCode::ALL.iter().filter(|code| is_replayed(**code)) {
+        document_replay(&mut document["components"]["responses"][errors::response_name(*code)]);
+    }
     bound_formats(document);
     let schemas = document["components"]["schemas"].clone();
+    drop_examples(&mut document["components"]["schemas"]);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -333,15 +341,15 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
         for (status, answer) in answers.iter_mut() {
             complete_answer(status, answer, schemas);
             if takes_key {
-                answer["headers"]["Idempotency-Replayed"] = json!({
-                    "description": "`true` when this was answered before, to the same request.",
-                    "schema": { "type": "string", "maxLength": 4, "pattern": "^true$" },
-                });
+                document_replay(answer);
             }
         }
         if not_modified {
-            answers.insert("304".to_owned(), json!({ "description": "You have this version." }));
+            let mut answer = json!({ "description": "You have this version." });
+            answer["headers"]["ETag"] = header("The version.");
+            answers.insert("304".to_owned(), answer);
         }
+        answers.values_mut().for_each(document_request_id);
         if is_v1 {
             answers.values_mut().for_each(rate_limit::document);
         }
@@ -359,8 +367,10 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
         return;
     };
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
-    let header =
-        |description: &str| json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } });
+    // Of what goes by the version of another, the handler tells it.
+    if let Some(description) = answer.pointer("/headers/ETag/description").and_then(Value::as_str) {
+        answer["headers"]["ETag"] = header(description);
+    }
     // A resource itself, or beside a secret that is shown once.
     if !schema["properties"]["version"].is_null() || !schema["properties"]["secret"].is_null() {
         answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
@@ -376,6 +386,41 @@ fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     }
     if status.starts_with('2') {
         answer["content"]["application/json"]["example"] = example::of(schema, schemas);
+    }
+}
+
+fn header(description: &str) -> Value {
+    json!({ "description": description, "schema": { "type": "string", "maxLength": 8192 } })
+}
+
+fn document_request_id(answer: &mut Value) {
+    answer["headers"]["X-Request-Id"] = json!({
+        "description": "The id of the request: its own, or one that was made.",
+        "schema": { "type": "string", "maxLength": 128 },
+    });
+}
+
+fn document_replay(answer: &mut Value) {
+    answer["headers"]["Idempotency-Replayed"] = json!({
+        "description": "`true` when this was answered before, to the same request.",
+        "schema": { "type": "string", "maxLength": 4, "pattern": "^true$" },
+    });
+}
+
+/// Whether an error is kept for retries: what is refused before anybody looks for a kept answer is not.
+fn is_replayed(code: ErrorCode) -> bool {
+    use ErrorCode::{CorsRefused, MethodNotAllowed, NotAcceptable, PayloadTooLarge};
+    is_kept(code.status().as_u16().into())
+        && !matches!(code, CorsRefused | MethodNotAllowed | NotAcceptable | PayloadTooLarge)
+}
+
+/// Takes the examples of answers out of the schemas: they name what is special, and whole ones stand with the operations.
+fn drop_examples(schemas: &mut Value) {
+    for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
+        let is_answer = !schema["properties"].is_null() && schema["additionalProperties"] != false;
+        if let Some(schema) = schema.as_object_mut().filter(|_| is_answer) {
+            schema.remove("example");
+        }
     }
 }
 

@@ -182,7 +182,7 @@ macro_rules! list {
             #[schema(max_items = 200)]
             pub data: Vec<$item>,
             /// The `cursor` of the next page; null when this is the last.
-            #[schema(required, max_length = 4096)]
+            #[schema(required, max_length = 4096, example = "eyJsaXN0IjoiVGg5cTJ3cG1kZTRMYkZ5WiJ9")]
             pub next_cursor: Option<String>,
         }
     };

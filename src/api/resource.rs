@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -22,9 +22,15 @@ pub struct IfMatch(pub Precondition);
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "this is documentation")]
 pub struct IfMatchHeader {
-    /// The `ETag` of the version that you saw, or several, or `*`. When the resource is at another
+    /// The `ETag` of the version that you saw, with its quotes, or several, or `*`. When the resource is at another
     /// version, nothing changes and the answer is 412 `version_mismatch`.
-    #[param(rename = "If-Match", nullable = false, max_length = 1000, example = "\"1\"")]
+    #[param(
+        rename = "If-Match",
+        nullable = false,
+        max_length = 1000,
+        pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#,
+        example = "\"1\""
+    )]
     if_match: Option<String>,
 }
 
@@ -47,11 +53,12 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(tags(request, header::IF_MATCH).map(|tags| match tags {
-            None => Self(Precondition::None),
-            Some(tags) if tags.iter().any(|tag| tag == "*") => Self(Precondition::None),
-            // A weak tag never matches here (RFC 9110 §13.1.1), and neither does what is no tag of ours.
-            Some(tags) => Self(Precondition::OneOf(tags.iter().filter_map(|tag| version(tag)).collect())),
+        ready(header_value(request, "If-Match").and_then(|value| match value.as_deref() {
+            None | Some("*") => Ok(Self(Precondition::None)),
+            Some(list) => {
+                let tags = entity_tags(list).ok_or_else(not_a_tag)?;
+                Ok(Self(Precondition::OneOf(tags.into_iter().filter_map(version).collect())))
+            }
         }))
     }
 }
@@ -61,7 +68,8 @@ impl FromRequest for IfNoneMatch {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(tags(request, header::IF_NONE_MATCH).map(|tags| Self(tags.unwrap_or_default())))
+        let tags = |list: String| list.split(',').map(|tag| tag.trim().to_owned()).collect();
+        ready(header_value(request, "If-None-Match").map(|value| Self(value.map(tags).unwrap_or_default())))
     }
 }
 
@@ -96,20 +104,41 @@ pub fn etag(version: Version) -> String {
     format!("\"{}\"", version.0)
 }
 
-fn version(tag: &str) -> Option<Version> {
-    tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok().map(Version)
+/// The tags in a list (RFC 9110 §8.8.3) without their quotes; `None` when something else is in it. A weak one counts
+/// as the strong one that it was: a proxy that compresses an answer weakens its tag, and a version is just that version
+/// however the answer came. The letter of §13.1.1 would have such a client fail for ever.
+fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
+    let mut tags = Vec::new();
+    loop {
+        let (tag, rest) = list.strip_prefix("W/").unwrap_or(list).strip_prefix('"')?.split_once('"')?;
+        tags.push(Some(tag).filter(|tag| tag.bytes().all(|byte| byte.is_ascii_graphic()))?);
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        list = rest.trim_start_matches(' ').strip_prefix(',')?.trim_start_matches(' ');
+    }
 }
 
-fn tags(request: &HttpRequest, name: HeaderName) -> Result<Option<Vec<String>>, Problem> {
-    let mut tags = None;
-    for value in request.headers().get_all(&name) {
-        if value.len() > MAX_HEADER {
-            let detail = format!("At most {MAX_HEADER} characters are allowed.");
-            let error = FieldError::of_parameter(name.as_str(), ViolationCode::TooLong, detail);
-            return Err(Problem::invalid(vec![error]));
-        }
-        let value = String::from_utf8_lossy(value.as_bytes());
-        tags.get_or_insert_with(Vec::new).extend(value.split(',').map(|tag| tag.trim().to_owned()));
+/// The version that a tag without its quotes stands for; a tag that is not ours is no version.
+fn version(tag: &str) -> Option<Version> {
+    tag.parse().ok().map(Version)
+}
+
+fn not_a_tag() -> Problem {
+    let detail = "Send the `ETag` as it came, with its quotes: `\"2\"`.";
+    Problem::invalid(vec![FieldError::of_parameter("If-Match", ViolationCode::InvalidFormat, detail)])
+}
+
+/// A header's value, of as many lines as it has; `None` when it is not there.
+fn header_value(request: &HttpRequest, name: &'static str) -> Result<Option<String>, Problem> {
+    let lines: Vec<_> = request.headers().get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    if lines.is_empty() {
+        return Ok(None);
     }
-    Ok(tags)
+    let value = lines.join(", ");
+    if value.chars().count() > MAX_HEADER {
+        let detail = format!("At most {MAX_HEADER} characters are allowed.");
+        return Err(Problem::invalid(vec![FieldError::of_parameter(name, ViolationCode::TooLong, detail)]));
+    }
+    Ok(Some(value))
 }

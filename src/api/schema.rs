@@ -8,6 +8,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
+use super::advice;
 use super::openapi::{DOCUMENT, or_null};
 use crate::domain::refusal::{Violation, ViolationCode};
 
@@ -46,7 +47,7 @@ pub fn compile(mut schema: Value) -> Option<Validator> {
 }
 
 /// Puts "nothing or X" as a choice on the type, so that what is wrong inside of X is told rather than
-/// that neither branch fits.
+/// that neither branch fits. What is to be one of the codes in a pattern has a right length then, and is told once.
 fn for_checking(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -54,6 +55,9 @@ fn for_checking(schema: &mut Value) {
                 object.remove("oneOf");
                 object.insert("if".to_owned(), json!({ "type": "null" }));
                 object.insert("else".to_owned(), other);
+            }
+            if object.get("pattern").and_then(Value::as_str).is_some_and(advice::lists_codes) {
+                object.retain(|keyword, _| !matches!(keyword.as_str(), "minLength" | "maxLength"));
             }
             object.values_mut().for_each(for_checking);
         }
@@ -88,20 +92,21 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
             let field = property.as_str().unwrap_or_default();
             vec![Violation::new(format!("{at}/{field}"), Code::Required, "This field is required.")]
         }
-        Kind::Type { .. } if error.instance().is_null() => {
-            one(Code::Required, "This cannot be null; give a value or leave the field out.".to_owned())
+        Kind::Type { kind } if error.instance().is_null() => {
+            let instead = if is_required(schema, &at) { "" } else { "; or leave the field out" };
+            one(Code::Required, format!("This must be {}, not null{instead}.", advice::types(kind)))
         }
-        Kind::Type { .. } => {
-            one(Code::InvalidType, "This has another JSON type than the documentation says.".to_owned())
-        }
+        Kind::Type { kind } => one(Code::InvalidType, format!("This must be {}.", advice::types(kind))),
         // Of another type: that is told already, and is all that is wrong.
         Kind::Enum { .. } if !error.instance().is_string() => Vec::new(),
         Kind::Enum { options } => one(Code::NotAllowed, format!("Only {options} are allowed.")),
-        Kind::Pattern { pattern } if pattern.starts_with("^(") => {
-            one(Code::NotAllowed, "This is none of the codes that the documentation lists.".to_owned())
+        // Too short: that is told, and is all that is wrong.
+        Kind::Pattern { pattern } if error.instance().as_str() == Some("") && !advice::lists_codes(pattern) => {
+            Vec::new()
         }
-        Kind::Pattern { pattern } => one(Code::InvalidFormat, format!("This must match {pattern}.")),
-        Kind::Format { format } => one(Code::InvalidFormat, format!("This is not a valid {format}.")),
+        Kind::Pattern { pattern } if advice::lists_codes(pattern) => one(Code::NotAllowed, advice::pattern(pattern)),
+        Kind::Pattern { pattern } => one(Code::InvalidFormat, advice::pattern(pattern)),
+        Kind::Format { format } => one(Code::InvalidFormat, advice::format(format)),
         Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are needed.")),
         Kind::MaxLength { limit } => one(Code::TooLong, format!("At most {limit} characters are allowed.")),
         Kind::MinItems { limit } => one(Code::TooShort, format!("At least {limit} item(s) are needed.")),
@@ -111,6 +116,22 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice.".to_owned()),
         _ => one(Code::InvalidFormat, "This does not fit the documentation.".to_owned()),
     }
+}
+
+/// Whether a value of a schema must have something at a place. An item of a list cannot be left out either.
+fn is_required(schema: &str, at: &str) -> bool {
+    let schemas = &DOCUMENT.value["components"]["schemas"];
+    let (mut schema, mut is_required) = (&schemas[schema], true);
+    for part in at.split('/').skip(1) {
+        schema = schema.as_object().and_then(or_null).unwrap_or(schema);
+        if let Some(reference) = schema["$ref"].as_str() {
+            schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
+        }
+        let required = schema["required"].as_array().into_iter().flatten();
+        is_required = !schema["items"].is_null() || required.into_iter().any(|field| field == part);
+        schema = if schema["items"].is_null() { &schema["properties"][part] } else { &schema["items"] };
+    }
+    is_required
 }
 
 /// A name that a client made up, no longer than is useful.

@@ -1,6 +1,6 @@
 //! API keys. A key keeps its id when its secret is replaced; the secret that it had goes on for a while.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::access::{Right, Role};
 use super::credential::is_over;
@@ -10,6 +10,7 @@ use super::machine::{Outcome, Possibility, Verdict};
 use super::refusal::{Refusal, Violation, ViolationCode};
 use super::secret::{Hint, Secret, SecretHash};
 use super::text::{KeyName, Reason};
+use super::time::{as_kept, written};
 
 /// How far ahead the end of a key may lie, in days: ten years.
 pub const MAX_VALIDITY_DAYS: i64 = 3653;
@@ -94,7 +95,7 @@ pub struct Rotation {
     /// How it ends, if that is known.
     pub previous_last_four: Option<String>,
     /// Until when it works.
-    pub previous_valid_until: DateTime<Utc>,
+    pub previous_ends_at: DateTime<Utc>,
 }
 
 /// Whether a key was ended.
@@ -188,6 +189,7 @@ impl ApiKey {
     /// # Errors
     /// It was revoked, or would end too soon or too late.
     pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
+        let details = Details { expires_at: details.expires_at.map(as_kept), ..details };
         if details == self.details {
             return Ok(Outcome::Unchanged);
         }
@@ -225,7 +227,7 @@ impl ApiKey {
                     at,
                     previous: self.secret.hash,
                     previous_last_four: self.secret.hint.as_ref().map(|hint| hint.last_four.clone()),
-                    previous_valid_until: at + overlap,
+                    previous_ends_at: at + overlap,
                 };
                 Self { secret, rotated: Some(rotation), ..changed }
             }
@@ -266,12 +268,12 @@ impl ApiKey {
     }
 }
 
-/// An end as it is kept, to the microsecond.
+/// An end, as it is kept.
 fn checked_end(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Violation> {
-    let end = end.map(|end| end.trunc_subsecs(6));
+    let end = end.map(as_kept);
     let latest = at + TimeDelta::days(MAX_VALIDITY_DAYS);
     if is_over(end, at) || end.is_some_and(|end| end > latest) {
-        let detail = format!("A key ends later than now, {at}, and at the latest at {latest}.");
+        let detail = format!("A key ends later than now, {}, and at the latest at {}.", written(at), written(latest));
         return Err(Violation::new("/expires_at", ViolationCode::OutOfRange, detail));
     }
     Ok(end)

@@ -8,7 +8,7 @@ use super::label::label;
 
 label! {
     /// State of a request: `in_progress`, or `completed`: it was answered. Expect more values.
-    KeyState {
+    IdempotencyState {
         /// It is under way.
         InProgress = "in_progress",
         /// It was answered.

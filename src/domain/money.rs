@@ -18,7 +18,8 @@ pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 /// The largest price of one certificate for a whole term, in minor units.
 pub const MAX_UNIT_PRICE: i64 = 999_999_999_999;
 
-static CURRENCY_PATTERN: LazyLock<String> = LazyLock::new(|| {
+/// ISO 4217, upper case. The pattern lists the codes, so that a client can check them too.
+pub static CURRENCY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = iso_currency::Currency::iter().filter(is_legal_tender).map(|c| c.code()).collect();
     format!("^({})$", codes.join("|"))
 });

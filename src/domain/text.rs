@@ -9,18 +9,21 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 /// One line: no control characters, and something to see. Kept without spaces around it.
 const LINE: Rule = Rule {
     pattern: r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+    advice: "Write one line with something to see on it, without line breaks and other control characters.",
     holds: |text| !text.chars().any(char::is_control) && !is_blank(text),
 };
 
 /// Several lines: as [`LINE`], with line breaks and tabs.
 const LINES: Rule = Rule {
     pattern: r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
+    advice: "Write something to see, without control characters other than line breaks and tabs.",
     holds: |text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) && !is_blank(text),
 };
 
 /// A stable name for machines.
 const CODE: Rule = Rule {
     pattern: r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    advice: "Use the letters A to Z and a to z, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
     holds: |text| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
@@ -30,6 +33,7 @@ const CODE: Rule = Rule {
 /// An address with one `@`; whether it receives mail only mail can tell.
 const EMAIL: Rule = Rule {
     pattern: r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$",
+    advice: "Write an email address: something before an `@`, something behind it, and no spaces.",
     holds: |text| {
         !text.contains(|c: char| is_space(c) || c.is_control())
             && matches!(text.split('@').collect::<Vec<_>>()[..], [local, host] if !local.is_empty() && !host.is_empty())
@@ -39,6 +43,7 @@ const EMAIL: Rule = Rule {
 /// An address for HTTP, in visible ASCII. What may be called is for [`address`](super::webhook::address) to say.
 const URL: Rule = Rule {
     pattern: r"^https?://[!-~]+$",
+    advice: "Write a whole address, as `https://receiver.example.com/hooks`, percent-encoded where it is not ASCII.",
     holds: |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -46,14 +51,22 @@ const URL: Rule = Rule {
 };
 
 /// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
-static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {
+pub static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = celes::Country::get_countries().iter().map(|country| country.alpha2).collect();
     format!("^({})$", codes.join("|"))
 });
 
 struct Rule {
     pattern: &'static str,
+    /// What would be right, for who has broken it.
+    advice: &'static str,
     holds: fn(&str) -> bool,
+}
+
+/// What would be right where a text does not match a pattern of these.
+#[must_use]
+pub fn advice(pattern: &str) -> Option<&'static str> {
+    [LINE, LINES, CODE, EMAIL, URL].iter().find(|rule| rule.pattern == pattern).map(|rule| rule.advice)
 }
 
 /// White space as ECMA-262 has it, whose `\s` the document's patterns mean.
@@ -73,7 +86,7 @@ pub struct InvalidText {
 }
 
 macro_rules! text {
-    ($($(#[$doc:meta])* $name:ident ($length:expr, $rule:expr, $example:literal),)+) => {$(
+    ($($(#[$doc:meta])* $name:ident ($length:expr, $rule:expr $(, $example:literal)?),)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(serde::Serialize, serde::Deserialize, diesel_derive_newtype::DieselNewType)]
@@ -116,7 +129,7 @@ macro_rules! text {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                string_schema($length, $rule.pattern, $example)
+                string_schema($length, $rule.pattern, &[$($example)?])
             }
         }
 
@@ -124,21 +137,21 @@ macro_rules! text {
     )+};
 }
 
-fn string_schema(length: std::ops::RangeInclusive<usize>, pattern: &str, example: &str) -> RefOr<Schema> {
+fn string_schema(length: std::ops::RangeInclusive<usize>, pattern: &str, examples: &[&str]) -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(*length.start()))
         .max_length(Some(*length.end()))
         .pattern(Some(pattern))
-        .examples([example])
+        .examples(examples.iter().copied())
         .into()
 }
 
 text! {
     /// Name of a company.
     CompanyName(1..=200, LINE, "Northwind Traders"),
-    /// One line of an address, or a name.
-    Line(1..=200, LINE, "12 Harbour Street"),
+    /// One line of an address, or a name: no one example would do.
+    Line(1..=200, LINE),
     /// A postal code as the post writes it.
     PostalCode(1..=20, LINE, "1050"),
     /// An email address.
@@ -190,7 +203,7 @@ impl TryFrom<String> for Country {
 
 impl utoipa::PartialSchema for Country {
     fn schema() -> RefOr<Schema> {
-        string_schema(2..=2, &COUNTRY_PATTERN, "BE")
+        string_schema(2..=2, &COUNTRY_PATTERN, &["BE"])
     }
 }
 

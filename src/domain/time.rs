@@ -1,6 +1,6 @@
-//! Terms and dates. All dates are UTC calendar days; nothing here asks what day it is.
+//! Terms, dates and instants. All dates are UTC calendar days; nothing here asks what day it is.
 
-use chrono::{DateTime, Months, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Months, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 /// The longest term on offer, in months.
 pub const MAX_TERM_MONTHS: i32 = 36;
@@ -55,4 +55,16 @@ pub fn start_of(day: NaiveDate) -> DateTime<Utc> {
 #[must_use]
 pub fn days_between(from: NaiveDate, to: NaiveDate) -> i64 {
     (to - from).num_days()
+}
+
+/// An instant as the database keeps it: to the microsecond, and a leap second as the first of the next minute.
+#[must_use]
+pub fn as_kept(at: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at)
+}
+
+/// An instant as it is written in requests and answers: RFC 3339, in UTC.
+#[must_use]
+pub fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

@@ -24,6 +24,15 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
         .await
 }
 
+/// An allocation.
+///
+/// # Errors
+/// Not found.
+pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
+    let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
+    cx.db.statement(find).await
+}
+
 /// Puts certificates to use. The same reference, type and quantity again answers the first allocation;
 /// the flag tells whether this one is new.
 ///
@@ -67,13 +76,12 @@ pub async fn allocate(
 /// # Errors
 /// Not found.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
-    let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
-    let subscription_id = cx.db.statement(find).await?.subscription_id;
+    let subscription_id = get(cx, id).await?.subscription_id;
     milestones::settle(cx, Whose::Its(subscription_id)).await?;
     cx.write(async |tx| {
         let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
         // Only now: somebody may have released it while this waited for the lock.
-        let allocation = find(tx).await?;
+        let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
         if allocation.released_at.is_some() {
             return Ok(allocation);
         }

@@ -2,7 +2,7 @@
 
 use super::subscriptions::{find, lock, refused};
 use super::{Context, Precondition, Result, found, milestones, offers, orders, subscriptions};
-use crate::domain::id::SubscriptionId;
+use crate::domain::id::{SubscriptionId, Version};
 use crate::domain::inventory::{Entry, Line, replay};
 use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::order::Order;
@@ -41,22 +41,22 @@ impl Change {
     }
 }
 
-/// The inventory of a subscription now, or as the ledger has it at an instant.
+/// The inventory of a subscription now, or as the ledger has it at an instant, and the version of the subscription.
 ///
 /// # Errors
 /// Not found, or the instant is yet to come.
-pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<Vec<Line>> {
+pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<(Vec<Line>, Version)> {
     milestones::settle(cx, Whose::Its(id)).await?;
     cx.db
         .read(async |tx| {
             let subscription = find(tx, cx, id).await?;
             match as_of {
-                None => Ok(subscription.lines),
+                None => Ok((subscription.lines, subscription.version)),
                 Some(at) if at > cx.at => {
                     let detail = "What will be, nobody knows; ask for an instant that has passed.";
                     Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into())
                 }
-                Some(at) => Ok(replay(inventory::last_movements(tx, id, at).await?)),
+                Some(at) => Ok((replay(inventory::last_movements(tx, id, at).await?), subscription.version)),
             }
         })
         .await

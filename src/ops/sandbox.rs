@@ -10,7 +10,7 @@ use crate::db::Db;
 use crate::domain::access::Actor;
 use crate::domain::billing::next_invoice_day;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::domain::time::start_of;
+use crate::domain::time::{start_of, written};
 use crate::store::sandbox::{self, Ahead};
 use crate::store::{Conn, renewal_failures};
 
@@ -84,7 +84,7 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     if (now..=latest).contains(&target) {
         return Ok(target);
     }
-    let detail = format!("The clock goes forwards only, from {now} to {latest} at the most.");
+    let detail = format!("The clock goes forwards only, from {} to {} at the most.", written(now), written(latest));
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 

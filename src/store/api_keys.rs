@@ -69,7 +69,7 @@ impl From<&ApiKey> for Row {
             rotated_at: rotated.map(|rotated| rotated.at),
             previous_sha256: rotated.map(|rotated| rotated.previous.0.to_vec()),
             previous_last_four: rotated.and_then(|rotated| rotated.previous_last_four.clone()),
-            previous_valid_until: rotated.map(|rotated| rotated.previous_valid_until),
+            previous_valid_until: rotated.map(|rotated| rotated.previous_ends_at),
             revoked_at,
             revoked_reason,
             created_by: key.created_by.clone(),
@@ -85,11 +85,11 @@ impl TryFrom<Found> for ApiKey {
     fn try_from((row, last_used_at): Found) -> Result<Self> {
         let hint = row.prefix.zip(row.last_four).map(|(prefix, last_four)| Hint { prefix, last_four });
         let rotated = match (row.rotated_at, row.previous_sha256, row.previous_valid_until) {
-            (Some(at), Some(previous), Some(previous_valid_until)) => Some(Rotation {
+            (Some(at), Some(previous), Some(previous_ends_at)) => Some(Rotation {
                 at,
                 previous: hash(previous)?,
                 previous_last_four: row.previous_last_four,
-                previous_valid_until,
+                previous_ends_at,
             }),
             _ => None,
         };

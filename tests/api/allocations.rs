@@ -25,6 +25,8 @@ async fn certificates_are_put_to_use_and_given_back() {
         "reference": "host 1", "status": "open", "created_at": "2027-01-01T12:00:00Z", "released_at": null,
     });
     assert_eq!(allocation, expected);
+    let alone = format!("/v1/allocations/{}", id(&allocation["id"]));
+    assert_eq!(world.admin.get(&alone).await.ok(), allocation);
     let line = json!({ "quantity": 5, "used": 2, "available": 3, "overage": 0 });
     assert_eq!(world.admin.get(&path).await.ok()["inventory"][0]["current"], line);
 
@@ -32,6 +34,7 @@ async fn certificates_are_put_to_use_and_given_back() {
     let released = release(&world.admin, &allocation).await;
     assert_eq!((&released["status"], &released["released_at"]), (&json!("released"), &json!("2027-01-02T12:00:00Z")));
     assert_eq!(used(&world.admin, &path).await, 0);
+    assert_eq!(world.admin.get(&alone).await.ok(), released);
     assert_eq!(all(&world.admin, &format!("{path}/allocations")).await, [released]);
     assert_ledger_adds_up(&world.admin, &path).await;
 }

@@ -169,12 +169,17 @@ async fn name_and_end_are_edited_and_nothing_else() {
     assert_eq!((&edited["updated_at"], &edited["created_at"]), (&json!("2027-01-02T12:00:00Z"), &key["created_at"]));
     assert_eq!(admin.get(&own).await.ok(), edited);
     let same = json!({ "name": "New", "expires_at": edited["expires_at"] });
-    for nothing in [json!({}), same] {
+    // What is finer than it is kept is no other end.
+    let finer = json!({ "expires_at": "2027-06-01T00:00:00.1234569Z" });
+    for nothing in [json!({}), same, finer] {
         assert_eq!(admin.patch(&own, nothing).await.ok()["version"], 2);
     }
     admin.with("if-match", "\"1\"").patch(&own, json!({ "name": "Late" })).await.problem(412, "version_mismatch");
+    let leap = admin.patch(&own, json!({ "expires_at": "2027-06-30T23:59:60Z" })).await.ok();
+    assert_eq!(leap["expires_at"], "2027-07-01T00:00:00Z", "a leap second is kept as the second behind it");
+    assert_eq!(admin.get(&own).await.ok(), leap);
     let cleared = admin.patch(&own, json!({ "expires_at": null })).await.ok();
-    assert_eq!((&cleared["expires_at"], &cleared["version"]), (&Value::Null, &json!(3)));
+    assert_eq!((&cleared["expires_at"], &cleared["version"]), (&Value::Null, &json!(4)));
     for (field, value) in [("role", json!("admin")), ("partner_id", Value::Null), ("status", json!("active"))] {
         let found = admin.patch(&own, json!({ field: value })).await.violations();
         assert_eq!(found, [(format!("/{field}"), "immutable_field".to_owned())]);
@@ -252,7 +257,7 @@ async fn the_secret_of_before_goes_on_for_the_overlap() {
     let expected = json!({
         "at": "2027-01-01T12:00:00Z",
         "previous_last_four": key["last_four"],
-        "previous_valid_until": "2027-01-01T12:10:00Z",
+        "previous_ends_at": "2027-01-01T12:10:00Z",
     });
     assert_eq!(rotated["rotated"], expected);
     for client in [&first, &second] {
@@ -273,7 +278,7 @@ async fn two_secrets_work_at_the_most_and_one_with_no_overlap() {
     let admin = server.admin().await;
     let (key, first) = make(&server, &admin, json!({ "name": "Turns", "role": "sales" })).await;
     let (rotated, second) = made(&server, admin.act(&path(&key, "/rotate")).await.ok());
-    assert_eq!(rotated["rotated"]["previous_valid_until"], "2027-01-02T12:00:00Z", "a day when nothing is said");
+    assert_eq!(rotated["rotated"]["previous_ends_at"], "2027-01-02T12:00:00Z", "a day when nothing is said");
     let (_, third) = made(&server, admin.post(&path(&key, "/rotate"), json!({})).await.ok());
     let detail = refused(first.get("/v1/customers").await);
     assert!(detail.contains("unknown"), "the one before the one before is over at once: {detail}");
@@ -292,7 +297,7 @@ async fn two_secrets_work_at_the_most_and_one_with_no_overlap() {
     let stale = admin.with("if-match", "\"1\"").act(&path(&key, "/rotate")).await;
     stale.problem(412, "version_mismatch");
     let week = admin.post(&path(&key, "/rotate"), json!({ "overlap_seconds": 604_800 })).await.ok();
-    assert_eq!(week["api_key"]["rotated"]["previous_valid_until"], "2027-01-08T12:00:00Z");
+    assert_eq!(week["api_key"]["rotated"]["previous_ends_at"], "2027-01-08T12:00:00Z");
     let (_, fifth) = made(&server, week);
     admin.act(&path(&key, "/revoke")).await.ok();
     for client in [&fourth, &fifth] {

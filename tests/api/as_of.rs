@@ -91,6 +91,9 @@ async fn an_entry_counts_from_its_very_instant_on() {
     let other_zone = world.admin.get(&format!("{path}/inventory?as_of=2027-01-10T10:00:00%2B02:00")).await.ok();
     assert_eq!(numbers(&other_zone["data"]), json!([5, null, 0]), "08:00 UTC");
     assert_eq!(other_zone["as_of"], "2027-01-10T08:00:00Z");
+    let leap = world.admin.get(&format!("{path}/inventory?as_of=2026-12-31T23:59:60.0000001Z")).await;
+    assert!(!leap.headers.contains_key("etag"), "what was has no version to be changed");
+    assert_eq!(leap.ok()["as_of"], "2027-01-01T00:00:00Z");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,7 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "setRenewalInventory" => (active_id.clone(), Some(set), WriteSubscriptions),
         "setInventoryThresholds" => (active_id.clone(), Some(thresholds), WriteSubscriptions),
         "allocate" => (active_id.clone(), Some(allocation), Allocate),
+        "getAllocation" => (world.allocation_id.clone(), None, Read),
         "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
         "getOrder" => (world.order_id.clone(), None, Read),
         "getInvoice" | "getInvoiceDocument" => (world.invoice_id.clone(), None, Read),
@@ -306,7 +307,7 @@ async fn a_stale_if_match_changes_nothing() {
     let before = world.server.database.fingerprint().await;
     for operation in operations().filter(|operation| has_parameter(operation, "If-Match")) {
         let recipe = recipe(&operation.id, &world);
-        for tag in ["\"999\"", "W/\"1\"", "1", "\"x\", \"998\""] {
+        for tag in ["\"999\"", "W/\"999\"", "\"x\", \"998\"", "\"a,b\",\"\""] {
             let client = world.admin.with("if-match", tag);
             let answer = call(&client, operation, own_path(&recipe), recipe.body.as_ref()).await;
             let problem = answer.problem(412, "version_mismatch");
@@ -314,7 +315,29 @@ async fn a_stale_if_match_changes_nothing() {
         }
         let long = world.admin.with("if-match", &"\"1\",".repeat(300));
         let found = call(&long, operation, own_path(&recipe), recipe.body.as_ref()).await.violations();
-        assert_eq!(found, [("if-match".to_owned(), "too_long".to_owned())]);
+        assert_eq!(found, [("If-Match".to_owned(), "too_long".to_owned())]);
+    }
+    assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_if_match_that_is_no_tag_is_refused_with_the_way_to_write_one() {
+    let world = World::new().await;
+    let before = world.server.database.fingerprint().await;
+    for operation in operations().filter(|operation| has_parameter(operation, "If-Match")) {
+        let recipe = recipe(&operation.id, &world);
+        for no_tag in ["1", "", "'1'", "W/1", "w/\"1\"", "\"1", "\"1\" \"2\"", "\"1\",", "*, \"1\"", "\"a b\"", "\"é\""]
+        {
+            let client = world.admin.with("if-match", no_tag);
+            let answer = call(&client, operation, own_path(&recipe), recipe.body.as_ref()).await;
+            let error = answer.problem(422, "validation_failed")["errors"][0].clone();
+            assert_eq!(
+                (&error["parameter"], &error["code"]),
+                (&json!("If-Match"), &json!("invalid_format")),
+                "{no_tag}"
+            );
+            assert!(error["detail"].as_str().unwrap().contains("with its quotes"), "{error}");
+        }
     }
     assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
 }
@@ -348,6 +371,11 @@ async fn a_method_that_a_path_does_not_have_is_405_with_allow() {
     assert_eq!(named.header("allow"), "POST", "a name is no id");
     named.problem(405, "method_not_allowed");
     world.admin.get("/v1/nothing").await.problem(404, "not_found");
+    for path in ["/v1/customers/", "/v1/customers//archive", "/v1/orders/", "/v1/invoices/run/"] {
+        let nowhere = world.admin.get(path).await;
+        assert!(!nowhere.headers.contains_key("allow"), "{path}: no id is empty");
+        nowhere.problem(404, "not_found");
+    }
     world.server.stranger().get("/nothing").await.problem(404, "not_found");
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::concurrency::at_once;
 use crate::coverage::{call, operations, recipe};
-use crate::steps::{assert_ledger_adds_up, subscribe};
+use crate::steps::{allocate, assert_ledger_adds_up, subscribe};
 use crate::support::world::{World, basket, company, id};
 use crate::support::{Answer, Client, database};
 
@@ -105,6 +105,11 @@ async fn a_client_that_lost_the_answer_learns_what_became_of_its_request() {
     assert_eq!(known["resource"], json!({ "type": "subscription", "id": world.active_id }));
     assert_eq!(known["created_at"], "2027-01-01T12:00:00Z");
     assert_eq!(known["expires_at"], "2027-01-02T12:00:00Z");
+
+    world.admin.act(&world.active("/enable")).await.ok();
+    let allocated = allocate(&keyed(&world.admin, "allocate"), &world.active(""), 1, "host").await;
+    let known = world.admin.get("/v1/idempotency-keys/allocate").await.ok();
+    assert_eq!(known["resource"], json!({ "type": "allocation", "id": allocated["id"] }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

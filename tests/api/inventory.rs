@@ -24,6 +24,25 @@ fn recomputed(line: &Value) -> i128 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_condition_on_inventory_is_about_the_subscription_whose_tag_the_inventory_has() {
+    let world = World::new().await;
+    let tag = async || {
+        let inventory = world.admin.get(&world.active("/inventory")).await.header("etag").to_owned();
+        assert_eq!(world.admin.get(&world.active("")).await.header("etag"), inventory);
+        inventory
+    };
+    let seen = tag().await;
+    allocate(&world.admin, &world.active(""), 1, "host").await;
+    assert_eq!(tag().await, seen, "allocations do not move it");
+    let fresh = world.admin.with("if-match", &seen);
+    let path = world.active("/inventory/thresholds");
+    fresh.put(&path, json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 3 }] })).await.ok();
+    let late = json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 4 }] });
+    fresh.put(&path, late).await.problem(412, "version_mismatch");
+    assert_ne!(tag().await, seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rise_is_charged_for_the_rest_of_the_term() {
     let world = World::new().await;
     // (day, add, days left, amount): 9900 for a year of 365 days.

@@ -55,11 +55,11 @@ fn rotating_keeps_the_secret_of_before_and_no_other() {
     let first = changed(api_key().apply(rotate(2, TimeDelta::hours(1)), noon(START)).unwrap());
     let rotation = first.rotated.clone().unwrap();
     assert_eq!((rotation.previous, rotation.at), (api_key().secret.hash, noon(START)));
-    assert_eq!(rotation.previous_valid_until, noon(START) + TimeDelta::hours(1));
+    assert_eq!(rotation.previous_ends_at, noon(START) + TimeDelta::hours(1));
     assert_eq!((first.id, &first.secret), (api_key().id, &fingerprint(2)));
     let second = changed(first.apply(rotate(3, TimeDelta::zero()), noon(IN_TERM)).unwrap());
     let rotation = second.rotated.clone().unwrap();
-    assert_eq!((rotation.previous, rotation.previous_valid_until), (fingerprint(2).hash, noon(IN_TERM)));
+    assert_eq!((rotation.previous, rotation.previous_ends_at), (fingerprint(2).hash, noon(IN_TERM)));
     assert_eq!(second.version, api_key().version.next().next());
 }
 

@@ -11,7 +11,9 @@ use crate::api::rate_limit;
 /// One reusable answer a status; its description lists the codes that come with it.
 pub(super) fn responses() -> Value {
     let mut codes: BTreeMap<&str, Vec<ErrorCode>> = BTreeMap::new();
-    for code in ErrorCode::ALL.iter().filter(|code| **code != ErrorCode::MethodNotAllowed) {
+    // These two are about a path or a page, and no operation's.
+    let of_operations = |code: &&ErrorCode| !matches!(code, ErrorCode::MethodNotAllowed | ErrorCode::CorsRefused);
+    for code in ErrorCode::ALL.iter().filter(of_operations) {
         codes.entry(response_name(*code)).or_default().push(*code);
     }
     let answers = codes.into_iter().map(|(name, codes)| {

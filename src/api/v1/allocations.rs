@@ -18,6 +18,7 @@ use crate::ops::allocations;
 
 /// Certificates in use.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "released_at": null }))]
 pub struct Allocation {
     /// Its id.
     pub id: AllocationId,
@@ -111,10 +112,19 @@ pub async fn allocate(
     let (allocation, is_new) = allocations::allocate(&permit.cx, id.0, certificate_type, quantity, reference).await?;
     let mut answer = if is_new { HttpResponse::Created() } else { HttpResponse::Ok() };
     if is_new {
-        // An allocation has no page of its own; it is in the list.
-        answer.insert_header(("Location", format!("/v1/subscriptions/{}/allocations", id.0)));
+        answer.insert_header(("Location", format!("/v1/allocations/{}", allocation.id)));
     }
     Ok(answer.json(Allocation::from(allocation)))
+}
+
+/// Get an allocation
+#[utoipa::path(tag = "Allocations", responses(
+    (status = 200, description = "The allocation.", body = Allocation)
+))]
+#[get("/allocations/{allocation_id}")]
+pub async fn get_allocation(permit: Permit<Read>, id: Id<AllocationId>, _: NoQuery) -> Result<HttpResponse, Problem> {
+    let allocation = allocations::get(&permit.cx, id.0).await?;
+    Ok(HttpResponse::Ok().json(Allocation::from(allocation)))
 }
 
 /// Release an allocation

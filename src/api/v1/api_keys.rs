@@ -29,6 +29,13 @@ const DEFAULT_OVERLAP_SECONDS: i32 = 86_400;
 
 /// Lets programs in. Its secret is shown when it is made, and never again.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "last_used_at": null,
+    "expires_at": "2027-01-01T09:30:00Z",
+    "rotated": null,
+    "revoked": null,
+    "actions": [{ "action": "rotate", "allowed": true }, { "action": "revoke", "allowed": true }]
+}))]
 pub struct ApiKey {
     /// Its id.
     pub id: ApiKeyId,
@@ -72,6 +79,7 @@ pub struct ApiKey {
 
 /// When the secret of a key was last replaced, and what became of the one of before.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "previous_ends_at": "2026-01-02T09:30:00Z" }))]
 pub struct ApiKeyRotation {
     /// When it was replaced.
     pub at: DateTime<Utc>,
@@ -79,7 +87,7 @@ pub struct ApiKeyRotation {
     #[schema(required, max_length = 4, example = "b2Lw")]
     pub previous_last_four: Option<String>,
     /// From when on the secret of before is refused.
-    pub previous_valid_until: DateTime<Utc>,
+    pub previous_ends_at: DateTime<Utc>,
 }
 
 /// A key with its secret, which is shown this once.
@@ -184,7 +192,7 @@ impl From<&Rotation> for ApiKeyRotation {
         Self {
             at: rotation.at,
             previous_last_four: rotation.previous_last_four.clone(),
-            previous_valid_until: rotation.previous_valid_until,
+            previous_ends_at: rotation.previous_ends_at,
         }
     }
 }
@@ -280,7 +288,8 @@ pub async fn update_api_key(
 ///
 /// It gets another secret, which is in this answer and nowhere else, and keeps its id. The secret of before goes on
 /// for as long as you say, so that programs can be given the new one. Two work at the most: rotate again, and what
-/// was left of the one before that is over at once. So send `If-Match`. Role: admin.
+/// was left of the one before that is over at once. So send `If-Match`. With `overlap_seconds: 0` do not rotate the key
+/// that you send: if the answer is lost, no secret of it works any more, and a retry is 401. Role: admin.
 #[utoipa::path(
     tag = "API keys",
     params(IfMatchHeader),

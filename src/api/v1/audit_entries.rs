@@ -21,6 +21,19 @@ use crate::ops::audit as trail;
 
 /// That somebody wrote, or tried to.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "resource": { "type": "subscription", "id": "01990000-0000-7000-8000-000000000000" },
+    "code": null,
+    "changes": [{
+        "resource": { "type": "subscription", "id": "01990000-0000-7000-8000-000000000000" },
+        "before": { "status": "active", "suspended": null, "version": 1 },
+        "after": {
+            "status": "suspended",
+            "suspended": { "at": "2026-01-01T09:30:00Z", "reason": "Invoice overdue" },
+            "version": 2
+        }
+    }]
+}))]
 pub struct AuditEntry {
     /// Its id.
     pub id: AuditEntryId,

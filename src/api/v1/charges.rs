@@ -18,6 +18,7 @@ use crate::ops::orders;
 
 /// What is to be paid.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "invoice_id": null }))]
 pub struct Charge {
     /// Its id.
     pub id: ChargeId,

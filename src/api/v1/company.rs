@@ -96,6 +96,7 @@ pub struct ContactPatch {
 
 /// A postal address.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "line1": "12 Harbour Street", "line2": null, "line3": null, "city": "Brussels", "state": null }))]
 pub struct Address {
     /// Street address.
     pub line1: Line,
@@ -119,6 +120,7 @@ pub struct Address {
 
 /// Whom to talk to.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "name": "Grace Claes", "email": "grace@northwind.example", "extension": null }))]
 pub struct Contact {
     /// Name.
     #[schema(required)]

@@ -25,6 +25,10 @@ use crate::ops::customers::{self, Known, NewCustomer};
 
 /// Whom subscriptions are sold to.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "admin_email": null,
+    "actions": [{ "action": "archive", "allowed": true }, { "action": "add_subscriptions", "allowed": true }]
+}))]
 pub struct Customer {
     /// Its id.
     pub id: CustomerId,

@@ -28,6 +28,21 @@ const LATEST: &str = "latest";
 
 /// That something happened to a resource.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "inventory.low",
+    "certificate_type": "ov-single",
+    "resource": { "type": "inventory", "id": "01990000-0000-7000-8000-000000000000", "version": 2 },
+    "data": {
+        "subscription_id": "01990000-0000-7000-8000-000000000000",
+        "as_of": null,
+        "data": [{
+            "certificate_type": "ov-single",
+            "current": { "quantity": 20, "used": 16, "available": 4, "overage": 0 },
+            "renewal": { "quantity": null, "effective_quantity": 20 },
+            "low_threshold": 5
+        }]
+    }
+}))]
 pub struct Event {
     /// Its id; the same wherever and however often it is shown.
     pub id: EventId,
@@ -48,7 +63,7 @@ pub struct Event {
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
     /// In which request; null for what time did.
-    #[schema(required, max_length = 128)]
+    #[schema(required, max_length = 128, example = "01990000-0000-7000-8000-000000000000")]
     pub request_id: Option<String>,
 }
 

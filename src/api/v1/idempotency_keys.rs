@@ -11,17 +11,22 @@ use crate::api::code::ErrorCode;
 use crate::api::path::Key;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
-use crate::domain::idempotency::KeyState;
+use crate::domain::idempotency::IdempotencyState;
 use crate::ops;
 use crate::ops::request::{self, Known};
 
 /// A request that you sent with an `Idempotency-Key`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "state": "completed",
+    "resource": { "type": "subscription", "id": "01990000-0000-7000-8000-000000000000" },
+    "expires_at": "2026-01-02T09:30:00Z"
+}))]
 pub struct IdempotencyKey {
     /// The key.
     #[schema(min_length = 1, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
     pub key: String,
-    pub state: KeyState,
+    pub state: IdempotencyState,
     /// The id of the operation; null while it is under way.
     #[schema(required, max_length = 100, example = "suspendSubscription")]
     pub operation: Option<String>,
@@ -55,7 +60,7 @@ pub async fn get_idempotency_key(permit: Permit<Read>, key: Key, _: NoQuery) -> 
     let answer = match known? {
         Known::InProgress => IdempotencyKey {
             key,
-            state: KeyState::InProgress,
+            state: IdempotencyState::InProgress,
             operation: None,
             status: None,
             resource: None,
@@ -64,7 +69,7 @@ pub async fn get_idempotency_key(permit: Permit<Read>, key: Key, _: NoQuery) -> 
         },
         Known::Answered(kept) => IdempotencyKey {
             key,
-            state: KeyState::Completed,
+            state: IdempotencyState::Completed,
             expires_at: Some(kept.expires_at()),
             created_at: Some(kept.created_at),
             status: Some(kept.answer.status),

@@ -13,14 +13,16 @@ use crate::api::page::{Listing, PageQuery, list};
 use crate::api::path::Id;
 use crate::api::problem::{Problem, in_query};
 use crate::api::query::{NoQuery, Query};
-use crate::api::resource::{IfMatch, IfMatchHeader, created};
+use crate::api::resource::{IfMatch, IfMatchHeader, created, ok};
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::inventory::{Entry, Line, Measure};
 use crate::domain::text::Code;
+use crate::domain::time::as_kept;
 use crate::ops::inventory::{self, Change};
 
 /// The certificates of one type in a subscription.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "low_threshold": 5 }))]
 pub struct InventoryLine {
     /// The type.
     pub certificate_type: Code,
@@ -33,6 +35,7 @@ pub struct InventoryLine {
 
 /// What is usable now.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "quantity": 20, "used": 8, "available": 12, "overage": 0 }))]
 pub struct CurrentInventory {
     /// Certificates paid for.
     #[schema(minimum = 0, maximum = 1_000_000)]
@@ -50,6 +53,7 @@ pub struct CurrentInventory {
 
 /// What the next term starts with.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "quantity": null, "effective_quantity": 20 }))]
 pub struct RenewalInventory {
     /// What was set; null follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
@@ -61,6 +65,7 @@ pub struct RenewalInventory {
 
 /// The whole inventory of a subscription.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "as_of": null }))]
 pub struct Inventory {
     /// The subscription.
     pub subscription_id: SubscriptionId,
@@ -154,6 +159,7 @@ pub struct InventoryThresholdsSetLine {
 
 /// One change of one number of an inventory line. The sum of the deltas of a line is the line.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "delta": 10, "before": 10, "after": 20, "allocation_id": null }))]
 pub struct LedgerEntry {
     /// Its id.
     pub id: LedgerEntryId,
@@ -235,9 +241,12 @@ impl RenewalInventorySet {
 /// Get a subscription's inventory
 ///
 /// What it has now and what its next term starts with, for each certificate type; with `as_of`, what it had
-/// at that instant, as the ledger tells: certificate types without an entry by then are left out.
+/// at that instant, as the ledger tells: certificate types without an entry by then are left out. The `ETag` is the
+/// subscription's: allocations do not move it.
 #[utoipa::path(tag = "Inventory", params(InventoryQuery), responses(
-    (status = 200, description = "The inventory.", body = Inventory)
+    (status = 200, description = "The inventory.", body = Inventory, headers(
+        ("ETag" = String, description = "The subscription's version, for `If-Match`; left out with `as_of`.")
+    ))
 ))]
 #[get("/subscriptions/{subscription_id}/inventory")]
 pub async fn get_inventory(
@@ -245,10 +254,12 @@ pub async fn get_inventory(
     id: Id<SubscriptionId>,
     query: Query<InventoryQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let as_of = query.value.as_of;
-    let lines = inventory::get(&permit.cx, id.0, as_of).await.map_err(in_query)?;
+    let as_of = query.value.as_of.map(as_kept);
+    let (lines, version) = inventory::get(&permit.cx, id.0, as_of).await.map_err(in_query)?;
     let data = lines.iter().map(InventoryLine::from).collect();
-    Ok(HttpResponse::Ok().json(Inventory { subscription_id: id.0, as_of, data }))
+    let answer = Inventory { subscription_id: id.0, as_of, data };
+    // What was, is not what an `If-Match` could be about.
+    Ok(if as_of.is_none() { ok(version, answer) } else { HttpResponse::Ok().json(answer) })
 }
 
 /// Preview more current inventory
@@ -276,7 +287,7 @@ pub async fn preview_current_inventory(
 /// Add current inventory
 ///
 /// Usable at once, charged for the rest of the term. The current inventory is never lowered within a
-/// term. Roles: admin and sales.
+/// term. `If-Match` is about the subscription. Roles: admin and sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),
@@ -320,8 +331,8 @@ pub async fn preview_renewal_inventory(
 
 /// Set renewal inventory
 ///
-/// What the next term starts with; types that are not named stay. Nothing is charged now. Roles: admin
-/// and sales.
+/// What the next term starts with; types that are not named stay. Nothing is charged now. `If-Match` is about the
+/// subscription. Roles: admin and sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),
@@ -344,7 +355,8 @@ pub async fn set_renewal_inventory(
 /// Set inventory thresholds
 ///
 /// From how few available certificates on a type is low: falling to it raises an `inventory.low` event. Falling to
-/// none raises `inventory.exhausted`, whatever the threshold. Roles: admin and sales.
+/// none raises `inventory.exhausted`, whatever the threshold. `If-Match` is about the subscription. Roles: admin and
+/// sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),

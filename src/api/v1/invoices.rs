@@ -27,6 +27,14 @@ use crate::ops::invoices;
 
 /// What a customer is billed. Only its state changes.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "emailed_at": null,
+    "paid_at": null,
+    "voided": null,
+    "actions": [{ "action": "mark_emailed", "allowed": true }, { "action": "void", "allowed": true }],
+    "created_at": "2027-01-01T09:30:00Z",
+    "updated_at": "2027-01-01T09:30:00Z"
+}))]
 pub struct Invoice {
     /// Its id.
     pub id: InvoiceId,
@@ -66,6 +74,14 @@ pub struct Invoice {
 
 /// An invoice without its lines.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "emailed_at": null,
+    "paid_at": null,
+    "voided": null,
+    "actions": [{ "action": "mark_emailed", "allowed": true }, { "action": "void", "allowed": true }],
+    "created_at": "2027-01-01T09:30:00Z",
+    "updated_at": "2027-01-01T09:30:00Z"
+}))]
 pub struct InvoiceSummary {
     /// Its id.
     pub id: InvoiceId,
@@ -115,6 +131,7 @@ pub struct BillTo {
 
 /// A charge on an invoice, with its arithmetic.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "product_name": "Website certificates" }))]
 pub struct InvoiceLine {
     /// The charge.
     pub charge_id: ChargeId,

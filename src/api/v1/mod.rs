@@ -91,6 +91,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(idempotency_keys::get_idempotency_key)
         .service(allocations::list_allocations)
         .service(allocations::allocate)
+        .service(allocations::get_allocation)
         .service(allocations::release_allocation)
         .service(orders::list_orders)
         .service(orders::get_order)

@@ -23,6 +23,7 @@ use crate::ops::price_lists;
 /// Other prices than the products' own, for the customers and resellers that it is assigned to: by
 /// `price_list_id` of a customer or reseller.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "name": "Wholesale" }))]
 pub struct PriceList {
     /// Its id.
     pub id: PriceListId,
@@ -43,6 +44,7 @@ pub struct PriceList {
 
 /// A price list in a list, without its prices.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "name": "Wholesale" }))]
 pub struct PriceListSummary {
     /// Its id.
     pub id: PriceListId,

@@ -23,6 +23,7 @@ use crate::ops::{customers, products};
 
 /// What can be subscribed to.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "code": "website-tls", "name": "Website certificates", "terms": [12] }))]
 pub struct Product {
     /// Its id.
     pub id: ProductId,
@@ -53,6 +54,7 @@ pub struct Product {
 
 /// A product that a customer can be sold now, with prices in its currency.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "code": "website-tls", "name": "Website certificates", "terms": [12] }))]
 pub struct AvailableProduct {
     /// Its id.
     pub id: ProductId,
@@ -83,6 +85,7 @@ pub struct AvailableProduct {
 
 /// A type of certificate.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "name": "One name, organisation validated", "max_quantity": 1000 }))]
 pub struct CertificateType {
     /// Its stable name.
     pub code: Code,

@@ -22,6 +22,29 @@ label! {
 
 /// What a change will do and cost, as of a day. Confirm it with its `digest`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "as_of": "2026-04-01",
+    "lines": [{
+        "subscription_id": null,
+        "subscription_index": 0,
+        "product_id": "01990000-0000-7000-8000-000000000000",
+        "certificate_type": "ov-single",
+        "bucket": "current",
+        "quantity_before": 0,
+        "quantity_after": 10,
+        "calculation": {
+            "unit_price": { "amount": 9900, "currency": "EUR" },
+            "quantity": 10,
+            "remaining_days": 275,
+            "term_days": 365,
+            "rounding": "half_away_from_zero"
+        },
+        "price_list_id": null,
+        "amount": { "amount": 74589, "currency": "EUR" }
+    }],
+    "next_renewal_total": { "amount": 99000, "currency": "EUR" },
+    "warnings": []
+}))]
 pub struct Quote {
     pub kind: OrderKind,
     /// Stands for everything that the quote was computed from.
@@ -62,10 +85,10 @@ pub struct OrderLine {
     pub certificate_type: Code,
     pub bucket: Bucket,
     /// Before the change; null when the renewal quantity followed the current one.
-    #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 0)]
     pub quantity_before: Option<i32>,
     /// After the change; null when the renewal quantity follows the current one.
-    #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
+    #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
     pub quantity_after: Option<i32>,
     #[schema(required)]
     pub calculation: Option<Calculation>,
@@ -79,6 +102,7 @@ pub struct OrderLine {
 /// `amount = round_half_away_from_zero(unit_price × quantity × remaining_days / term_days)`; null where
 /// nothing is charged.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({ "unit_price": { "amount": 9900, "currency": "EUR" } }))]
 pub struct Calculation {
     /// Price of one certificate for the whole term.
     pub unit_price: Money,
@@ -99,7 +123,10 @@ pub struct Calculation {
 pub struct Warning {
     pub code: WarningCode,
     /// In words.
-    #[schema(max_length = 1000)]
+    #[schema(
+        max_length = 1000,
+        example = "12 certificates of ov-single are in use; the next term would start with 8 and an overage of 4."
+    )]
     pub detail: String,
     /// JSON pointer to the value in the request; left out when it is about the whole.
     #[serde(skip_serializing_if = "Option::is_none")]

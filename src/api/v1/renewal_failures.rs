@@ -15,6 +15,7 @@ use crate::ops::milestones;
 /// That a subscription should have started, renewed or ended, and could not be processed. It is tried again
 /// by itself, and whenever somebody asks for the subscription.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "due_date": "2026-01-01", "next_attempt_at": "2026-01-01T10:30:00Z" }))]
 pub struct RenewalFailure {
     /// Which subscription.
     pub subscription_id: SubscriptionId,

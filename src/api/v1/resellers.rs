@@ -24,6 +24,11 @@ use crate::ops::resellers;
 
 /// Someone who sells for the partner.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "company_name": "Harbour Resale",
+    "disabled": null,
+    "actions": [{ "action": "disable", "allowed": true }]
+}))]
 pub struct Reseller {
     /// Its id.
     pub id: ResellerId,

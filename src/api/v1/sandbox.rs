@@ -17,6 +17,7 @@ use crate::ops::sandbox::{self, Move, Reading};
 
 /// What the clock of a sandbox shows.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "moving_to": null }))]
 pub struct SandboxClock {
     /// The time; it goes on by itself like any other.
     pub now: DateTime<Utc>,

@@ -25,6 +25,13 @@ use crate::ops::{Context, subscriptions};
 
 /// What a customer holds of a product.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "product_code": "website-tls",
+    "status": "active",
+    "lapsed": false,
+    "suspended": null,
+    "cancelled": null
+}))]
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
@@ -63,6 +70,7 @@ pub struct Subscription {
 
 /// The term that a subscription is in, or starts with.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "start_date": "2026-01-01" }))]
 pub struct CurrentTerm {
     /// From 1.
     #[schema(minimum = 1, maximum = 100_000)]
@@ -78,6 +86,7 @@ pub struct CurrentTerm {
 
 /// A term of a subscription, with the prices that it started with.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "start_date": "2026-01-01" }))]
 pub struct Term {
     /// From 1.
     #[schema(minimum = 1, maximum = 100_000)]

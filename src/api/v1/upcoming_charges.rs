@@ -20,6 +20,7 @@ use crate::ops::upcoming_charges;
 
 /// What is to be paid soon: a charge that waits for an invoice, or what a renewal will cost as things stand.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "price_list_id": null }))]
 pub struct UpcomingCharge {
     pub kind: UpcomingKind,
     /// The charge; null for a renewal that is yet to come.
@@ -49,7 +50,7 @@ pub struct UpcomingChargeList {
     #[schema(max_items = 200)]
     pub data: Vec<UpcomingCharge>,
     /// The `cursor` of the next page; null when this is the last.
-    #[schema(required, max_length = 4096)]
+    #[schema(required, max_length = 4096, example = "eyJsaXN0IjoiVGg5cTJ3cG1kZTRMYkZ5WiJ9")]
     pub next_cursor: Option<String>,
     /// What all of them come to, in each currency; not only those of this page.
     #[schema(max_items = 200)]

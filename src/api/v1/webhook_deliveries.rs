@@ -20,6 +20,7 @@ use crate::ops::webhook_deliveries;
 
 /// An event on its way to a webhook endpoint. One that has ended is kept for 30 days.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "next_attempt_at": "2026-01-01T09:30:05Z" }))]
 pub struct WebhookDelivery {
     /// Its id.
     pub id: WebhookDeliveryId,
@@ -43,6 +44,7 @@ pub struct WebhookDelivery {
 
 /// How an attempt to deliver an event ended.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "http_status": 503 }))]
 pub struct WebhookAttempt {
     /// When it began.
     pub at: DateTime<Utc>,

@@ -26,6 +26,13 @@ use crate::ops::webhooks;
 
 /// Where events are sent: those that its tenant's feed shows, from when it was created.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "description": "Keeps the CRM up to date",
+    "disabled": null,
+    "failing_since": null,
+    "older_secrets_end_at": null,
+    "actions": [{ "action": "disable", "allowed": true }, { "action": "test", "allowed": true }]
+}))]
 pub struct WebhookEndpoint {
     /// Its id.
     pub id: WebhookEndpointId,

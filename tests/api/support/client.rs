@@ -146,6 +146,17 @@ impl Answer {
     }
 }
 
+/// The headers that are ours to tell of.
+const TOLD: [&str; 7] = [
+    "x-request-id",
+    "idempotency-replayed",
+    "ratelimit",
+    "ratelimit-policy",
+    "location",
+    "link",
+    "content-disposition",
+];
+
 /// What holds for every answer, whatever a test is about.
 fn check(method: &str, path: &str, answer: &Answer) {
     let context = format!("{method} {path} → {} {}", answer.status, answer.body);
@@ -169,6 +180,12 @@ fn check(method: &str, path: &str, answer: &Answer) {
     }
     let documented = &operation["responses"][answer.status.to_string()];
     assert!(!documented.is_null(), "the status is documented for {template}: {context}");
+    let shared = documented["$ref"].as_str().map(|name| DOCUMENT.value.pointer(name.trim_start_matches('#')).unwrap());
+    let headers = shared.unwrap_or(documented)["headers"].as_object().unwrap();
+    let is_told = |sent: &str| headers.keys().any(|name| name.eq_ignore_ascii_case(sent));
+    for sent in TOLD.iter().filter(|name| answer.headers.contains_key(**name)) {
+        assert!(is_told(sent), "the header {sent} is documented for {template}: {context}");
+    }
     if let Some(content) = documented["content"].as_object() {
         let media = content.get(kind.split(';').next().unwrap());
         let media = media.unwrap_or_else(|| panic!("the media type {kind} is documented for {template}: {context}"));

@@ -19,6 +19,17 @@ use crate::ops::reports;
 
 /// A subscription, with what belongs to it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "reseller_name": "Harbour Resale",
+    "product_code": "website-tls",
+    "product_name": "Website certificates",
+    "status": "active",
+    "start_date": "2026-01-01",
+    "ordered_on": "2026-01-01",
+    "current_quantity": 20,
+    "renewal_quantity": 20,
+    "used_quantity": 8
+}))]
 pub struct SubscriptionReportRow {
     /// The subscription.
     pub subscription_id: SubscriptionId,

@@ -19,6 +19,12 @@ use crate::ops::reports;
 
 /// A line of an order, with what belongs to it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "reseller_name": "Harbour Resale",
+    "product_code": "website-tls",
+    "product_name": "Website certificates",
+    "action": "current_inventory"
+}))]
 pub struct TransactionReportRow {
     /// The order.
     pub order_id: OrderId,

@@ -18,6 +18,16 @@ use crate::ops::reports;
 
 /// The certificates of one type in a subscription, with what belongs to it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "reseller_name": "Harbour Resale",
+    "product_code": "website-tls",
+    "product_name": "Website certificates",
+    "status": "active",
+    "inventory": 20,
+    "used": 8,
+    "available": 12,
+    "overage": 0
+}))]
 pub struct UsageReportRow {
     /// The subscription.
     pub subscription_id: SubscriptionId,

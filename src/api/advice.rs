@@ -1,0 +1,98 @@
+//! What would be right where a value is not: the words for what the document says in patterns, formats and types.
+
+use jsonschema::JsonType;
+use jsonschema::error::TypeKind;
+
+use crate::domain::money::CURRENCY_PATTERN;
+use crate::domain::text::{self, COUNTRY_PATTERN};
+
+/// What there is to say of the patterns that are not of a kind of text.
+const PATTERNS: [(&str, &str); 5] = [
+    ("^[0-9a-f]{64}$", "Take `digest` from the quote as it came: 64 hexadecimal digits."),
+    ("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$", "Write it as it stands on the invoice, as INV-2027-000001."),
+    ("^[A-Za-z]+$", "Write the `operationId` of an operation, as suspendSubscription."),
+    ("^[!-~]+$", "Use visible ASCII characters and no spaces."),
+    ("^[^\\x00-\\x1f\\x7f]+$", "Write it as answers show it, on one line: `api_key:<id>` or `subject:<subject>`."),
+];
+
+/// The types that a value may have, in words.
+pub fn types(kind: &TypeKind) -> String {
+    match kind {
+        TypeKind::Single(kind) => named(*kind).to_owned(),
+        TypeKind::Multiple(kinds) => kinds.iter().map(named).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+fn named(kind: JsonType) -> &'static str {
+    match kind {
+        JsonType::Integer => "an integer",
+        JsonType::Boolean => "true or false",
+        JsonType::Array => "an array",
+        JsonType::Object => "an object",
+        JsonType::String => "a string",
+        JsonType::Number => "a number",
+        JsonType::Null => "null",
+    }
+}
+
+/// Whether a pattern is a list of codes.
+pub fn lists_codes(pattern: &str) -> bool {
+    pattern.starts_with("^(")
+}
+
+/// What would be right where a value does not match a pattern.
+pub fn pattern(pattern: &str) -> String {
+    if pattern == *COUNTRY_PATTERN {
+        return "Write a country by its ISO 3166-1 alpha-2 code, in upper case, as BE.".to_owned();
+    }
+    if pattern == *CURRENCY_PATTERN {
+        return "Write a currency by its ISO 4217 code, in upper case, as EUR.".to_owned();
+    }
+    let other = || PATTERNS.iter().find(|(known, _)| *known == pattern).map(|(_, advice)| *advice);
+    text::advice(pattern).or_else(other).map_or_else(|| format!("This must match {pattern}."), str::to_owned)
+}
+
+/// What would be right where a value does not have a format.
+pub fn format(format: &str) -> String {
+    match format {
+        "date-time" => "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.".to_owned(),
+        "date" => "Write a day that there is, as 2027-01-31.".to_owned(),
+        "uuid" => "Write a UUID as answers have it, as 01990000-0000-7000-8000-000000000000.".to_owned(),
+        other => format!("This is not a valid {other}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::openapi::DOCUMENT;
+
+    /// Every schema with a pattern in a value.
+    fn patterned(value: &'static Value) -> Vec<&'static Value> {
+        let inner: Vec<_> = match value {
+            Value::Object(object) => object.values().collect(),
+            Value::Array(items) => items.iter().collect(),
+            _ => Vec::new(),
+        };
+        let own = value["pattern"].is_string().then_some(value);
+        own.into_iter().chain(inner.into_iter().flat_map(patterned)).collect()
+    }
+
+    #[test]
+    fn every_pattern_that_a_client_can_break_has_words_and_an_empty_text_is_too_short_for_it() {
+        let parameters = DOCUMENT.operations.iter().flat_map(|operation| {
+            let documented = &DOCUMENT.value["paths"][&operation.path][operation.method.to_lowercase()]["parameters"];
+            documented.as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query")
+        });
+        let bodies = patterned(&DOCUMENT.value["components"]["schemas"]);
+        let all: Vec<_> = bodies.into_iter().chain(parameters.flat_map(patterned)).collect();
+        assert!(all.len() > 50, "{} have a pattern", all.len());
+        for schema in all {
+            let told = pattern(schema["pattern"].as_str().unwrap_or_default());
+            assert!(!told.starts_with("This must match"), "{told}");
+            assert!(schema["minLength"].as_u64() >= Some(1), "{schema}");
+        }
+    }
+}
