@@ -123,7 +123,7 @@ pub struct Oidc(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    cache: Cache,
+    cache: Arc<Cache>,
 }
 
 impl Oidc {
@@ -133,7 +133,7 @@ impl Oidc {
     /// No calls can be made to the outside.
     pub fn new(settings: Settings) -> Result<Self, outbound::Error> {
         signature::install();
-        let cache = Cache::new(settings.issuer.clone(), settings.algorithms.clone())?;
+        let cache = Arc::new(Cache::new(settings.issuer.clone(), settings.algorithms.clone())?);
         Ok(Self(Arc::new(Inner { settings, cache })))
     }
 

@@ -7,6 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::Algorithm;
 use reqwest::{Client, Url};
 use serde::Deserialize;
+use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument;
 
 use super::keys::Keys;
 use super::{Error, Issuer};
@@ -33,7 +35,7 @@ pub(super) struct Cache {
     client: Client,
     state: Mutex<State>,
     /// Whose turn it is to ask the issuer.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -65,21 +67,27 @@ struct Discovery {
 impl Cache {
     pub(super) fn new(issuer: Issuer, allowed: Vec<Algorithm>) -> Result<Self, outbound::Error> {
         let client = outbound::builder(TIMEOUT)?.build()?;
-        Ok(Self { issuer, allowed, client, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Ok(Self { issuer, allowed, client, state: Mutex::default(), turn: Arc::default() })
     }
 
     /// The keys as of now, with the one that a token names if the issuer has it.
-    pub(super) async fn keys(&self, id: Option<&str>, now: DateTime<Utc>) -> Result<Arc<Keys>, Error> {
+    pub(super) async fn keys(self: &Arc<Self>, id: Option<&str>, now: DateTime<Utc>) -> Result<Arc<Keys>, Error> {
         // One asks. The others wait for the answer only if they can do nothing without it.
         let is_known = self.state().is_known(id, now);
-        let turn = if is_known { self.turn.try_lock().ok() } else { Some(self.turn.lock().await) };
-        if turn.is_some() && self.state().is_to_ask(id, now) {
-            self.refresh(now).await;
+        let turn = Arc::clone(&self.turn);
+        let turn = if is_known { turn.try_lock_owned().ok() } else { Some(turn.lock_owned().await) };
+        if let Some(turn) = turn
+            && self.state().is_to_ask(id, now)
+        {
+            // The question is everybody's: it goes on when the client that it was asked for goes away.
+            let asking = tokio::spawn(Arc::clone(self).refresh(turn, now).in_current_span());
+            // When it panics, it has been logged, and there are no new keys.
+            let _ = asking.await;
         }
         self.state().answer(id, now).ok_or(Error::Unavailable)
     }
 
-    async fn refresh(&self, now: DateTime<Utc>) {
+    async fn refresh(self: Arc<Self>, _turn: OwnedMutexGuard<()>, now: DateTime<Utc>) {
         self.state().asked_at = Some(now);
         match self.fetch().await {
             Ok(keys) => self.state().keys = Some((Arc::new(keys), now)),

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::issuer::{Issuer, Manner, SigningKey};
-use crate::support::{Answer, Server};
+use crate::support::issuer::{Issuer, Manner, SigningKey, base64, unsigned};
+use crate::support::{Answer, Raw, Server};
 
 /// An issuer with one key, and a server that trusts it.
 struct Trust {
@@ -167,6 +167,23 @@ async fn a_silent_issuer_holds_up_one_request_at_most() {
     });
     let held_up = join_all(requests).await.into_iter().filter(|long| *long).count();
     assert_eq!(held_up, 1, "one asks, and the others go on with what is known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_while_the_issuer_is_slow_takes_no_keys_from_the_others() {
+    let trust = Trust::new().await;
+    trust.issuer.behave(Manner::Slow);
+    let forged = unsigned(&json!({ "alg": "ES256", "kid": "forged" }), &json!({}));
+    let mut client = Raw::connect(&trust.server.url).await;
+    let head =
+        format!("GET /v1/resellers HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {forged}.{}\r\n\r\n", base64("x"));
+    client.write(head.as_bytes()).await;
+    while trust.issuer.asked().0 == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.reset();
+    trust.ok(&trust.key).await;
+    trust.asked(1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

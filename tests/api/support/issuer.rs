@@ -151,6 +151,8 @@ pub enum Manner {
     Gone,
     /// It takes a question and keeps silent.
     Silent,
+    /// It takes a while.
+    Slow,
     /// It is broken.
     Broken,
     /// It sends everybody on, to where all is well.
@@ -256,6 +258,10 @@ async fn answer(mut client: TcpStream, shown: Arc<Mutex<Shown>>, asked: Arc<[Ato
         Manner::Elsewhere if !is_moved => ("302 Found", format!("Location: {path}?moved\r\n"), document),
         Manner::Endless => ("200 OK", String::new(), " ".repeat(1 << 20) + &document),
         Manner::Well | Manner::Elsewhere => ("200 OK", String::new(), document),
+        Manner::Slow => {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            ("200 OK", String::new(), document)
+        }
     };
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n");
