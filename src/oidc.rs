@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 pub use jsonwebtoken::Algorithm;
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, Header, Validation, decode, decode_header};
+use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode, decode_header};
 use reqwest::Url;
 
 use crate::domain::access::Role;
@@ -17,6 +17,7 @@ use crate::domain::id::ResellerId;
 use crate::outbound;
 use cache::Cache;
 use claims::Sent;
+use keys::Keys;
 
 /// More than any token has.
 const LONGEST: usize = 8 * 1024;
@@ -146,9 +147,13 @@ impl Oidc {
         // What cannot be good costs no question.
         let header = header(token, &settings.algorithms)?;
         let id = header.kid.as_deref();
-        let keys = cache.keys(id, now).await?;
-        let key = keys.find(id, header.alg).ok_or_else(|| Error::invalid("no key of the issuer fits"))?;
-        signed(token, header.alg, key)?.check(settings, now)
+        let keys = cache.keys(|keys| keys.has(id), now).await?;
+        let sent = match signed(token, &header, &keys) {
+            // It may be signed by a new key: it does not say by which.
+            Err(_) if id.is_none() => signed(token, &header, &*cache.keys(|_| false, now).await?),
+            sent => sent,
+        };
+        sent?.check(settings, now)
     }
 }
 
@@ -173,13 +178,20 @@ fn header(token: &str, allowed: &[Algorithm]) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// What a key has signed. What it means is not looked at here, least of all by the machine's clock.
-fn signed(token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Sent, Error> {
-    let mut validation = Validation::new(algorithm);
+/// What one of the keys has signed. What it means is not looked at here, least of all by the machine's clock.
+fn signed(token: &str, header: &Header, keys: &Keys) -> Result<Sent, Error> {
+    let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    Ok(decode(token, key, &validation).map_err(Error::invalid)?.claims)
+    let mut sent = Err(Error::invalid("no key of the issuer fits"));
+    for key in keys.fitting(header.kid.as_deref(), header.alg) {
+        sent = decode(token, key, &validation).map(|token| token.claims).map_err(Error::invalid);
+        if sent.is_ok() {
+            break;
+        }
+    }
+    sent
 }
 
 #[cfg(test)]

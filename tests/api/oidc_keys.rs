@@ -251,18 +251,35 @@ async fn keys_that_are_not_for_tokens_are_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_a_key_s_name_means_the_only_one() {
+async fn a_token_without_a_key_s_name_is_good_by_any_key_of_the_issuer_and_lets_them_rotate() {
     let trust = Trust::new().await;
-    let ask = async || {
+    let ask = async |key: &SigningKey| {
         let claims = trust.issuer.claims(trust.server.clock.now());
-        let token = trust.key.token_with(&json!({ "alg": "ES256" }), &claims);
+        let token = key.token_with(&json!({ "alg": "ES256" }), &claims);
         trust.server.bearing(&token).get("/v1/resellers").await
     };
-    ask().await.ok();
-    trust.issuer.show(&[&trust.key, &SigningKey::rsa("rsa", "RS256")]);
+    let refused = async |key: &SigningKey| drop(ask(key).await.problem(401, "unauthenticated"));
+    let (second, forged) = (SigningKey::p256("second"), SigningKey::p256("first"));
+    ask(&trust.key).await.ok();
+    trust.issuer.show(&[&second, &trust.key, &SigningKey::rsa("rsa", "RS256")]);
+    // The issuer was asked just now.
+    refused(&second).await;
+    trust.asked(1);
+    trust.pass(TimeDelta::seconds(10));
+    join_all((0..20).map(|_| async { ask(&second).await.ok() })).await;
+    ask(&trust.key).await.ok();
+    trust.asked(2);
+
+    trust.issuer.show(&[&second]);
     trust.pass(TimeDelta::minutes(10));
-    ask().await.ok();
-    trust.issuer.show(&[&trust.key, &SigningKey::p256("second")]);
-    trust.pass(TimeDelta::minutes(10));
-    ask().await.problem(401, "unauthenticated");
+    refused(&trust.key).await;
+    trust.asked(3);
+    trust.pass(TimeDelta::seconds(10));
+    join_all((0..20).map(|_| refused(&forged))).await;
+    trust.asked(4);
+    trust.issuer.behave(Manner::Gone);
+    trust.pass(TimeDelta::seconds(10));
+    // The issuer may have made a new one.
+    ask(&forged).await.problem(503, "unavailable");
+    ask(&second).await.ok();
 }
