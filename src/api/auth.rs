@@ -131,7 +131,8 @@ fn rejected(rejection: Rejection) -> Problem {
     Problem::new(code, rejection.to_string())
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
+/// The key or token that is sent, if any.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, secret) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()).filter(|secret| !secret.is_empty())

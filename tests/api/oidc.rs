@@ -11,6 +11,9 @@ use crate::support::{Answer, Server};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
+/// How a token is refused (RFC 6750, 3.1).
+const REFUSED: &str = "Bearer realm=\"partner-platform\", error=\"invalid_token\"";
+
 /// An issuer with a key of each kind that is allowed by default, and a world that trusts it.
 struct Trust {
     rsa: SigningKey,
@@ -69,7 +72,7 @@ impl Trust {
         for (what, token) in tokens {
             for answer in [self.read(token).await, self.write(token).await] {
                 assert_eq!(answer.status, 401, "{what}: {}", answer.body);
-                assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"partner-platform\"", "{what}");
+                assert_eq!(answer.header("www-authenticate"), REFUSED, "{what}");
                 assert_eq!(answer.problem(401, "unauthenticated")["detail"], expected, "{what}");
             }
         }
