@@ -156,7 +156,7 @@ pub struct Settings {
     /// Claim of a token that has the role
     #[arg(long, env = "OIDC_ROLE_CLAIM", default_value = "role", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub oidc_role_claim: String,
-    /// Claim of a token that has the id of the reseller; without it, a token is the partner's
+    /// Claim of a token that has the id of the user's reseller, or `partner` for the partner's own users
     #[arg(long, env = "OIDC_RESELLER_CLAIM", default_value = "reseller_id", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub oidc_reseller_claim: String,
     /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA

@@ -16,7 +16,7 @@ use crate::domain::access::Role;
 use crate::domain::id::ResellerId;
 use crate::outbound;
 use cache::Cache;
-use claims::Sent;
+use claims::{PARTNER, Sent};
 use keys::Keys;
 
 /// More than any token has.
@@ -35,7 +35,7 @@ pub struct Settings {
     pub audience: String,
     /// The claim that has the role.
     pub role_claim: String,
-    /// The claim that has the reseller's id; without it, a token is the partner's.
+    /// The claim that has the id of the user's reseller, or says that the user is the partner's own.
     pub reseller_claim: String,
     /// How they may be signed.
     pub algorithms: Vec<Algorithm>,
@@ -44,16 +44,12 @@ pub struct Settings {
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Who says so.
-    pub issuer: String,
     /// Whom the issuer means: 1 to 255 characters, none of control.
     pub subject: String,
     /// What the subject may do.
     pub role: Role,
     /// The reseller whom the subject works for; the partner when there is none.
     pub reseller_id: Option<ResellerId>,
-    /// When the token ends.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// Why a token is not taken.
@@ -62,6 +58,15 @@ pub enum Error {
     /// It is no good; why is for the log alone.
     #[error("the token is not valid: {0}")]
     Invalid(String),
+    /// It is the issuer's, and does not tell whom its user works for: who has it may know.
+    #[error(
+        "The claim `{claim}` of this token does not say whom its user works for. Have the issuer put the id of the \
+         user's reseller there, or `{PARTNER}` for the partner's own users."
+    )]
+    Unassigned {
+        /// The claim that has to tell.
+        claim: String,
+    },
     /// The issuer's keys cannot be had, so nobody can tell.
     #[error("the keys of the issuer cannot be had")]
     Unavailable,

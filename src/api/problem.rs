@@ -293,6 +293,7 @@ impl From<oidc::Error> for Problem {
                 tracing::debug!(reason, "token refused");
                 Self::unknown_credential()
             }
+            oidc::Error::Unassigned { .. } => Self::new(ErrorCode::Unauthenticated, error.to_string()),
             oidc::Error::Unavailable => Self::of(ErrorCode::Unavailable),
         }
     }
