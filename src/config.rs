@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::api::cors::Origin;
-use crate::app::Http;
+use crate::app::{Http, KEEP_ALIVE};
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::audit::Link;
@@ -289,6 +289,7 @@ impl Settings {
             workers: self.workers.map_or(processors, usize::from),
             max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            keep_alive: KEEP_ALIVE,
             send_timeout: Duration::from_millis(self.send_timeout_ms.into()),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
             cors_origins: self.cors_origins.clone(),
