@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::coverage::{call, operations, recipe};
 use crate::support::world::{World, company, id};
-use crate::support::{Client, Database};
+use crate::support::{Client, Database, Server};
 
 async fn entries(client: &Client, query: &str) -> Vec<Value> {
     let list = client.get(&format!("/v1/audit-entries?{query}")).await.ok();
@@ -56,6 +56,29 @@ async fn every_write_is_told_once_with_who_from_where_and_how_it_ended() {
             }
         }
         assert!(refused["changes"].as_array().unwrap().is_empty(), "{}", operation.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_write_comes_from_is_what_the_proxy_says_last_with_or_without_a_port() {
+    let world = World::on(Server::adjusted(|state, _| state.trust_forwarded_for = true).await).await;
+    for (number, (forwarded, expected)) in [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("192.0.2.1, 192.0.2.2:80", "192.0.2.2"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("192.0.2.1,[2001:db8::1]:80", "2001:db8::1"),
+        ("192.0.2.1, unknown", "127.0.0.1"),
+        ("192.0.2.1:", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = format!("forwarded-{number}");
+        let client = world.admin.with("x-forwarded-for", forwarded).with("x-request-id", &request);
+        client.post("/v1/customers", json!({})).await.violations();
+        let entry = &entries(&world.admin, &format!("request_id={request}")).await[0];
+        assert_eq!(entry["source_address"], expected, "{forwarded}");
     }
 }
 
