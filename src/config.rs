@@ -162,7 +162,7 @@ pub struct Settings {
     /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
     #[arg(long, env = "OIDC_ALGORITHMS", default_value = "RS256,ES256", value_delimiter = ',', value_parser = oidc::algorithm, global = true)]
     pub oidc_algorithms: Vec<Algorithm>,
-    /// The most reads a minute, GET and HEAD, of one caller; 0: no limit
+    /// The most reads a minute, GET, of one caller; 0: no limit
     #[arg(long, env = "RATE_LIMIT_READS", default_value_t = 6000, global = true)]
     pub rate_limit_reads: u32,
     /// The most writes a minute, all other requests, of one caller; 0: no limit
