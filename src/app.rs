@@ -1,6 +1,6 @@
 //! What the server is made of, for `main` and for the tests alike.
 
-mod connection;
+pub mod connection;
 pub mod webhook_listener;
 
 use std::net::TcpListener;
@@ -67,6 +67,8 @@ pub struct Http {
     pub max_connections: usize,
     /// For a client to send a request's head.
     pub request_timeout: Duration,
+    /// For a client to begin its next request.
+    pub keep_alive: Duration,
     /// For a client to take what it is sent.
     pub send_timeout: Duration,
     /// For requests to be finished when the service is being stopped.
@@ -76,7 +78,7 @@ pub struct Http {
 }
 
 /// Longer than the clients' and load balancers' own, so that it is they who close an idle connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// A server on a listener; it runs when it is awaited.
 ///
@@ -84,7 +86,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The listener cannot be used.
 pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Result<Server> {
     let state = web::Data::new(state);
-    let (origins, send_timeout) = (http.cors_origins.clone(), http.send_timeout);
+    let (origins, limits) = (http.cors_origins.clone(), http.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -92,6 +94,7 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
             .wrap(cors::allow(&origins))
             .wrap(from_fn(middleware::observe))
             .wrap(from_fn(unread::hold))
+            .wrap(from_fn(connection::track))
             .into_utoipa_app()
             .service(
                 utoipa_actix_web::scope("/v1")
@@ -112,8 +115,8 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
         .workers(http.workers)
         // Of each worker.
         .max_connections(http.max_connections.div_ceil(http.workers.max(1)))
-        .on_connect(move |connection, _| connection::set_up(connection, send_timeout))
-        .keep_alive(KEEP_ALIVE)
+        .on_connect(move |connection, data| connection::set_up(connection, data, &limits))
+        .keep_alive(http.keep_alive)
         .client_request_timeout(http.request_timeout)
         .shutdown_timeout(http.shutdown_timeout.as_secs())
         .disable_signals()

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::api::cors::Origin;
-use crate::app::Http;
+use crate::app::{Http, KEEP_ALIVE};
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::audit::Link;
@@ -156,13 +156,13 @@ pub struct Settings {
     /// Claim of a token that has the role
     #[arg(long, env = "OIDC_ROLE_CLAIM", default_value = "role", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub oidc_role_claim: String,
-    /// Claim of a token that has the id of the reseller; without it, a token is the partner's
+    /// Claim of a token that has the id of the user's reseller, or `partner` for the partner's own users
     #[arg(long, env = "OIDC_RESELLER_CLAIM", default_value = "reseller_id", value_parser = NonEmptyStringValueParser::new(), global = true)]
     pub oidc_reseller_claim: String,
     /// How tokens may be signed, of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA
     #[arg(long, env = "OIDC_ALGORITHMS", default_value = "RS256,ES256", value_delimiter = ',', value_parser = oidc::algorithm, global = true)]
     pub oidc_algorithms: Vec<Algorithm>,
-    /// The most reads a minute, GET and HEAD, of one caller; 0: no limit
+    /// The most reads a minute, GET, of one caller; 0: no limit
     #[arg(long, env = "RATE_LIMIT_READS", default_value_t = 6000, global = true)]
     pub rate_limit_reads: u32,
     /// The most writes a minute, all other requests, of one caller; 0: no limit
@@ -289,6 +289,7 @@ impl Settings {
             workers: self.workers.map_or(processors, usize::from),
             max_connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX),
             request_timeout: Duration::from_millis(self.request_timeout_ms.into()),
+            keep_alive: KEEP_ALIVE,
             send_timeout: Duration::from_millis(self.send_timeout_ms.into()),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout_seconds.into()),
             cors_origins: self.cors_origins.clone(),

@@ -11,8 +11,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::webhook_listener;
-use partner_platform::app::{self, AppState, Http};
+use partner_platform::app::{self, AppState, Http, connection, webhook_listener};
 use partner_platform::clock::Clock;
 use partner_platform::config::{Audit, Cli, Command, Keys, Settings, Webhooks};
 use partner_platform::db::{self, Db, Schema};
@@ -277,7 +276,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
 fn http(settings: &Settings) -> anyhow::Result<Http> {
     let mut http = settings.http();
     let others = usize::from(settings.database_max_connections) + MOST_LANES + OTHER_FILES;
-    let allowed = descriptors::ask_for(http.max_connections + others)?.saturating_sub(others).max(1);
+    let wanted = http.max_connections * connection::FILES + others;
+    let allowed = (descriptors::ask_for(wanted)?.saturating_sub(others) / connection::FILES).max(1);
     if allowed < http.max_connections {
         http.max_connections = allowed;
         tracing::warn!(

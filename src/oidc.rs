@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 pub use jsonwebtoken::Algorithm;
-use jsonwebtoken::{AlgorithmFamily, DecodingKey, Header, Validation, decode, decode_header};
+use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode, decode_header};
 use reqwest::Url;
 
 use crate::domain::access::Role;
 use crate::domain::id::ResellerId;
 use crate::outbound;
 use cache::Cache;
-use claims::Sent;
+use claims::{PARTNER, Sent};
+use keys::Keys;
 
 /// More than any token has.
 const LONGEST: usize = 8 * 1024;
@@ -34,7 +35,7 @@ pub struct Settings {
     pub audience: String,
     /// The claim that has the role.
     pub role_claim: String,
-    /// The claim that has the reseller's id; without it, a token is the partner's.
+    /// The claim that has the id of the user's reseller, or says that the user is the partner's own.
     pub reseller_claim: String,
     /// How they may be signed.
     pub algorithms: Vec<Algorithm>,
@@ -43,16 +44,12 @@ pub struct Settings {
 /// What a good token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Who says so.
-    pub issuer: String,
     /// Whom the issuer means: 1 to 255 characters, none of control.
     pub subject: String,
     /// What the subject may do.
     pub role: Role,
     /// The reseller whom the subject works for; the partner when there is none.
     pub reseller_id: Option<ResellerId>,
-    /// When the token ends.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// Why a token is not taken.
@@ -61,6 +58,15 @@ pub enum Error {
     /// It is no good; why is for the log alone.
     #[error("the token is not valid: {0}")]
     Invalid(String),
+    /// It is the issuer's, and does not tell whom its user works for: who has it may know.
+    #[error(
+        "The claim `{claim}` of this token does not say whom its user works for. Have the issuer put the id of the \
+         user's reseller there, or `{PARTNER}` for the partner's own users."
+    )]
+    Unassigned {
+        /// The claim that has to tell.
+        claim: String,
+    },
     /// The issuer's keys cannot be had, so nobody can tell.
     #[error("the keys of the issuer cannot be had")]
     Unavailable,
@@ -123,7 +129,7 @@ pub struct Oidc(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    cache: Cache,
+    cache: Arc<Cache>,
 }
 
 impl Oidc {
@@ -133,7 +139,7 @@ impl Oidc {
     /// No calls can be made to the outside.
     pub fn new(settings: Settings) -> Result<Self, outbound::Error> {
         signature::install();
-        let cache = Cache::new(settings.issuer.clone(), settings.algorithms.clone())?;
+        let cache = Arc::new(Cache::new(settings.issuer.clone(), settings.algorithms.clone())?);
         Ok(Self(Arc::new(Inner { settings, cache })))
     }
 
@@ -146,9 +152,13 @@ impl Oidc {
         // What cannot be good costs no question.
         let header = header(token, &settings.algorithms)?;
         let id = header.kid.as_deref();
-        let keys = cache.keys(id, now).await?;
-        let key = keys.find(id, header.alg).ok_or_else(|| Error::invalid("no key of the issuer fits"))?;
-        signed(token, header.alg, key)?.check(settings, now)
+        let keys = cache.keys(|keys| keys.has(id), now).await?;
+        let sent = match signed(token, &header, &keys) {
+            // It may be signed by a new key: it does not say by which.
+            Err(_) if id.is_none() => signed(token, &header, &*cache.keys(|_| false, now).await?),
+            sent => sent,
+        };
+        sent?.check(settings, now)
     }
 }
 
@@ -173,13 +183,20 @@ fn header(token: &str, allowed: &[Algorithm]) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// What a key has signed. What it means is not looked at here, least of all by the machine's clock.
-fn signed(token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Sent, Error> {
-    let mut validation = Validation::new(algorithm);
+/// What one of the keys has signed. What it means is not looked at here, least of all by the machine's clock.
+fn signed(token: &str, header: &Header, keys: &Keys) -> Result<Sent, Error> {
+    let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    Ok(decode(token, key, &validation).map_err(Error::invalid)?.claims)
+    let mut sent = Err(Error::invalid("no key of the issuer fits"));
+    for key in keys.fitting(header.kid.as_deref(), header.alg) {
+        sent = decode(token, key, &validation).map(|token| token.claims).map_err(Error::invalid);
+        if sent.is_ok() {
+            break;
+        }
+    }
+    sent
 }
 
 #[cfg(test)]

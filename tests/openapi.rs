@@ -89,6 +89,24 @@ fn every_answer_is_described_and_errors_are_shared() {
 }
 
 #[test]
+fn an_error_has_the_headers_of_each_of_its_codes() {
+    let responses = &DOCUMENT.value["components"]["responses"];
+    for (answer, header) in [
+        ("Unauthorized", "WWW-Authenticate"),
+        ("Conflict", "Retry-After"),
+        ("PreconditionFailed", "ETag"),
+        ("TooManyRequests", "Retry-After"),
+        ("ServiceUnavailable", "Retry-After"),
+    ] {
+        let documented = &responses[answer]["headers"][header];
+        assert!(documented["description"].is_string() && documented["schema"].is_object(), "{answer} has {header}");
+    }
+    let with_retry =
+        responses.as_object().unwrap().values().filter(|answer| answer["headers"]["Retry-After"].is_object());
+    assert_eq!(with_retry.count(), 3);
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     for (at, schema) in schemas() {
         if let Some(reference) = schema["$ref"].as_str() {

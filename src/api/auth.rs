@@ -132,7 +132,7 @@ async fn of_key(state: &AppState, secret: &str) -> Result<Known, Problem> {
 
 async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Known, Problem> {
     // A sandbox's clock is nothing to the issuer.
-    let Claims { subject, role, reseller_id, .. } = oidc.verify(token, state.clock.machine()).await?;
+    let Claims { subject, role, reseller_id } = oidc.verify(token, state.clock.machine()).await?;
     let (scope, rejection) = match reseller_id {
         None => (Scope::Partner, None),
         Some(id) => match access::reseller_state(&state.db, &state.access, id).await? {
@@ -152,7 +152,8 @@ fn rejected(rejection: Rejection) -> Problem {
     Problem::new(code, rejection.to_string())
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
+/// The key or token that is sent, if any.
+pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, secret) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()).filter(|secret| !secret.is_empty())

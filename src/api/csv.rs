@@ -2,15 +2,16 @@
 
 use std::fmt::Display;
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use csv::{Terminator, WriterBuilder};
 use futures_util::stream;
 use tracing::{Instrument, Span};
 use utoipa::ToSchema;
 
+use super::auth;
 use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::domain::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
@@ -115,6 +116,7 @@ pub(crate) use columns;
 
 /// A table in the making: what is still to be read, and how it is written.
 struct Table<R: Record, L> {
+    request: HttpRequest,
     columns: Vec<R::Column>,
     load: L,
     rest: Rest<R>,
@@ -132,18 +134,24 @@ enum Rest<R> {
 
 /// The whole table, as a file of this name. The first rows are read before anything is answered, so that a
 /// request that cannot be served is a problem. The others are read when the client has taken those before
-/// them, each chunk by itself: no transaction waits for a slow client, and no more is held than a chunk.
+/// them, each chunk by itself: no transaction waits for a slow client, and no more is held than a chunk. Who
+/// asks is looked at each time: a key that has ended reads no further.
 ///
 /// # Errors
 /// Of reading the first rows.
-pub async fn answer<R, L>(name: &str, columns: &[R::Column], load: L) -> Result<HttpResponse, Problem>
+pub async fn answer<R, L>(
+    request: HttpRequest,
+    name: &str,
+    columns: &[R::Column],
+    load: L,
+) -> Result<HttpResponse, Problem>
 where
     R: Record + 'static,
     L: AsyncFn(Window) -> Result<Page<R>, Problem> + 'static,
 {
     let columns = if columns.is_empty() { R::COLUMNS } else { columns }.to_vec();
     let first = load(Window { limit: CHUNK, after: None }).await?;
-    let table = Table { columns, load, rest: Rest::All(first) };
+    let table = Table { request, columns, load, rest: Rest::All(first) };
     let span = Span::current();
     let chunks = stream::try_unfold(table, move |table| {
         let chunk = async {
@@ -164,7 +172,10 @@ impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
     async fn advance(self) -> Result<Option<(Bytes, Self)>, Problem> {
         let (names, page) = match self.rest {
             Rest::All(page) => (self.columns.as_slice(), page),
-            Rest::Behind(position) => (&[][..], (self.load)(Window { limit: CHUNK, after: Some(position) }).await?),
+            Rest::Behind(position) => {
+                auth::context(&self.request).await?;
+                (&[][..], (self.load)(Window { limit: CHUNK, after: Some(position) }).await?)
+            }
             Rest::Nothing => return Ok(None),
         };
         let chunk = write(names, &self.columns, &page.rows).map_err(|error| {

@@ -17,7 +17,7 @@ use super::problem::{PROBLEM_JSON, Problem};
 use super::protection::protect;
 use crate::app::AppState;
 use crate::db;
-use crate::domain::secret::without_keys;
+use crate::domain::secret::without_credentials;
 
 /// The id of a request, for who needs it further in.
 pub struct RequestId(pub String);
@@ -35,7 +35,7 @@ pub async fn observe(
     let started = Instant::now();
     let id = request_id(&request);
     let method = request.method().clone();
-    let path = without_keys(request.path());
+    let path = without_credentials(request.path());
     let span = tracing::info_span!("request", request_id = %id, method = %method_label(&method), path = &*path);
     let upgrades = request.headers().contains_key(header::UPGRADE);
     let state = request.app_data::<web::Data<AppState>>().cloned();
@@ -78,7 +78,7 @@ fn method_label(method: &Method) -> &str {
 fn request_id(request: &ServiceRequest) -> String {
     let is_sane = |id: &&str| {
         let is_visible = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-        is_visible && without_keys(id) == *id
+        is_visible && without_credentials(id) == *id
     };
     let sent = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_sane);
     let made = || request.app_data::<web::Data<AppState>>().map(|state| state.clock.new_id().to_string());

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth;
 use super::code::ErrorCode;
 use super::resource::etag;
 use super::schema::MAX_PROBLEMS;
@@ -21,6 +22,12 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// How long a client waits for a service that cannot answer now, in seconds.
 const RETRY_AFTER_SECONDS: &str = "2";
+
+/// How a credential is asked for (RFC 6750).
+const CHALLENGE: &str = "Bearer realm=\"partner-platform\"";
+
+/// The same, after one was sent that is not taken.
+const REFUSED: &str = "Bearer realm=\"partner-platform\", error=\"invalid_token\"";
 
 /// An error, as RFC 9457 has it. `code` is stable and says what went wrong, `detail` what to do next.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -184,7 +191,8 @@ impl Problem {
         answer.content_type(PROBLEM_JSON);
         match self.code {
             ErrorCode::Unauthenticated => {
-                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"partner-platform\""));
+                let challenge = if auth::bearer(request).is_some() { REFUSED } else { CHALLENGE };
+                answer.insert_header((header::WWW_AUTHENTICATE, challenge));
             }
             ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
@@ -286,6 +294,7 @@ impl From<oidc::Error> for Problem {
                 tracing::debug!(reason, "token refused");
                 Self::unknown_credential()
             }
+            oidc::Error::Unassigned { .. } => Self::new(ErrorCode::Unauthenticated, error.to_string()),
             oidc::Error::Unavailable => Self::of(ErrorCode::Unavailable),
         }
     }

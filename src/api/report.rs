@@ -21,8 +21,8 @@ use crate::domain::refusal::ViolationCode;
 pub enum Report<Q> {
     /// A page, as JSON.
     Page(Listing<Q>),
-    /// All of it, as CSV.
-    Csv(Q),
+    /// All of it, as CSV, for who sends the request.
+    Csv(Q, HttpRequest),
 }
 
 /// The query of a report: a list's, with `columns`.
@@ -40,25 +40,29 @@ impl<Q: ReportQuery> FromRequest for Report<Q> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let accepted = Accepted::from_request(request, payload).into_inner();
         let query = Query::from_request(request, payload).into_inner();
-        ready(accepted.and_then(|accepted| Self::new(request.path(), query?, accepted)))
+        ready(accepted.and_then(|accepted| Self::new(request, query?, accepted)))
     }
 }
 
 impl<Q: ReportQuery> Report<Q> {
-    fn new(path: &str, query: Query<Q>, accepted: Accepted) -> Result<Self, Problem> {
+    fn new(request: &HttpRequest, query: Query<Q>, accepted: Accepted) -> Result<Self, Problem> {
         let is_csv = accepted == Accepted(CSV);
         let errors = if is_csv { wrong_with_csv(&query.json) } else { wrong_with_json(&query.json) };
         if !errors.is_empty() {
             return Err(Problem::invalid(errors));
         }
-        Ok(if is_csv { Self::Csv(query.value) } else { Self::Page(Listing::new(path, query)?) })
+        Ok(if is_csv {
+            Self::Csv(query.value, request.clone())
+        } else {
+            Self::Page(Listing::new(request.path(), query)?)
+        })
     }
 
     /// What was asked.
     pub fn query(&self) -> &Q {
         match self {
             Self::Page(listing) => &listing.filter,
-            Self::Csv(query) => query,
+            Self::Csv(query, _) => query,
         }
     }
 
@@ -80,7 +84,7 @@ impl<Q: ReportQuery> Report<Q> {
     {
         match self {
             Self::Page(listing) => Ok(listing.answer(load(listing.window.clone()).await?, list)),
-            Self::Csv(query) => csv::answer(&format!("{name}-{today}"), query.columns(), load).await,
+            Self::Csv(query, request) => csv::answer(request, &format!("{name}-{today}"), query.columns(), load).await,
         }
     }
 }

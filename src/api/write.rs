@@ -1,6 +1,7 @@
 //! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
 //! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,7 +197,10 @@ fn source_address(request: &ServiceRequest) -> Option<String> {
     let trusts_proxy = request.app_data::<web::Data<AppState>>().is_some_and(|state| state.trust_forwarded_for);
     let forwarded = || {
         let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
-        last.rsplit(',').next()?.trim().parse::<std::net::IpAddr>().ok()
+        let address = last.rsplit(',').next()?.trim();
+        // Some name the port, too.
+        let with_port = || address.parse().ok().map(|address: SocketAddr| address.ip());
+        address.parse::<IpAddr>().ok().or_else(with_port)
     };
     let named = if trusts_proxy { forwarded() } else { None };
     named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(|address| address.to_string())

@@ -1,12 +1,25 @@
-//! Connections of clients that are not there any more, or do not take what they asked for: the system cuts them
-//! off, and what was kept for them is free.
+//! Connections of clients that are not there any more, do not take what they asked for, or ask for nothing: they are
+//! cut off, and what was kept for them is free.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
-use std::time::Duration;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
-use socket2::{SockRef, TcpKeepalive};
+use actix_web::rt::task::JoinHandle;
+use actix_web::rt::{spawn, time};
+use actix_web::web::Bytes;
+use socket2::{SockRef, Socket, TcpKeepalive};
+
+use super::Http;
 
 /// A connection on which nothing came for so long is asked whether there is still somebody.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -14,15 +27,72 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_secs(15);
 
-/// Sets up a connection that was accepted.
-pub fn set_up(connection: &dyn Any, send_timeout: Duration) {
-    let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
-    if let Err(error) = limit(&SockRef::from(connection), send_timeout) {
-        tracing::debug!(%error, "a connection cannot be set up");
+/// The files that a connection takes: its socket, and that once more for whoever watches it.
+pub const FILES: usize = 2;
+
+/// Since when a connection has no request under way; nothing while it has one.
+type IdleSince = Rc<Cell<Option<Instant>>>;
+
+/// What there is for a connection until it is closed.
+struct Watched {
+    idle_since: IdleSince,
+    watch: JoinHandle<()>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.watch.abort();
     }
 }
 
-fn limit(socket: &SockRef<'_>, send_timeout: Duration) -> io::Result<()> {
+/// A request that is under way, until the last of its answer is handed over.
+struct UnderWay(IdleSince);
+
+impl UnderWay {
+    fn on(connection: &Watched) -> Self {
+        connection.idle_since.set(None);
+        Self(Rc::clone(&connection.idle_since))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.set(Some(Instant::now()));
+    }
+}
+
+/// An answer's body, with which a request ends.
+struct Tracked {
+    body: BoxBody,
+    _under_way: Option<UnderWay>,
+}
+
+impl MessageBody for Tracked {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// Sets up a connection that was accepted.
+pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
+    let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
+    match limit(&SockRef::from(connection), http.send_timeout) {
+        Ok(socket) => {
+            let idle_since = Rc::new(Cell::new(Some(Instant::now())));
+            let watch = spawn(watch(socket, Rc::clone(&idle_since), http.keep_alive + http.request_timeout));
+            data.insert(Watched { idle_since, watch });
+        }
+        Err(error) => tracing::debug!(%error, "a connection cannot be set up"),
+    }
+}
+
+fn limit(socket: &SockRef<'_>, send_timeout: Duration) -> io::Result<Socket> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE).with_interval(ASK_EVERY))?;
     // What was sent has to be taken in this time, also when the client says that it has no room. Other systems
     // have nothing like it.
@@ -30,5 +100,33 @@ fn limit(socket: &SockRef<'_>, send_timeout: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(send_timeout))?;
     #[cfg(not(target_os = "linux"))]
     let _ = send_timeout;
-    Ok(())
+    socket.try_clone()
+}
+
+/// Cuts a connection off whose next request does not come in time: actix waits no longer when the first byte of it
+/// is there, and has a limit for the head of the first request alone.
+async fn watch(socket: Socket, idle_since: IdleSince, patience: Duration) {
+    loop {
+        let idle = idle_since.get().map_or(Duration::ZERO, |since| since.elapsed());
+        if idle >= patience {
+            break;
+        }
+        time::sleep(patience - idle).await;
+    }
+    if let Err(error) = socket.shutdown(Shutdown::Both) {
+        tracing::debug!(%error, "a connection is not there any more");
+    }
+}
+
+/// Lets a connection be while it has a request under way.
+///
+/// # Errors
+/// Never on its own account.
+pub async fn track(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let under_way = request.conn_data().map(UnderWay::on);
+    let answer = next.call(request).await?.map_into_boxed_body();
+    Ok(answer.map_body(|_, body| Tracked { body, _under_way: under_way }))
 }

@@ -6,9 +6,10 @@ use super::machine::Possibility;
 use super::refusal::Refusal;
 
 label! {
-    /// What a key may do. Everyone reads within the tenant, but API keys and the audit trail. `admin`:
-    /// everything; `technician`: customers, suspend and enable, allocations, webhooks; `sales`: customers,
-    /// subscriptions and inventory, resellers and products; `billing`: reads, and invoices.
+    /// What a key may do. Everyone reads within the tenant, but webhooks, which `admin` and `technician` see, and
+    /// API keys and the audit trail, which `admin` sees. `admin`: everything; `technician`: customers, suspend and
+    /// enable, allocations, webhooks; `sales`: customers, subscriptions and inventory, resellers and products;
+    /// `billing`: reads, and invoices.
     Role {
         /// Everything.
         Admin = "admin",

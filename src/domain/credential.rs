@@ -18,7 +18,7 @@ pub struct Credential {
     pub is_revoked: bool,
     /// When the key ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When the secret ends, if the key has another by now.
+    /// When the secret ends, if the key has another by now; before all time where it was given none to go on.
     pub secret_ends_at: Option<DateTime<Utc>>,
     /// Whether the key's reseller is disabled.
     pub reseller_is_disabled: bool,

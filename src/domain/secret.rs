@@ -14,6 +14,9 @@ pub const RANDOM_BYTES: usize = 32;
 /// What every secret starts with, so that it is recognised where it should not be.
 const PREFIX: &str = "ppk_";
 
+/// What every token starts with: `{"` in base64.
+const TOKEN_PREFIX: &str = "eyJ";
+
 /// How many random characters may be shown at each end; those between are 210 bits.
 const SHOWN: usize = 4;
 
@@ -75,14 +78,63 @@ impl ExposeSecret<str> for Secret {
     }
 }
 
-/// A text for the logs: without a key, wherever somebody put it.
+/// A text for the logs: without a key or a token, wherever somebody put it.
 #[must_use]
-pub fn without_keys(text: &str) -> Cow<'_, str> {
-    if !text.contains(PREFIX) {
+pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    if !text.contains(PREFIX) && !text.contains(TOKEN_PREFIX) {
         return text.into();
     }
-    let mut parts = text.split(PREFIX);
-    let start = parts.next().unwrap_or_default().to_owned();
-    let rest = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
-    rest.fold(start, |text, rest| text + "[key]" + rest).into()
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some(next) = rest.chars().next() {
+        match credential(rest) {
+            Some((length, kind)) => {
+                shown.push_str(kind);
+                rest = &rest[length..];
+            }
+            None => {
+                shown.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    shown.into()
+}
+
+/// How long the credential is that a text starts with, if it does, and what is said in its place.
+fn credential(text: &str) -> Option<(usize, &'static str)> {
+    let length = |signs: &[char]| {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !signs.contains(&c));
+        end.unwrap_or(text.len())
+    };
+    if text.starts_with(PREFIX) {
+        return Some((length(&['-', '_']), "[key]"));
+    }
+    let length = length(&['-', '_', '.']);
+    // Head, claims and signature. With fewer parts it is a word like others.
+    let is_token = text.starts_with(TOKEN_PREFIX) && text[..length].matches('.').count() >= 2;
+    is_token.then_some((length, "[token]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_tokens_are_left_out_and_all_else_stays() {
+        for (text, shown) in [
+            ("", ""),
+            ("/v1/customers", "/v1/customers"),
+            ("/ppk_a-b_c/é", "/[key]/é"),
+            ("ppk_", "[key]"),
+            ("xppk_appk_b.c", "x[key].c"),
+            ("/eyJhbGci.eyJz-dWI.c_2ln/x", "/[token]/x"),
+            ("Bearer%20eyJhbGci.eyJzdWI.", "Bearer%20[token]"),
+            ("eyJhbGci.a.b.c.d", "[token]"),
+            ("é/eyJhbGci.eyJzdWI/ppk_a", "é/eyJhbGci.eyJzdWI/[key]"),
+            ("keyJ.eyJ.x", "k[token]"),
+            ("eyJhbGci", "eyJhbGci"),
+        ] {
+            assert_eq!(without_credentials(text), shown, "{text}");
+        }
+    }
 }

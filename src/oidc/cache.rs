@@ -7,6 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::Algorithm;
 use reqwest::{Client, Url};
 use serde::Deserialize;
+use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument;
 
 use super::keys::Keys;
 use super::{Error, Issuer};
@@ -33,7 +35,7 @@ pub(super) struct Cache {
     client: Client,
     state: Mutex<State>,
     /// Whose turn it is to ask the issuer.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -65,21 +67,31 @@ struct Discovery {
 impl Cache {
     pub(super) fn new(issuer: Issuer, allowed: Vec<Algorithm>) -> Result<Self, outbound::Error> {
         let client = outbound::builder(TIMEOUT)?.build()?;
-        Ok(Self { issuer, allowed, client, state: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Ok(Self { issuer, allowed, client, state: Mutex::default(), turn: Arc::default() })
     }
 
-    /// The keys as of now, with the one that a token names if the issuer has it.
-    pub(super) async fn keys(&self, id: Option<&str>, now: DateTime<Utc>) -> Result<Arc<Keys>, Error> {
+    /// The keys as of now, those that are enough for a token if the issuer has them.
+    pub(super) async fn keys(
+        self: &Arc<Self>,
+        are_enough: impl Fn(&Keys) -> bool,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Keys>, Error> {
         // One asks. The others wait for the answer only if they can do nothing without it.
-        let is_known = self.state().is_known(id, now);
-        let turn = if is_known { self.turn.try_lock().ok() } else { Some(self.turn.lock().await) };
-        if turn.is_some() && self.state().is_to_ask(id, now) {
-            self.refresh(now).await;
+        let is_known = self.state().within(KEPT, now).is_some_and(|keys| are_enough(keys));
+        let turn = Arc::clone(&self.turn);
+        let turn = if is_known { turn.try_lock_owned().ok() } else { Some(turn.lock_owned().await) };
+        if let Some(turn) = turn
+            && self.state().is_to_ask(&are_enough, now)
+        {
+            // The question is everybody's: it goes on when the client that it was asked for goes away.
+            let asking = tokio::spawn(Arc::clone(self).refresh(turn, now).in_current_span());
+            // When it panics, it has been logged, and there are no new keys.
+            let _ = asking.await;
         }
-        self.state().answer(id, now).ok_or(Error::Unavailable)
+        self.state().answer(&are_enough, now).ok_or(Error::Unavailable)
     }
 
-    async fn refresh(&self, now: DateTime<Utc>) {
+    async fn refresh(self: Arc<Self>, _turn: OwnedMutexGuard<()>, now: DateTime<Utc>) {
         self.state().asked_at = Some(now);
         match self.fetch().await {
             Ok(keys) => self.state().keys = Some((Arc::new(keys), now)),
@@ -115,20 +127,16 @@ impl State {
         self.keys.as_ref().filter(|(_, at)| is_within(age, *at, now)).map(|(keys, _)| keys)
     }
 
-    fn is_known(&self, id: Option<&str>, now: DateTime<Utc>) -> bool {
-        self.within(KEPT, now).is_some_and(|keys| keys.has(id))
-    }
-
-    fn is_to_ask(&self, id: Option<&str>, now: DateTime<Utc>) -> bool {
-        let is_current = self.within(FRESH, now).is_some_and(|keys| keys.has(id));
+    fn is_to_ask(&self, are_enough: impl Fn(&Keys) -> bool, now: DateTime<Utc>) -> bool {
+        let is_current = self.within(FRESH, now).is_some_and(|keys| are_enough(keys));
         !is_current && !self.asked_at.is_some_and(|at| is_within(PAUSE, at, now))
     }
 
-    /// The keys, if they decide about a token. Without the one that it names they do only when the issuer has
-    /// answered last time: it may be a new one.
-    fn answer(&self, id: Option<&str>, now: DateTime<Utc>) -> Option<Arc<Keys>> {
+    /// The keys, if they decide about a token. Where they are not enough they do only when the issuer has answered
+    /// last time: it may have a new one.
+    fn answer(&self, are_enough: impl Fn(&Keys) -> bool, now: DateTime<Utc>) -> Option<Arc<Keys>> {
         let has_answered = self.keys.as_ref().map(|(_, at)| *at) == self.asked_at;
-        self.within(KEPT, now).filter(|keys| has_answered || keys.has(id)).cloned()
+        self.within(KEPT, now).filter(|keys| has_answered || are_enough(keys)).cloned()
     }
 }
 

@@ -17,6 +17,10 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// The longest name of a subject (OpenID Connect Core 1.0, 2).
 const SUBJECT_LENGTH: usize = 255;
 
+/// What stands in place of a reseller's id for the partner's own users. They have to be named: a claim that is
+/// missing, or looked for under a wrong name, is not to make a reseller's user the partner's.
+pub(super) const PARTNER: &str = "partner";
+
 /// The claims as they are sent.
 #[derive(Deserialize)]
 pub(super) struct Sent {
@@ -45,8 +49,7 @@ impl Sent {
         if !self.aud.has(&settings.audience) {
             return Err(Error::invalid("it is for another audience"));
         }
-        let expires_at = instant(&self.exp)?;
-        if expires_at <= now - LEEWAY {
+        if instant(&self.exp)? <= now - LEEWAY {
             return Err(Error::invalid("it has expired"));
         }
         for start in [self.nbf, self.iat].iter().flatten() {
@@ -59,10 +62,9 @@ impl Sent {
         }
         Ok(Claims {
             role: role(self.others.get(&settings.role_claim))?,
-            reseller_id: reseller(self.others.get(&settings.reseller_claim))?,
-            issuer: self.iss,
+            reseller_id: reseller(self.others.get(&settings.reseller_claim))
+                .ok_or_else(|| Error::Unassigned { claim: settings.reseller_claim.clone() })?,
             subject: self.sub,
-            expires_at,
         })
     }
 }
@@ -98,13 +100,10 @@ fn role(claim: Option<&Value>) -> Result<Role, Error> {
     }
 }
 
-/// The partner's where there is none.
-fn reseller(claim: Option<&Value>) -> Result<Option<ResellerId>, Error> {
-    match claim {
-        None | Some(Value::Null) => Ok(None),
-        Some(id) => {
-            let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
-            id.map(|id| Some(ResellerId(id))).ok_or_else(|| Error::invalid("its reseller is no id"))
-        }
+/// The reseller that is named, if any; `None` where neither one nor the partner is.
+fn reseller(claim: Option<&Value>) -> Option<Option<ResellerId>> {
+    match claim?.as_str()? {
+        PARTNER => Some(None),
+        id => Some(Some(ResellerId(Uuid::try_parse(id).ok()?))),
     }
 }

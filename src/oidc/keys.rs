@@ -31,11 +31,10 @@ impl Keys {
         self.0.iter().any(|key| key.is(id))
     }
 
-    /// The one key that a token means.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
-        let mut fitting = self.0.iter().filter(|key| key.is(id) && key.algorithms.contains(&algorithm));
-        let found = fitting.next()?;
-        fitting.next().is_none().then_some(&found.key)
+    /// The keys that a token can mean: of its algorithm, and of the name that it gives, if any.
+    pub(super) fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
+        let fitting = self.0.iter().filter(move |key| key.is(id) && key.algorithms.contains(&algorithm));
+        fitting.map(|key| &key.key)
     }
 }
 
@@ -81,6 +80,6 @@ mod tests {
     fn a_secret_is_no_key_even_where_somebody_allows_it() {
         let document = r#"{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0", "alg": "HS256"}]}"#;
         let keys = Keys::parse(document.as_bytes(), &[Algorithm::HS256, Algorithm::RS256]).unwrap();
-        assert!(!keys.has(None) && keys.find(Some("a"), Algorithm::HS256).is_none());
+        assert!(!keys.has(None) && keys.fitting(Some("a"), Algorithm::HS256).next().is_none());
     }
 }

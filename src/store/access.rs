@@ -23,6 +23,7 @@ struct Row {
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
     secret_sha256: Vec<u8>,
+    rotated_at: Option<DateTime<Utc>>,
     previous_valid_until: Option<DateTime<Utc>>,
     disabled_at: Option<DateTime<Utc>>,
     version: Option<Version>,
@@ -61,6 +62,7 @@ pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(
             api_keys::expires_at,
             api_keys::revoked_at,
             api_keys::secret_sha256,
+            api_keys::rotated_at,
             api_keys::previous_valid_until,
             resellers::disabled_at.nullable(),
             current(),
@@ -69,13 +71,15 @@ pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(
         .await
         .optional()?;
     row.map(|row| {
+        // A secret that was given no time is over, also by a clock that is behind the one it was rotated by.
+        let end_of = |end| if Some(end) > row.rotated_at { end } else { DateTime::<Utc>::MIN_UTC };
         let credential = Credential {
             id: row.id,
             role: row.role,
             partner_id: row.reseller_id,
             is_revoked: row.revoked_at.is_some(),
             expires_at: row.expires_at,
-            secret_ends_at: row.previous_valid_until.filter(|_| row.secret_sha256 != hash),
+            secret_ends_at: row.previous_valid_until.filter(|_| row.secret_sha256 != hash).map(end_of),
             reseller_is_disabled: row.disabled_at.is_some(),
         };
         Ok((credential, present(row.version)?))

@@ -75,6 +75,25 @@ async fn a_key_works_at_once_and_its_secret_is_shown_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_tells_who_was_refused_from_who_sent_nothing() {
+    let world = World::new().await;
+    let (nothing, refused) =
+        ("Bearer realm=\"partner-platform\"", "Bearer realm=\"partner-platform\", error=\"invalid_token\"");
+    let stranger = world.server.stranger();
+    for (client, challenge) in [
+        (stranger.clone(), nothing),
+        (stranger.with("authorization", "Basic eDp5"), nothing),
+        (stranger.with("authorization", "Bearer "), nothing),
+        (world.server.bearing("ppk_forged"), refused),
+        (world.server.bearing(&format!("ppk_{}", "A".repeat(43))), refused),
+    ] {
+        let answer = client.get("/v1/customers").await;
+        assert_eq!(answer.header("www-authenticate"), challenge);
+        answer.problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_listed_newest_first_and_filtered() {
     let world = World::new().await;
     let World { server, admin, own, .. } = &world;

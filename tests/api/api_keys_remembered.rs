@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use partner_platform::access_cache::AccessCache;
 use partner_platform::db;
 use partner_platform::domain::access::Role;
@@ -69,6 +70,22 @@ async fn what_a_key_loses_on_one_instance_it_loses_at_once_and_on_another_within
         assert_eq!(knock(&client).await, 401, "{change}");
         sleep(A_SECOND).await;
         assert_eq!(knock(&there).await, 401, "{change}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_given_no_time_ends_also_where_the_clock_is_behind() {
+    let server = Server::start().await;
+    let behind = server.beside().await;
+    behind.clock.set(server.clock.now() - TimeDelta::seconds(5));
+    let admin = server.admin().await;
+    for (overlap, status) in [(0, 401), (1, LET_IN)] {
+        let (path, client) = make(&server, &admin, "sales").await;
+        let there = elsewhere(&behind, &client);
+        assert_eq!(knock(&there).await, LET_IN);
+        admin.post(&format!("{path}/rotate"), json!({ "overlap_seconds": overlap })).await.ok();
+        sleep(A_SECOND).await;
+        assert_eq!(knock(&there).await, status, "an overlap of {overlap} seconds");
     }
 }
 

@@ -61,6 +61,29 @@ async fn every_write_is_told_once_with_who_from_where_and_how_it_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_a_write_comes_from_is_what_the_proxy_says_last_with_or_without_a_port() {
+    let world = World::on(Server::adjusted(|state, _| state.trust_forwarded_for = true).await).await;
+    for (number, (forwarded, expected)) in [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("192.0.2.1, 192.0.2.2:80", "192.0.2.2"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("192.0.2.1,[2001:db8::1]:80", "2001:db8::1"),
+        ("192.0.2.1, unknown", "127.0.0.1"),
+        ("192.0.2.1:", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = format!("forwarded-{number}");
+        let client = world.admin.with("x-forwarded-for", forwarded).with("x-request-id", &request);
+        client.post("/v1/customers", json!({})).await.violations();
+        let entry = &entries(&world.admin, &format!("request_id={request}")).await[0];
+        assert_eq!(entry["source_address"], expected, "{forwarded}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_told_with_its_fields_before_and_after() {
     let world = World::new().await;
     let suspend = world.admin.with("x-request-id", "suspend");

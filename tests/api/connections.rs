@@ -18,7 +18,9 @@ const HEAD: &str = "POST /v1/customers HTTP/1.1\r\nHost: test\r\nContent-Type: a
 
 fn narrow(state: &mut AppState, http: &mut Http) {
     state.answer_timeout = SHORT;
-    *http = Http { workers: 1, max_connections: 1, request_timeout: SHORT, send_timeout: SHORT, ..http.clone() };
+    let Http { request_timeout, keep_alive, send_timeout, .. } = http;
+    (*request_timeout, *keep_alive, *send_timeout) = (SHORT, SHORT, SHORT);
+    (http.workers, http.max_connections) = (1, 1);
 }
 
 /// A server that has room for one connection: whoever else is served, that one is gone.
@@ -62,6 +64,49 @@ async fn a_head_that_drips_is_cut_off_all_the_same() {
     }
     assert!((1..60).contains(&drops), "{drops}");
     assert_there_is_room(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_answered_and_begins_another_head_is_cut_off_as_well() {
+    let server = server().await;
+    for start in ["", "G", "GET /healthz HTTP/1.1\r\nHost: te", HEAD] {
+        let mut slow = Raw::connect(&server.url).await;
+        for _ in 0..2 {
+            assert_eq!(slow.get("/healthz", b"").await.status(), 200);
+        }
+        slow.write(start.as_bytes()).await;
+        assert!(slow.is_closed().await, "{start}");
+        assert_there_is_room(&server).await;
+    }
+    let mut slow = Raw::connect(&server.url).await;
+    assert_eq!(slow.get("/healthz", b"").await.status(), 200);
+    let mut drops = 0;
+    while drops < 100 && slow.try_write(b"x").await {
+        drops += 1;
+        tokio::time::sleep(SHORT / 6).await;
+    }
+    assert!((1..60).contains(&drops), "{drops}");
+    assert_there_is_room(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_on_asking_or_waits_for_its_answer_is_not_cut_off() {
+    let server = Server::adjusted(|state, http| {
+        narrow(state, http);
+        state.answer_timeout = BOUND;
+        // The server's own clock goes by half seconds.
+        http.keep_alive = 4 * SHORT;
+    })
+    .await;
+    let key = server.key().await;
+    let mut busy = Raw::connect(&server.url).await;
+    for _ in 0..20 {
+        assert_eq!(busy.get("/healthz", b"").await.status(), 200);
+        tokio::time::sleep(SHORT / 3).await;
+    }
+    let events = busy.get("/v1/events?after=latest&wait=4", authorization(&key).as_bytes()).await;
+    assert_eq!(events.status(), 200, "{events:?}");
+    assert_eq!(busy.get("/healthz", b"").await.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

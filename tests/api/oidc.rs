@@ -11,6 +11,9 @@ use crate::support::{Answer, Server};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
+/// How a token is refused (RFC 6750, 3.1).
+const REFUSED: &str = "Bearer realm=\"partner-platform\", error=\"invalid_token\"";
+
 /// An issuer with a key of each kind that is allowed by default, and a world that trusts it.
 struct Trust {
     rsa: SigningKey,
@@ -69,7 +72,7 @@ impl Trust {
         for (what, token) in tokens {
             for answer in [self.read(token).await, self.write(token).await] {
                 assert_eq!(answer.status, 401, "{what}: {}", answer.body);
-                assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"partner-platform\"", "{what}");
+                assert_eq!(answer.header("www-authenticate"), REFUSED, "{what}");
                 assert_eq!(answer.problem(401, "unauthenticated")["detail"], expected, "{what}");
             }
         }
@@ -314,7 +317,7 @@ async fn time_issuer_and_audience_are_held_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_odd_role_or_reseller_is_refused() {
+async fn an_odd_role_is_refused() {
     let trust = Trust::new().await;
     let roles = [
         json!(null),
@@ -331,15 +334,40 @@ async fn an_odd_role_or_reseller_is_refused() {
         json!(["admin", "admin"]),
         json!([["admin"]]),
     ];
-    let resellers = [json!(""), json!("harbour"), json!(7), json!(false), json!([]), json!([UNKNOWN]), json!({})];
     let roles = roles.iter().map(|role| ("an odd role", trust.token(json!({ "role": role }))));
-    let resellers = resellers.iter().map(|id| ("an odd reseller", trust.token(json!({ "reseller_id": id }))));
-    trust.assert_refused(&roles.chain(resellers).collect::<Vec<_>>()).await;
-
+    trust.assert_refused(&roles.collect::<Vec<_>>()).await;
     trust.assert_good("one among others", &trust.token(json!({ "role": ["user", "sales", 7] }))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_works_for_nobody_that_can_be_told_is_refused_and_told_what_the_issuer_is_to_say() {
+    let trust = Trust::new().await;
+    let odd = [
+        json!(""),
+        json!("harbour"),
+        json!("Partner"),
+        json!(" partner"),
+        json!("null"),
+        json!(7),
+        json!(false),
+        json!([]),
+        json!(["partner"]),
+        json!([UNKNOWN]),
+        json!({}),
+    ];
+    let mut tokens: Vec<_> = odd.iter().map(|odd| trust.token(json!({ "reseller_id": odd }))).collect();
     let mut claims = trust.claims(json!({}));
     claims["reseller_id"] = Value::Null;
-    trust.assert_good("no reseller", &trust.p256.token(&claims)).await;
+    tokens.extend([trust.p256.token(&claims), trust.token(json!({ "reseller_id": null }))]);
+    for token in tokens {
+        for answer in [trust.read(&token).await, trust.write(&token).await] {
+            assert_eq!(answer.header("www-authenticate"), REFUSED);
+            let problem = answer.problem(401, "unauthenticated");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("`reseller_id`") && detail.contains("`partner`"), "{detail}");
+        }
+    }
+    trust.assert_good("the partner's", &trust.token(json!({ "reseller_id": "partner" }))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,6 +382,12 @@ async fn claims_have_the_names_that_were_chosen() {
     let named = trust.token(json!({ "role": null, role: "admin", reseller: trust.world.other_reseller_id }));
     assert_eq!(trust.read(&named).await.ok()["data"], json!([]));
     trust.assert_refused(&[("the usual name", trust.token(json!({})))]).await;
+    // A name that is mistaken makes nobody the partner's.
+    for usual in [json!("partner"), trust.world.reseller_id.clone()] {
+        let mistaken = trust.token(json!({ role: "admin", "reseller_id": usual }));
+        let problem = trust.read(&mistaken).await.problem(401, "unauthenticated");
+        assert!(problem["detail"].as_str().unwrap().contains("`tenant`"), "{problem}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::support::issuer::{Issuer, Manner, SigningKey};
-use crate::support::{Answer, Server};
+use crate::support::issuer::{Issuer, Manner, SigningKey, base64, unsigned};
+use crate::support::{Answer, Raw, Server};
 
 /// An issuer with one key, and a server that trusts it.
 struct Trust {
@@ -170,6 +170,23 @@ async fn a_silent_issuer_holds_up_one_request_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_while_the_issuer_is_slow_takes_no_keys_from_the_others() {
+    let trust = Trust::new().await;
+    trust.issuer.behave(Manner::Slow);
+    let forged = unsigned(&json!({ "alg": "ES256", "kid": "forged" }), &json!({}));
+    let mut client = Raw::connect(&trust.server.url).await;
+    let head =
+        format!("GET /v1/resellers HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {forged}.{}\r\n\r\n", base64("x"));
+    client.write(head.as_bytes()).await;
+    while trust.issuer.asked().0 == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.reset();
+    trust.ok(&trust.key).await;
+    trust.asked(1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_answers_oddly_has_no_keys() {
     let trust = Trust::new().await;
     let (url, keys) = (trust.issuer.url.clone(), json!({ "keys": [trust.key.jwk()] }));
@@ -234,18 +251,35 @@ async fn keys_that_are_not_for_tokens_are_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_without_a_key_s_name_means_the_only_one() {
+async fn a_token_without_a_key_s_name_is_good_by_any_key_of_the_issuer_and_lets_them_rotate() {
     let trust = Trust::new().await;
-    let ask = async || {
+    let ask = async |key: &SigningKey| {
         let claims = trust.issuer.claims(trust.server.clock.now());
-        let token = trust.key.token_with(&json!({ "alg": "ES256" }), &claims);
+        let token = key.token_with(&json!({ "alg": "ES256" }), &claims);
         trust.server.bearing(&token).get("/v1/resellers").await
     };
-    ask().await.ok();
-    trust.issuer.show(&[&trust.key, &SigningKey::rsa("rsa", "RS256")]);
+    let refused = async |key: &SigningKey| drop(ask(key).await.problem(401, "unauthenticated"));
+    let (second, forged) = (SigningKey::p256("second"), SigningKey::p256("first"));
+    ask(&trust.key).await.ok();
+    trust.issuer.show(&[&second, &trust.key, &SigningKey::rsa("rsa", "RS256")]);
+    // The issuer was asked just now.
+    refused(&second).await;
+    trust.asked(1);
+    trust.pass(TimeDelta::seconds(10));
+    join_all((0..20).map(|_| async { ask(&second).await.ok() })).await;
+    ask(&trust.key).await.ok();
+    trust.asked(2);
+
+    trust.issuer.show(&[&second]);
     trust.pass(TimeDelta::minutes(10));
-    ask().await.ok();
-    trust.issuer.show(&[&trust.key, &SigningKey::p256("second")]);
-    trust.pass(TimeDelta::minutes(10));
-    ask().await.problem(401, "unauthenticated");
+    refused(&trust.key).await;
+    trust.asked(3);
+    trust.pass(TimeDelta::seconds(10));
+    join_all((0..20).map(|_| refused(&forged))).await;
+    trust.asked(4);
+    trust.issuer.behave(Manner::Gone);
+    trust.pass(TimeDelta::seconds(10));
+    // The issuer may have made a new one.
+    ask(&forged).await.problem(503, "unavailable");
+    ask(&second).await.ok();
 }

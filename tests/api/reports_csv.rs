@@ -311,6 +311,19 @@ async fn a_report_whose_database_goes_away_ends_in_an_error_and_not_as_a_shorter
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_breaks_off_when_its_key_is_revoked() {
+    let world = with_many_lines(Server::start().await).await;
+    let (answer, first) = begun(&world).await;
+    let keys = world.admin.get("/v1/api-keys?role=admin&status=active").await.ok();
+    let own = keys["data"].as_array().unwrap().iter().find(|key| key["partner_id"].is_null()).unwrap();
+    world.admin.act(&format!("/v1/api-keys/{}/revoke", id(&own["id"]))).await.ok();
+    csv(&world.admin, "usage").await.problem(401, "unauthenticated");
+    let (text, is_whole) = rest(answer, first).await;
+    assert!(!is_whole, "the client is told");
+    assert!((1..LINES).contains(&lines(&text)), "some lines came: {}", lines(&text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_before_the_first_row_is_a_problem() {
     let world = World::new().await;
     world.server.database.execute("DROP TABLE inventory_lines CASCADE").await;

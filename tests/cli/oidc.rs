@@ -38,6 +38,7 @@ async fn tokens_are_taken_as_the_settings_say_and_never_logged() {
     let mut claims = issuer.claims(Clock::system().now());
     claims["aud"] = json!(["others"]);
     claims["roles"] = json!(["billing"]);
+    claims["tenant"] = json!("partner");
     let good = key.token(&claims);
     assert_eq!(service.customers(&good).await, [""; 0]);
     let by_rsa = rsa.token(&claims);

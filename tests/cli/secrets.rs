@@ -1,4 +1,5 @@
-//! What the log must never say, however much is logged: keys, wherever a confused client puts them, and passwords.
+//! What the log must never say, however much is logged: keys and tokens, wherever a confused client puts them, and
+//! passwords.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -10,6 +11,10 @@ use crate::settings::password;
 
 /// One like ours that nobody made.
 const FORGED: &str = "ppk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// A token of an issuer that is not there.
+const TOKEN: &str =
+    "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJhZG1pbiJ9.c2ln-bmF0_dXJlMDEyMzQ1Njc4OQ";
 
 /// Requests with a key in all places where somebody could think that it belongs.
 fn confused(url: &str, key: &str) -> Vec<RequestBuilder> {
@@ -52,14 +57,16 @@ fn confused(url: &str, key: &str) -> Vec<RequestBuilder> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_says_no_key_and_no_password_whatever_clients_send() {
+async fn the_log_says_no_key_no_token_and_no_password_whatever_clients_send() {
     let database = Database::create().await;
     let key = succeeds(&run_with(&["keys", "create", "--role", "admin"], &[("DATABASE_URL", &database.url)]).await);
     let key = key.trim();
-    let arguments = ["--database-url", &database.url, "--log-level", "trace", "--cors-origins", "https://ours.example"];
+    let mut arguments = vec!["--database-url", &database.url, "--log-level", "trace"];
+    arguments.extend(["--cors-origins", "https://ours.example"]);
+    arguments.extend(["--oidc-issuer", "http://127.0.0.1:1", "--oidc-audience", "tests"]);
     let mut service = Service::start(&arguments).await;
     let mut answers = Vec::new();
-    for presented in [key, FORGED] {
+    for presented in [key, FORGED, TOKEN] {
         for request in confused(&service.url, presented) {
             answers.push(request.send().await.unwrap().status().as_u16());
         }
@@ -86,6 +93,9 @@ async fn the_log_says_no_key_and_no_password_whatever_clients_send() {
             let line = log.lines().find(|line| line.contains(part));
             assert_eq!(line, None, "a key is in the log");
         }
+    }
+    for part in TOKEN.split('.') {
+        assert_eq!(log.lines().find(|line| line.contains(part)), None, "a token is in the log");
     }
     assert_eq!(log.lines().find(|line| line.contains(&password(&database))), None, "the password is in the log");
     assert_eq!(service.stdout(), "");

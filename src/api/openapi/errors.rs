@@ -29,18 +29,7 @@ pub(super) fn responses() -> Value {
                 "example": serde_json::to_value(example).unwrap_or_default(),
             } },
         });
-        let header = match first {
-            ErrorCode::RateLimited | ErrorCode::Unavailable => Some((
-                "Retry-After",
-                "Seconds to wait.",
-                json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 }),
-            )),
-            ErrorCode::Unauthenticated => {
-                Some(("WWW-Authenticate", "The scheme.", json!({ "type": "string", "maxLength": 200 })))
-            }
-            _ => None,
-        };
-        if let Some((header, description, schema)) = header {
+        for (header, description, schema) in codes.iter().filter_map(|code| header(*code)) {
             answer["headers"][header] = json!({ "description": description, "schema": schema });
         }
         // Who is unknown is not counted.
@@ -50,6 +39,26 @@ pub(super) fn responses() -> Value {
         (name.to_owned(), answer)
     });
     Value::Object(answers.collect())
+}
+
+/// The header that an answer has with a code: its name, what it says, and its schema.
+fn header(code: ErrorCode) -> Option<(&'static str, &'static str, Value)> {
+    let seconds = || json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 });
+    match code {
+        ErrorCode::RateLimited | ErrorCode::Unavailable => Some(("Retry-After", "Seconds to wait.", seconds())),
+        ErrorCode::IdempotencyInProgress => {
+            Some(("Retry-After", "Seconds to wait; with `idempotency_in_progress` alone.", seconds()))
+        }
+        ErrorCode::Unauthenticated => Some((
+            "WWW-Authenticate",
+            "The scheme, with `error=\"invalid_token\"` where a key or token was sent and is not taken.",
+            json!({ "type": "string", "maxLength": 200 }),
+        )),
+        ErrorCode::VersionMismatch => {
+            Some(("ETag", "The current version, for `If-Match`.", json!({ "type": "string", "maxLength": 8192 })))
+        }
+        _ => None,
+    }
 }
 
 /// The name of the answer that a code comes with.

@@ -147,7 +147,9 @@ impl Answer {
 }
 
 /// The headers that are ours to tell of.
-const TOLD: [&str; 7] = [
+const TOLD: [&str; 9] = [
+    "etag",
+    "retry-after",
     "x-request-id",
     "idempotency-replayed",
     "ratelimit",

@@ -151,6 +151,8 @@ pub enum Manner {
     Gone,
     /// It takes a question and keeps silent.
     Silent,
+    /// It takes a while.
+    Slow,
     /// It is broken.
     Broken,
     /// It sends everybody on, to where all is well.
@@ -227,7 +229,8 @@ impl Issuer {
     pub fn claims(&self, now: DateTime<Utc>) -> Value {
         let now = now.timestamp();
         json!({
-            "iss": self.url, "sub": "alice", "aud": AUDIENCE, "iat": now, "nbf": now, "exp": now + 300, "role": "admin"
+            "iss": self.url, "sub": "alice", "aud": AUDIENCE, "iat": now, "nbf": now, "exp": now + 300,
+            "role": "admin", "reseller_id": "partner"
         })
     }
 }
@@ -255,6 +258,10 @@ async fn answer(mut client: TcpStream, shown: Arc<Mutex<Shown>>, asked: Arc<[Ato
         Manner::Broken => ("500 Internal Server Error", String::new(), document),
         Manner::Elsewhere if !is_moved => ("302 Found", format!("Location: {path}?moved\r\n"), document),
         Manner::Endless => ("200 OK", String::new(), " ".repeat(1 << 20) + &document),
+        Manner::Slow => {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            ("200 OK", String::new(), document)
+        }
         Manner::Well | Manner::Elsewhere => ("200 OK", String::new(), document),
     };
     let length = body.len();

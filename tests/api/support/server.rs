@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 use partner_platform::access_cache::AccessCache;
-use partner_platform::app::{self, AppState, Http};
+use partner_platform::app::{self, AppState, Http, KEEP_ALIVE};
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
 use partner_platform::domain::access::{Actor, Role};
@@ -131,6 +131,7 @@ impl Server {
             workers: 2,
             max_connections: 1000,
             request_timeout: Duration::from_secs(5),
+            keep_alive: KEEP_ALIVE,
             send_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
             cors_origins: Vec::new(),
