@@ -56,7 +56,7 @@ impl Postman {
         let full: Vec<_> = busy.iter().filter(|(_, count)| **count >= LANES).map(|(id, _)| *id).collect();
         for due in courier::due(&self.cx(), &full).await? {
             let running = busy.get(&due.id).copied().unwrap_or_default();
-            for _ in running..courier::lanes(due).max(running) {
+            for _ in 0..courier::more_lanes(due, running) {
                 if lanes.tasks.len() < MOST_LANES && !stop() {
                     self.start(lanes, due.id);
                 }

@@ -67,6 +67,23 @@ async fn a_slow_endpoint_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_does_not_wait_for_the_answer_to_another() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let silent = Receiver::start().await;
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    silent.endpoint(&admin, &["customer.created"]).await;
+    let postman = server.postman();
+    let started = Instant::now();
+    for count in 1..=4 {
+        happen(&admin, 1).await;
+        silent.wait_for(count).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(14), "none was waited for: {:?}", started.elapsed());
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_while_messages_are_on_their_way() {
     // With one connection: it would be gone if an attempt had one.
     let server = Server::with(partner_platform::db::Settings { max_connections: 1, ..settings() }).await;
