@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Pace;
 use crate::clock::Clock;
@@ -45,7 +45,7 @@ impl Postman {
             let looked = self.look(&mut lanes).await;
             pace.rest(&self.shutdown, looked).await;
         }
-        lanes.tasks.join_all().await;
+        lanes.end().await;
     }
 
     async fn look(&self, lanes: &mut Lanes) -> Result<(), Error> {
@@ -87,17 +87,28 @@ impl Lanes {
     /// Forgets those that have ended.
     fn clear_away(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
-            let task = match &ended {
-                Ok((task, _)) => *task,
-                Err(error) => error.id(),
-            };
-            let id = self.endpoints.remove(&task);
-            let error = match ended {
-                Ok((_, Ok(()))) => continue,
-                Ok((_, Err(error))) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            tracing::warn!(webhook_endpoint_id = id.map(|id| id.to_string()), error, "a delivery is to be repeated");
+            self.forget(ended);
         }
+    }
+
+    /// Waits until all have ended, however they do.
+    async fn end(mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, Result<(), Error>), JoinError>) {
+        let task = match &ended {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let id = self.endpoints.remove(&task);
+        let error = match ended {
+            Ok((_, Ok(()))) => return,
+            Ok((_, Err(error))) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(webhook_endpoint_id = id.map(|id| id.to_string()), error, "a delivery is to be repeated");
     }
 }

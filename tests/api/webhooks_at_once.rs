@@ -1,9 +1,14 @@
 //! Many events to many endpoints by several instances at once: none is lost, none waits for a slow one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::ops::courier::Courier;
+use partner_platform::outbound::guarded::Caller;
+use reqwest::dns::{Name, Resolve, Resolving};
 use serde_json::json;
 
 use crate::support::world::company;
@@ -81,6 +86,35 @@ async fn an_event_does_not_wait_for_the_answer_to_another() {
     }
     assert!(started.elapsed() < Duration::from_secs(14), "none was waited for: {:?}", started.elapsed());
     drop(postman);
+}
+
+/// A resolver with a defect.
+struct Defective;
+
+impl Resolve for Defective {
+    fn resolve(&self, _: Name) -> Resolving {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            panic!("a defect, as is wanted")
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_comes_to_grief_takes_nothing_with_it() {
+    let addresses = Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
+    let caller = Caller::with_names(addresses, Arc::new(Defective)).unwrap();
+    let server = Server::adjusted(|state, _| state.courier = Courier::new(caller)).await;
+    let admin = server.admin().await;
+    let new = json!({ "url": "http://receiver.example/", "event_types": ["customer.created"] });
+    admin.post("/v1/webhook-endpoints", new).await.created();
+    happen(&admin, 1).await;
+    let postman = server.postman();
+    let on_its_way = "SELECT count(*) FROM webhook_deliveries WHERE next_attempt_at > created_at";
+    until(&server.database, on_its_way, "1").await;
+    server.stop().await;
+    postman.await.expect("it ends as always");
+    assert_eq!(server.database.text(PENDING).await, "1", "another attempt will be made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
