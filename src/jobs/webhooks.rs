@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Pace;
@@ -39,25 +40,45 @@ struct Lanes {
 impl Postman {
     /// Works until the service is being stopped, and then until what is on its way has got there.
     pub async fn run(self) {
+        let written = Notify::new();
+        tokio::join!(self.write(&written), self.send(&written));
+    }
+
+    /// Writes down what is to be delivered, beside the sending: an endpoint that is far behind holds up no message.
+    async fn write(&self, written: &Notify) {
+        let mut pace = Pace::new();
+        while !self.shutdown.is_draining() {
+            let looked = courier::fan_out(&self.cx(), || self.shutdown.is_draining()).await;
+            if looked.is_ok() {
+                written.notify_one();
+            }
+            pace.rest(&self.shutdown, looked).await;
+        }
+    }
+
+    async fn send(&self, written: &Notify) {
         let mut lanes = Lanes::default();
         let mut pace = Pace::new();
         while !self.shutdown.is_draining() {
             let looked = self.look(&mut lanes).await;
-            pace.rest(&self.shutdown, looked).await;
+            tokio::select! {
+                // The pace comes first, as it takes note of how the look has ended.
+                biased;
+                () = pace.rest(&self.shutdown, looked) => {}
+                () = written.notified() => {}
+            }
         }
         lanes.end().await;
     }
 
     async fn look(&self, lanes: &mut Lanes) -> Result<(), Error> {
         lanes.clear_away();
-        let stop = || self.shutdown.is_draining();
-        courier::fan_out(&self.cx(), stop).await?;
         let busy = lanes.busy();
         let full: Vec<_> = busy.iter().filter(|(_, count)| **count >= LANES).map(|(id, _)| *id).collect();
         for due in courier::due(&self.cx(), &full).await? {
             let running = busy.get(&due.id).copied().unwrap_or_default();
             for _ in 0..courier::more_lanes(due, running) {
-                if lanes.tasks.len() < MOST_LANES && !stop() {
+                if lanes.tasks.len() < MOST_LANES && !self.shutdown.is_draining() {
                     self.start(lanes, due.id);
                 }
             }

@@ -12,7 +12,7 @@ use reqwest::dns::{Name, Resolve, Resolving};
 use serde_json::json;
 
 use crate::support::world::company;
-use crate::support::{Client, Receiver, Reply, Server, settings};
+use crate::support::{Client, Lock, Receiver, Reply, Server, settings};
 use crate::worker::until;
 
 /// So many events of new customers.
@@ -85,6 +85,21 @@ async fn an_event_does_not_wait_for_the_answer_to_another() {
         silent.wait_for(count).await;
     }
     assert!(started.elapsed() < Duration::from_secs(14), "none was waited for: {:?}", started.elapsed());
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_does_not_wait_for_writing_down() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    receiver.endpoint(&admin, &["customer.created"]).await;
+    happen(&admin, 1).await;
+    partner_platform::ops::courier::fan_out(&server.context(), || false).await.unwrap();
+    let lock = Lock::hold(&server.database, "event_feed").await;
+    let postman = server.postman();
+    receiver.wait_for(1).await;
+    drop(lock);
     drop(postman);
 }
 
