@@ -1,7 +1,10 @@
 //! Sends events to webhook endpoints. Each endpoint has lanes of its own, so that one which takes its time keeps
-//! nobody else waiting.
+//! nobody else waiting; and has each for a time only, so that many which do so leave the others their turn.
+
+mod turns;
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -14,9 +17,13 @@ use crate::domain::id::WebhookEndpointId;
 use crate::ops::courier::{self, Courier, LANES};
 use crate::ops::{Context, Error};
 use crate::shutdown::Shutdown;
+use turns::{TURN, share_out};
 
-/// The most messages on their way at once, as each has a connection.
+/// The most messages on their way at once of an instance that serves, as each has a connection.
 pub const MOST_LANES: usize = 400;
+
+/// How long it is remembered when an endpoint last had its turn: by then, everybody else has had one.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// What delivers in the background. Any number of instances can have it; they share the work.
 pub struct Postman {
@@ -26,6 +33,8 @@ pub struct Postman {
     pub clock: Clock,
     /// What sends messages.
     pub courier: Courier,
+    /// The most messages on their way at once.
+    pub most_lanes: usize,
     /// When to stop.
     pub shutdown: Shutdown,
 }
@@ -35,6 +44,8 @@ pub struct Postman {
 struct Lanes {
     tasks: JoinSet<Result<(), Error>>,
     endpoints: HashMap<Id, WebhookEndpointId>,
+    /// When an endpoint last got a lane.
+    last_turns: HashMap<WebhookEndpointId, Instant>,
 }
 
 impl Postman {
@@ -75,12 +86,10 @@ impl Postman {
         lanes.clear_away();
         let busy = lanes.busy();
         let full: Vec<_> = busy.iter().filter(|(_, count)| **count >= LANES).map(|(id, _)| *id).collect();
-        for due in courier::due(&self.cx(), &full).await? {
-            let running = busy.get(&due.id).copied().unwrap_or_default();
-            for _ in 0..courier::more_lanes(due, running) {
-                if lanes.tasks.len() < MOST_LANES && !self.shutdown.is_draining() {
-                    self.start(lanes, due.id);
-                }
+        let due = courier::due(&self.cx(), &full).await?;
+        for id in share_out(&due, &busy, &lanes.last_turns, self.most_lanes) {
+            if !self.shutdown.is_draining() {
+                self.start(lanes, id);
             }
         }
         Ok(())
@@ -88,8 +97,11 @@ impl Postman {
 
     fn start(&self, lanes: &mut Lanes, id: WebhookEndpointId) {
         let (cx, courier, shutdown) = (self.cx(), self.courier.clone(), self.shutdown.clone());
-        let lane = async move { courier::deliver(&cx, &courier, id, || shutdown.is_draining()).await };
+        let began = Instant::now();
+        let stop = move || shutdown.is_draining() || began.elapsed() >= TURN;
+        let lane = async move { courier::deliver(&cx, &courier, id, stop).await };
         lanes.endpoints.insert(lanes.tasks.spawn(lane).id(), id);
+        lanes.last_turns.insert(id, began);
     }
 
     fn cx(&self) -> Context {
@@ -110,6 +122,7 @@ impl Lanes {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(ended);
         }
+        self.last_turns.retain(|_, began| began.elapsed() < REMEMBERED);
     }
 
     /// Waits until all have ended, however they do.

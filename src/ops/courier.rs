@@ -12,7 +12,7 @@ use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhook::Endpoint;
 use crate::domain::webhook::delivery::{Attempt, Delivery};
 use crate::domain::webhook::schedule::Pacing;
-use crate::store::webhook_turns::Due;
+pub use crate::store::webhook_turns::Due;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns, webhooks};
 pub use line::{fan_out, sweep};
 pub use message::Courier;

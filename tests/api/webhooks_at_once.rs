@@ -89,6 +89,27 @@ async fn an_event_does_not_wait_for_the_answer_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_endpoints_with_a_backlog_leave_the_others_their_turn() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let (slow, quick) = (Receiver::start().await, Receiver::start().await);
+    slow.reply([Reply::from(204).after(Duration::from_secs(2))]);
+    for _ in 0..3 {
+        slow.endpoint(&admin, &["customer.created"]).await;
+    }
+    quick.endpoint(&admin, &["reseller.created"]).await;
+    happen(&admin, 40).await;
+    let postman = server.postman_with(2);
+    slow.wait_for(2).await;
+    let started = Instant::now();
+    admin.post("/v1/resellers", company("Harbour Resale")).await.created();
+    quick.wait_for(1).await;
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?} of four minutes of work", started.elapsed());
+    assert!(slow.received().len() < 100, "the slow ones are not done");
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sending_does_not_wait_for_writing_down() {
     let server = Server::start().await;
     let admin = server.admin().await;
