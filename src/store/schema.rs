@@ -394,6 +394,7 @@ table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         place -> BigInt,
+        last_failure_at -> Nullable<Timestamptz>,
     }
 }
 
