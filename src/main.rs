@@ -239,7 +239,13 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
     let upkeep = Upkeep { db: db.clone(), clock: cx.clock.clone(), shutdown: shutdown.clone() };
-    let postman = Postman { db: db.clone(), clock: cx.clock.clone(), courier, shutdown: shutdown.clone() };
+    let postman = Postman {
+        db: db.clone(),
+        clock: cx.clock.clone(),
+        courier,
+        most_lanes: MOST_LANES,
+        shutdown: shutdown.clone(),
+    };
     let worker = Worker {
         db: db.clone(),
         clock: cx.clock,

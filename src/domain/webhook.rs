@@ -17,7 +17,7 @@ use super::machine::{Outcome, Possibility, Verdict};
 use super::refusal::Refusal;
 use super::text::{Line, Reason, WebhookUrl};
 use delivery::Attempt;
-use schedule::PATIENCE;
+use schedule::{LONGEST_GAP, PATIENCE};
 use signature::{Secret, Secrets};
 
 label! {
@@ -66,8 +66,8 @@ pub struct Endpoint {
     pub secrets: Secrets,
     /// Whether it is sent events.
     pub state: State,
-    /// Since when nothing has got there, if so. Deliveries move it and no version.
-    pub failing_since: Option<DateTime<Utc>>,
+    /// That nothing gets there, if so. Deliveries move it and no version.
+    pub failing: Option<Failing>,
     /// How often it has changed.
     pub version: Version,
     /// When it was created.
@@ -99,6 +99,22 @@ pub enum State {
         /// Why, in the words of who did it.
         reason: Option<Reason>,
     },
+}
+
+/// That nothing gets to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// Since when, less the time in which nothing was tried: while its reseller was disabled, or the service away.
+    pub since: DateTime<Utc>,
+    /// When it was last tried.
+    pub last: DateTime<Utc>,
+}
+
+impl Failing {
+    fn again(self, at: DateTime<Utc>) -> Self {
+        let untried = (at - self.last - LONGEST_GAP).max(TimeDelta::zero());
+        Self { since: self.since + untried, last: self.last.max(at) }
+    }
 }
 
 /// What is to be done with an endpoint.
@@ -138,7 +154,7 @@ impl Endpoint {
             details: details.tidy(),
             secrets: Secrets { current: secret, previous: Vec::new() },
             state: State::Enabled,
-            failing_since: None,
+            failing: None,
             version: Version::FIRST,
             created_at: at,
             updated_at: at,
@@ -185,7 +201,7 @@ impl Endpoint {
         }
         Outcome::Changed(match command {
             Command::Disable { reason } => Self { state: State::Disabled { at, reason }, ..self.changed(at) },
-            Command::Enable => Self { state: State::Enabled, failing_since: None, ..self.changed(at) },
+            Command::Enable => Self { state: State::Enabled, failing: None, ..self.changed(at) },
         })
     }
 
@@ -197,8 +213,8 @@ impl Endpoint {
             return Outcome::Unchanged;
         }
         // What went wrong elsewhere says nothing of the new place.
-        let failing_since = self.failing_since.filter(|_| details.url == self.details.url);
-        Outcome::Changed(Self { details, failing_since, ..self.changed(at) })
+        let failing = self.failing.filter(|_| details.url == self.details.url);
+        Outcome::Changed(Self { details, failing, ..self.changed(at) })
     }
 
     /// The endpoint with another secret; what it had goes on for a while. `now` is the receivers' time, which a
@@ -209,11 +225,12 @@ impl Endpoint {
     }
 
     /// The endpoint after an attempt has failed. It is disabled when it is gone, and when nothing has got there for
-    /// as long as one tries.
+    /// as long as one tries. Time in which nobody did says nothing of it.
     #[must_use]
     pub fn failed(&self, attempt: &Attempt, at: DateTime<Utc>) -> Self {
-        let since = self.failing_since.unwrap_or(attempt.at);
-        let failing = Self { failing_since: Some(since), ..self.clone() };
+        let first = Failing { since: attempt.at, last: attempt.at };
+        let Failing { since, last } = self.failing.map_or(first, |failing| failing.again(attempt.at));
+        let failing = Self { failing: Some(Failing { since, last }), ..self.clone() };
         let why = if attempt.is_gone() {
             GONE
         } else if attempt.at - since >= PATIENCE {

@@ -12,7 +12,7 @@ use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhook::Endpoint;
 use crate::domain::webhook::delivery::{Attempt, Delivery};
 use crate::domain::webhook::schedule::Pacing;
-use crate::store::webhook_turns::Due;
+pub use crate::store::webhook_turns::Due;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns, webhooks};
 pub use line::{fan_out, sweep};
 pub use message::Courier;
@@ -111,9 +111,11 @@ async fn note(tx: &mut Conn, cx: &Context, taken: &Delivery, attempt: Attempt, p
     Ok(webhook_deliveries::save(tx, &delivery.attempted(attempt, is_enabled, pacing)).await?)
 }
 
-/// How many messages are sent to an endpoint at once. Where nothing gets at the moment, one is enough to try.
+/// How many more messages are to be sent to an endpoint at once where so many are on their way, which are not due any
+/// more. Where nothing gets at the moment, one in all is enough to try.
 #[must_use]
-pub fn lanes(due: Due) -> usize {
+pub fn more_lanes(due: Due, running: usize) -> usize {
     let most = if due.is_failing { 1 } else { LANES };
-    usize::try_from(due.deliveries).unwrap_or(most).min(most)
+    let free = most.saturating_sub(running);
+    usize::try_from(due.deliveries).unwrap_or(free).min(free)
 }

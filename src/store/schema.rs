@@ -402,6 +402,7 @@ table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         place -> BigInt,
+        last_failure_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -33,7 +33,9 @@ pub struct Due {
 /// The database fails.
 pub async fn recovered(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
-    diesel::update(failing).set(webhook_endpoints::failing_since.eq(None::<DateTime<Utc>>)).execute(conn).await?;
+    let never = None::<DateTime<Utc>>;
+    let recovered = (webhook_endpoints::failing_since.eq(never), webhook_endpoints::last_failure_at.eq(never));
+    diesel::update(failing).set(recovered).execute(conn).await?;
     Ok(())
 }
 

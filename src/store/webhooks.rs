@@ -14,7 +14,7 @@ use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
 use crate::domain::listing::{Page, Position, SortValue, WebhookEndpointFilter, Window};
 use crate::domain::text::{Line, Reason, WebhookUrl};
 use crate::domain::webhook::signature::{Secret, Secrets};
-use crate::domain::webhook::{Details, Endpoint, State, WebhookEndpointStatus};
+use crate::domain::webhook::{Details, Endpoint, Failing, State, WebhookEndpointStatus};
 
 /// Everything but its place in the feed, which is not the endpoint's own doing.
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -30,6 +30,7 @@ pub(super) struct Row {
     disabled_at: Option<DateTime<Utc>>,
     disabled_reason: Option<Reason>,
     failing_since: Option<DateTime<Utc>>,
+    last_failure_at: Option<DateTime<Utc>>,
     version: Version,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -53,7 +54,8 @@ impl From<&Endpoint> for Row {
             secret_ends: previous.iter().map(|(_, until)| *until).collect(),
             disabled_at,
             disabled_reason,
-            failing_since: endpoint.failing_since,
+            failing_since: endpoint.failing.map(|failing| failing.since),
+            last_failure_at: endpoint.failing.map(|failing| failing.last),
             version: endpoint.version,
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
@@ -70,13 +72,16 @@ impl TryFrom<Row> for Endpoint {
         let mut secrets = secrets.collect::<Option<Vec<_>>>().ok_or_else(corrupt)?.into_iter();
         let current = secrets.next().ok_or_else(corrupt)?;
         let state = row.disabled_at.map_or(State::Enabled, |at| State::Disabled { at, reason: row.disabled_reason });
+        // An instance of before wrote the first alone.
+        let failing =
+            row.failing_since.map(|since| Failing { since, last: row.last_failure_at.unwrap_or(since).max(since) });
         Ok(Self {
             id: row.id,
             partner_id: row.reseller_id,
             details: Details { url: row.url, description: row.description, event_types: row.event_types.0 },
             secrets: Secrets { current, previous: secrets.zip(row.secret_ends).collect() },
             state,
-            failing_since: row.failing_since,
+            failing,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::world::company;
+use crate::support::world::{World, company, id};
 use crate::support::{Client, Receiver, Reply, Server};
 
 /// A server, its administrator, and an endpoint at a receiver that gets new customers.
@@ -182,6 +182,29 @@ async fn an_endpoint_where_nothing_gets_for_three_days_is_disabled_and_loses_not
         "from where it stopped"
     );
     assert_eq!(other.types(), ["webhook_endpoint.disabled", "webhook_endpoint.enabled"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_not_disabled_for_days_on_which_its_reseller_was() {
+    let world = World::new().await;
+    let (server, receiver) = (&world.server, Receiver::start().await);
+    let (endpoint, _) = receiver.endpoint(&world.own, &["customer.updated"]).await;
+    receiver.reply([500, 500, 204]);
+    world.admin.patch(&world.customer(""), json!({ "company_name": "Another name" })).await.ok();
+    server.deliver().await;
+    let reseller = format!("/v1/resellers/{}", id(&world.reseller_id));
+    world.admin.act(&format!("{reseller}/disable")).await.ok();
+    pass(server, TimeDelta::days(4));
+    world.admin.act(&format!("{reseller}/enable")).await.ok();
+    server.deliver().await;
+    let failing = world.own.get(&endpoint).await.ok();
+    assert_eq!((receiver.received().len(), &failing["status"]), (2, &json!("enabled")));
+    pass(server, wait(server, &world.own, &endpoint).await);
+    server.deliver().await;
+    assert_eq!(first(&world.own, &endpoint).await["status"], "succeeded");
+    assert_eq!(world.own.get(&endpoint).await.ok()["failing_since"], Value::Null);
+    let kept = "SELECT failing_since IS NULL AND last_failure_at IS NULL FROM webhook_endpoints";
+    assert_eq!(server.database.text(kept).await, "t");
 }
 
 #[tokio::test(flavor = "multi_thread")]

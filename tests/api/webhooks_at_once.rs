@@ -1,13 +1,18 @@
 //! Many events to many endpoints by several instances at once: none is lost, none waits for a slow one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::ops::courier::Courier;
+use partner_platform::outbound::guarded::Caller;
+use reqwest::dns::{Name, Resolve, Resolving};
 use serde_json::json;
 
 use crate::support::world::company;
-use crate::support::{Client, Receiver, Reply, Server, settings};
+use crate::support::{Client, Lock, Receiver, Reply, Server, settings};
 use crate::worker::until;
 
 /// So many events of new customers.
@@ -64,6 +69,88 @@ async fn a_slow_endpoint_delays_no_other() {
     slow.wait_for(40).await;
     assert!(started.elapsed() < Duration::from_secs(40), "its own lanes go on meanwhile: {:?}", started.elapsed());
     drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_does_not_wait_for_the_answer_to_another() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let silent = Receiver::start().await;
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    silent.endpoint(&admin, &["customer.created"]).await;
+    let postman = server.postman();
+    let started = Instant::now();
+    for count in 1..=4 {
+        happen(&admin, 1).await;
+        silent.wait_for(count).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(14), "none was waited for: {:?}", started.elapsed());
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_endpoints_with_a_backlog_leave_the_others_their_turn() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let (slow, quick) = (Receiver::start().await, Receiver::start().await);
+    slow.reply([Reply::from(204).after(Duration::from_secs(2))]);
+    for _ in 0..3 {
+        slow.endpoint(&admin, &["customer.created"]).await;
+    }
+    quick.endpoint(&admin, &["reseller.created"]).await;
+    happen(&admin, 40).await;
+    let postman = server.postman_with(2);
+    slow.wait_for(2).await;
+    let started = Instant::now();
+    admin.post("/v1/resellers", company("Harbour Resale")).await.created();
+    quick.wait_for(1).await;
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?} of four minutes of work", started.elapsed());
+    assert!(slow.received().len() < 100, "the slow ones are not done");
+    drop(postman);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_does_not_wait_for_writing_down() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let receiver = Receiver::start().await;
+    receiver.endpoint(&admin, &["customer.created"]).await;
+    happen(&admin, 1).await;
+    partner_platform::ops::courier::fan_out(&server.context(), || false).await.unwrap();
+    let lock = Lock::hold(&server.database, "event_feed").await;
+    let postman = server.postman();
+    receiver.wait_for(1).await;
+    drop(lock);
+    drop(postman);
+}
+
+/// A resolver with a defect.
+struct Defective;
+
+impl Resolve for Defective {
+    fn resolve(&self, _: Name) -> Resolving {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            panic!("a defect, as is wanted")
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_comes_to_grief_takes_nothing_with_it() {
+    let addresses = Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
+    let caller = Caller::with_names(addresses, Arc::new(Defective)).unwrap();
+    let server = Server::adjusted(|state, _| state.courier = Courier::new(caller)).await;
+    let admin = server.admin().await;
+    let new = json!({ "url": "http://receiver.example/", "event_types": ["customer.created"] });
+    admin.post("/v1/webhook-endpoints", new).await.created();
+    happen(&admin, 1).await;
+    let postman = server.postman();
+    let on_its_way = "SELECT count(*) FROM webhook_deliveries WHERE next_attempt_at > created_at";
+    until(&server.database, on_its_way, "1").await;
+    server.stop().await;
+    postman.await.expect("it ends as always");
+    assert_eq!(server.database.text(PENDING).await, "1", "another attempt will be made");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,23 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_given_up_where_all_fails_whatever_was_away_in_between(
+        away in prop::collection::vec(prop_oneof![Just(0), 0..100_i64], 20), jitter: u16,
+    ) {
+        let (mut endpoint, mut delivery, mut tried) = (endpoint(), delivery(), TimeDelta::zero());
+        let mut away = away.into_iter().cycle();
+        while let (true, State::Pending { next_attempt_at, .. }) = (endpoint.is_enabled(), delivery.state) {
+            let at = next_attempt_at + TimeDelta::hours(away.next().unwrap());
+            let last = delivery.last_attempt.as_ref();
+            tried += last.map_or(TimeDelta::zero(), |last| (at - last.at).min(TimeDelta::hours(12)));
+            endpoint = endpoint.failed(&attempt(at, Some(503)), at);
+            delivery = delivery.attempted(attempt(at, Some(503)), endpoint.is_enabled(), pacing(jitter));
+        }
+        prop_assert_eq!((endpoint.is_enabled(), delivery.status()), (false, DeliveryStatus::Pending));
+        prop_assert!(tried >= TimeDelta::days(3), "{}", tried);
+    }
+
+    #[test]
     fn a_signature_is_the_published_librarys(
         key: [u8; 32], older: [u8; 32], id in "[a-z0-9-]{1,40}", timestamp in 0..4_102_444_800_i64, body in "\\PC{0,200}",
     ) {
@@ -140,22 +157,43 @@ fn a_secret_is_not_told_by_accident() {
     assert!(told.contains("current: Secret,") && !told.contains('7'), "{told}");
 }
 
+/// Since when nothing has got to an endpoint.
+fn since(endpoint: &Endpoint) -> Option<DateTime<Utc>> {
+    endpoint.failing.map(|failing| failing.since)
+}
+
 #[test]
 fn an_endpoint_is_disabled_once_nothing_has_got_there_for_three_days() {
     let at = noon(START);
+    let fails = |endpoint: &Endpoint, hours| {
+        let later = at + TimeDelta::hours(hours);
+        endpoint.failed(&attempt(later, Some(500)), later)
+    };
     let once = endpoint().failed(&attempt(at, None), at);
-    assert_eq!((once.failing_since, once.is_enabled(), once.version.0), (Some(at), true, 1));
-    let later = at + TimeDelta::hours(71);
-    let again = once.failed(&attempt(later, Some(500)), later);
-    assert_eq!((again.failing_since, again.is_enabled()), (Some(at), true));
+    assert_eq!((since(&once), once.is_enabled(), once.version.0), (Some(at), true, 1));
+    let again = (1..=7).fold(once, |endpoint, attempt| fails(&endpoint, attempt * 10));
+    assert_eq!((since(&again), again.is_enabled()), (Some(at), true));
+    let again = fails(&again, 71);
+    assert_eq!((since(&again), again.is_enabled()), (Some(at), true));
+    let disabled = fails(&again, 72);
     let last = at + TimeDelta::hours(72);
-    let disabled = again.failed(&attempt(last, Some(500)), last);
     assert_eq!((disabled.is_enabled(), disabled.version.0, disabled.updated_at), (false, 2, last));
     assert_eq!(disabled.happened(Some(&again)), [EventType::WebhookEndpointDisabled.into()]);
     assert_eq!(disabled.failed(&attempt(last, None), last), disabled, "and stays so");
     let enabled = changed(disabled.apply(Command::Enable, last));
-    assert_eq!((enabled.is_enabled(), enabled.failing_since), (true, None), "from anew");
+    assert_eq!((enabled.is_enabled(), enabled.failing), (true, None), "from anew");
     assert_eq!(enabled.happened(Some(&disabled)), [EventType::WebhookEndpointEnabled.into()]);
+}
+
+#[test]
+fn time_in_which_nothing_was_tried_is_not_held_against_an_endpoint() {
+    let at = noon(START);
+    let once = endpoint().failed(&attempt(at, None), at);
+    let back = at + TimeDelta::days(30);
+    let again = once.failed(&attempt(back, None), back);
+    assert_eq!((since(&again), again.is_enabled()), (Some(back - TimeDelta::hours(12)), true));
+    let late = again.failed(&attempt(at, None), back);
+    assert_eq!(late.failing, again.failing, "an attempt that took its time counts for nothing more");
 }
 
 #[test]
@@ -170,9 +208,9 @@ fn an_endpoint_that_is_gone_is_disabled_at_once() {
 fn another_url_has_not_failed_yet() {
     let failing = endpoint().failed(&attempt(noon(START), None), noon(START));
     let described = Details { description: Some(text("Something")), ..failing.details.clone() };
-    assert!(changed(failing.edit(described, noon(START))).failing_since.is_some());
+    assert!(changed(failing.edit(described, noon(START))).failing.is_some());
     let moved = Details { url: text("https://other.example/"), ..failing.details.clone() };
-    assert!(changed(failing.edit(moved, noon(START))).failing_since.is_none());
+    assert!(changed(failing.edit(moved, noon(START))).failing.is_none());
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub struct WebhookEndpoint {
     pub status: WebhookEndpointStatus,
     #[schema(required)]
     pub disabled: Option<Stop>,
-    /// Since when nothing has got there; null when the last that was sent has. It does not move the version.
+    /// Since when nothing has got there, less the time in which nothing was tried; null when the last that was sent
+    /// has. It does not move the version.
     #[schema(required)]
     pub failing_since: Option<DateTime<Utc>>,
     /// Until when messages are signed with older secrets, too; null when there is none.
@@ -130,7 +131,7 @@ impl WebhookEndpoint {
                 State::Enabled => None,
                 State::Disabled { at, reason } => Some(Stop { at: *at, reason: reason.clone() }),
             },
-            failing_since: endpoint.failing_since,
+            failing_since: endpoint.failing.map(|failing| failing.since),
             older_secrets_end_at: endpoint.secrets.previous_end(),
             actions: actor.offers(endpoint.possibilities()).iter().map(ActionState::from).collect(),
             version: endpoint.version,

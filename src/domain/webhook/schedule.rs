@@ -11,6 +11,10 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::hours(8);
 /// For how long deliveries are tried, at the least.
 pub const PATIENCE: TimeDelta = TimeDelta::days(3);
 
+/// The longest that attempts at an endpoint are apart while something waits for it: the longest wait, chance, and some
+/// time for the queue. What they are apart beyond that, nobody has tried.
+pub const LONGEST_GAP: TimeDelta = TimeDelta::hours(12);
+
 /// An attempt may come later than its time by this part of the wait, so that not everything comes at once again.
 const JITTER_PART: i32 = 4;
 

@@ -14,7 +14,7 @@ use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::rate_limit::Limits;
 use partner_platform::domain::webhook::address::Addresses;
 use partner_platform::jobs::access::AccessKeeper;
-use partner_platform::jobs::webhooks::Postman;
+use partner_platform::jobs::webhooks::{MOST_LANES, Postman};
 use partner_platform::jobs::{Upkeep, Worker};
 use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::api_keys::{self, NewApiKey};
@@ -187,8 +187,13 @@ impl Server {
 
     /// What delivers to webhook endpoints, until the server is stopped.
     pub fn postman(&self) -> JoinHandle<()> {
+        self.postman_with(MOST_LANES)
+    }
+
+    /// The same with so many messages on their way at once, and no more.
+    pub fn postman_with(&self, most_lanes: usize) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
-        tokio::spawn(Postman { db, clock, courier: self.courier.clone(), shutdown }.run())
+        tokio::spawn(Postman { db, clock, courier: self.courier.clone(), most_lanes, shutdown }.run())
     }
 
     /// The partner's administrator.
