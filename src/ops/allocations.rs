@@ -30,6 +30,7 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
 /// Not found.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
+    milestones::settle(cx, Whose::Its(cx.db.statement(find).await?.subscription_id)).await?;
     cx.db.statement(find).await
 }
 
@@ -77,7 +78,6 @@ pub async fn allocate(
 /// Not found.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let subscription_id = get(cx, id).await?.subscription_id;
-    milestones::settle(cx, Whose::Its(subscription_id)).await?;
     cx.write(async |tx| {
         let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
         // Only now: somebody may have released it while this waited for the lock.

@@ -118,6 +118,8 @@ pub async fn allocate(
 }
 
 /// Get an allocation
+///
+/// How many certificates it has put to use, and whether it still does.
 #[utoipa::path(tag = "Allocations", responses(
     (status = 200, description = "The allocation.", body = Allocation)
 ))]

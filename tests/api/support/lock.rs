@@ -22,6 +22,8 @@ impl Lock {
 
     /// How many statements wait for it, or for who does.
     pub async fn waiting(&self) -> i64 {
+        // A transaction sees the activity as it first did, unless it lets go of that.
+        self.execute("SELECT pg_stat_clear_snapshot()").await;
         let query =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         self.client.query_one(query, &[]).await.unwrap().get(0)
