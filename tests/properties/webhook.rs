@@ -266,6 +266,18 @@ fn a_test_is_not_sent_again_and_nothing_is_while_the_endpoint_is_disabled() {
 }
 
 #[test]
+fn to_deliver_again_puts_no_delivery_further_back() {
+    let at = noon(START);
+    let next = |next_attempt_at| {
+        let waits = Delivery { state: State::Pending { failures: 3, next_attempt_at }, ..delivery() };
+        waits.redeliver(true, at).unwrap().state
+    };
+    let hour = TimeDelta::hours(1);
+    assert_eq!(next(at + hour), State::Pending { failures: 0, next_attempt_at: at });
+    assert_eq!(next(at - hour), State::Pending { failures: 0, next_attempt_at: at - hour }, "it was due already");
+}
+
+#[test]
 fn what_may_be_done_is_listed() {
     let allowed = |endpoint: &Endpoint| {
         let all = endpoint.possibilities().into_iter().map(|(_, possibility)| possibility);
