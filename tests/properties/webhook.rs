@@ -148,7 +148,7 @@ fn a_lost_answer_to_a_rotation_does_not_end_the_secret_that_the_receiver_has() {
     assert_eq!(again.secrets.valid(at + day), [&secret(2), &secret(1)]);
     let at_once = again.rotate(secret(3), TimeDelta::zero(), at + TimeDelta::hours(1), at);
     assert_eq!(at_once.secrets.valid(at), [&secret(3)], "whatever went on before");
-    assert_eq!((at_once.version.0, at_once.secrets.previous_end()), (4, None));
+    assert_eq!((at_once.version.0, at_once.secrets.previous_end(at)), (4, None));
 }
 
 #[test]

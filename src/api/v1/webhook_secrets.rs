@@ -12,10 +12,9 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, ok};
-use crate::domain::access::Actor;
 use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhook::Endpoint;
-use crate::ops::webhooks;
+use crate::ops::{Context, webhooks};
 
 /// How long older secrets go on when nothing is said, in seconds: a day.
 const DEFAULT_OVERLAP_SECONDS: i32 = 86_400;
@@ -41,9 +40,9 @@ pub struct WebhookSecretRotateRequest {
 }
 
 impl WebhookEndpointSecret {
-    pub(super) fn new(endpoint: &Endpoint, actor: &Actor) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, cx: &Context) -> Self {
         let secret = Some(endpoint.secrets.current.reveal());
-        Self { webhook_endpoint: WebhookEndpoint::new(endpoint, actor), secret }
+        Self { webhook_endpoint: WebhookEndpoint::for_caller(endpoint, cx), secret }
     }
 }
 
@@ -65,5 +64,5 @@ pub async fn rotate_webhook_endpoint_secret(
 ) -> Result<HttpResponse, Problem> {
     let overlap = TimeDelta::seconds(body.0.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_SECONDS).into());
     let endpoint = webhooks::rotate(&permit.cx, id.0, &expected.0, overlap).await?;
-    Ok(ok(endpoint.version, WebhookEndpointSecret::new(&endpoint, &permit.cx.actor)))
+    Ok(ok(endpoint.version, WebhookEndpointSecret::new(&endpoint, &permit.cx)))
 }
