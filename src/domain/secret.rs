@@ -5,11 +5,15 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 /// How many random bytes are in a secret.
 pub const RANDOM_BYTES: usize = 32;
+
+/// How long a secret goes on beside the one that replaces it when nothing is said: a key's, and a webhook endpoint's.
+pub const DEFAULT_OVERLAP: TimeDelta = TimeDelta::days(1);
 
 /// What every secret starts with, so that it is recognised where it should not be.
 const PREFIX: &str = "ppk_";

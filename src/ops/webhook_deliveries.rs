@@ -58,7 +58,7 @@ pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Res
     .await
 }
 
-/// Puts a delivery in line again, however it ended, or moves it to the front.
+/// Puts a delivery in line again, however it ended; it is due now, behind what is due already.
 ///
 /// # Errors
 /// Not found, it is a test, or the endpoint is disabled.

@@ -75,7 +75,11 @@ async fn both_secrets_are_good_during_the_overlap_and_one_after() {
     assert_eq!(end, server.clock.now() + TimeDelta::seconds(60));
     admin.post("/v1/customers", company("During")).await.created();
     server.deliver().await;
+    assert_eq!(admin.get(&endpoint).await.ok(), rotated["webhook_endpoint"]);
     server.clock.set(end);
+    assert_eq!(admin.get(&endpoint).await.ok()["older_secrets_end_at"], Value::Null, "they have ended");
+    let listed = admin.get("/v1/webhook-endpoints").await.ok();
+    assert_eq!(listed["data"][0]["older_secrets_end_at"], Value::Null);
     admin.post("/v1/customers", company("After")).await.created();
     server.deliver().await;
 

@@ -44,7 +44,8 @@ const SETTINGS: &[&str] = &[
     "WORKERS",
 ];
 
-fn program(arguments: &[&str]) -> Command {
+/// A command, with nothing of the settings that the one who runs the tests may have.
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partner-platform"));
     for setting in SETTINGS {
         command.env_remove(setting);

@@ -148,7 +148,7 @@ fn a_lost_answer_to_a_rotation_does_not_end_the_secret_that_the_receiver_has() {
     assert_eq!(again.secrets.valid(at + day), [&secret(2), &secret(1)]);
     let at_once = again.rotate(secret(3), TimeDelta::zero(), at + TimeDelta::hours(1), at);
     assert_eq!(at_once.secrets.valid(at), [&secret(3)], "whatever went on before");
-    assert_eq!((at_once.version.0, at_once.secrets.previous_end()), (4, None));
+    assert_eq!((at_once.version.0, at_once.secrets.previous_end(at)), (4, None));
 }
 
 #[test]
@@ -263,6 +263,18 @@ fn a_test_is_not_sent_again_and_nothing_is_while_the_endpoint_is_disabled() {
     test.redeliver(true, noon(START)).unwrap_err();
     let refusal = delivery().redeliver(disabled().is_enabled(), noon(START)).unwrap_err();
     assert!(refusal.to_string().contains("enable"), "{refusal}");
+}
+
+#[test]
+fn to_deliver_again_puts_no_delivery_further_back() {
+    let at = noon(START);
+    let next = |next_attempt_at| {
+        let waits = Delivery { state: State::Pending { failures: 3, next_attempt_at }, ..delivery() };
+        waits.redeliver(true, at).unwrap().state
+    };
+    let hour = TimeDelta::hours(1);
+    assert_eq!(next(at + hour), State::Pending { failures: 0, next_attempt_at: at });
+    assert_eq!(next(at - hour), State::Pending { failures: 0, next_attempt_at: at - hour }, "it was due already");
 }
 
 #[test]

@@ -17,6 +17,8 @@ const PUBLIC: &[&str] = &[
     "100.128.0.0",
     "126.255.255.255",
     "128.0.0.0",
+    "168.63.129.15",
+    "168.63.129.17",
     "169.253.255.255",
     "169.255.0.0",
     "172.15.255.255",
@@ -68,6 +70,8 @@ const NOT_PUBLIC: &[&str] = &[
     "239.255.255.255",
     "240.0.0.1",
     "255.255.255.255",
+    // What a cloud answers its own machines at.
+    "168.63.129.16",
     // The same inside of IPv6: as IPv6, as it once was, translated, tunnelled.
     "::ffff:127.0.0.1",
     "::ffff:10.0.0.1",
@@ -76,6 +80,7 @@ const NOT_PUBLIC: &[&str] = &[
     "::127.0.0.1",
     "::8.8.8.8",
     "::ffff:0:127.0.0.1",
+    "::ffff:168.63.129.16",
     "64:ff9b::127.0.0.1",
     "64:ff9b::192.168.1.1",
     "64:ff9b:1::1",
@@ -130,6 +135,7 @@ fn is_special(address: Ipv4Addr) -> bool {
         || (a == 100 && b & 0xc0 == 64)
         || (a == 198 && b & 0xfe == 18)
         || [[192, 0, 0], [192, 88, 99]].contains(&[a, b, c])
+        || address == Ipv4Addr::new(168, 63, 129, 16)
 }
 
 proptest! {

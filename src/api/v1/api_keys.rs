@@ -19,13 +19,10 @@ use crate::domain::access::{Actor, Role};
 use crate::domain::api_key::{self, ApiKeyStatus, Details, Rotation, State};
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::listing::ApiKeyFilter;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{DEFAULT_OVERLAP, Secret};
 use crate::domain::text::KeyName;
 use crate::ops::Context;
 use crate::ops::api_keys::{self, NewApiKey};
-
-/// How long the secret of before goes on when nothing is said, in seconds: a day.
-const DEFAULT_OVERLAP_SECONDS: i32 = 86_400;
 
 /// Lets programs in. Its secret is shown when it is made, and never again.
 #[derive(Debug, Serialize, ToSchema)]
@@ -135,7 +132,7 @@ pub struct ApiKeyPatch {
 #[schema(example = json!({ "overlap_seconds": 3600 }))]
 pub struct ApiKeyRotateRequest {
     /// How long the secret of before goes on: up to a week; 0 ends it at once.
-    #[schema(nullable = false, minimum = 0, maximum = 604_800, default = 86_400)]
+    #[schema(nullable = false, minimum = 0, maximum = 604_800, default = json!(DEFAULT_OVERLAP.num_seconds()))]
     pub overlap_seconds: Option<i32>,
 }
 
@@ -305,7 +302,7 @@ pub async fn rotate_api_key(
     expected: IfMatch,
     body: OptionalJson<ApiKeyRotateRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let overlap = TimeDelta::seconds(body.0.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_SECONDS).into());
+    let overlap = body.0.overlap_seconds.map_or(DEFAULT_OVERLAP, |seconds| TimeDelta::seconds(seconds.into()));
     let rotated = api_keys::rotate(&permit.cx, id.0, &expected.0, overlap).await?;
     Ok(ok(rotated.0.version, ApiKeySecret::new(&rotated, &permit.cx)))
 }

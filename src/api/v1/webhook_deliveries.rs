@@ -135,8 +135,9 @@ pub async fn list_webhook_deliveries(
 
 /// Deliver again
 ///
-/// Puts a delivery in line again, however it ended; one that waits is tried at once. The `webhook-id` is the same as
-/// before. A test is not sent again, and nothing is to an endpoint that is disabled. Roles: admin and technician.
+/// Puts a delivery in line again, however it ended; one that waits for another attempt is due now. What is due already
+/// comes first. The `webhook-id` is the same as before. A test is not sent again, and nothing is to an endpoint that is
+/// disabled. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", extensions(("x-errors" = json!(["invalid_transition"]))), responses(
     (status = 200, description = "The delivery as it is now.", body = WebhookDelivery)
 ))]

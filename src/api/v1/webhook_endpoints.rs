@@ -22,7 +22,7 @@ use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
 use crate::domain::listing::WebhookEndpointFilter;
 use crate::domain::text::{Line, WebhookUrl};
 use crate::domain::webhook::{Command, Details, Endpoint, State, WebhookEndpointStatus};
-use crate::ops::webhooks;
+use crate::ops::{Context, webhooks};
 
 /// Where events are sent: those that its tenant's feed shows, from when it was created.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,7 +54,8 @@ pub struct WebhookEndpoint {
     /// has. It does not move the version.
     #[schema(required)]
     pub failing_since: Option<DateTime<Utc>>,
-    /// Until when messages are signed with older secrets, too; null when there is none.
+    /// Until when messages are signed with older secrets, too; null when they are not, or not any more. That this ends
+    /// does not move the version.
     #[schema(required)]
     pub older_secrets_end_at: Option<DateTime<Utc>>,
     /// What may be done next, and why not the rest.
@@ -118,7 +119,12 @@ listing! {
 }
 
 impl WebhookEndpoint {
-    pub(super) fn new(endpoint: &Endpoint, actor: &Actor) -> Self {
+    pub(super) fn for_caller(endpoint: &Endpoint, cx: &Context) -> Self {
+        Self::new(endpoint, &cx.actor, cx.clock.machine())
+    }
+
+    /// As it is for an actor; `now` is the receivers' time, which a sandbox does not move.
+    pub(super) fn new(endpoint: &Endpoint, actor: &Actor, now: DateTime<Utc>) -> Self {
         let Details { url, description, event_types } = endpoint.details.clone();
         Self {
             id: endpoint.id,
@@ -132,7 +138,7 @@ impl WebhookEndpoint {
                 State::Disabled { at, reason } => Some(Stop { at: *at, reason: reason.clone() }),
             },
             failing_since: endpoint.failing.map(|failing| failing.since),
-            older_secrets_end_at: endpoint.secrets.previous_end(),
+            older_secrets_end_at: endpoint.secrets.previous_end(now),
             actions: actor.offers(endpoint.possibilities()).iter().map(ActionState::from).collect(),
             version: endpoint.version,
             created_at: endpoint.created_at,
@@ -172,7 +178,7 @@ pub async fn list_webhook_endpoints(
     let query = &listing.filter;
     let filter = WebhookEndpointFilter { partner_id: query.partner_id, status: query.status.clone() };
     let page = webhooks::list(&permit.cx, &filter, &listing.window).await.map_err(in_query)?;
-    let page = page.map(|endpoint| WebhookEndpoint::new(&endpoint, &permit.cx.actor));
+    let page = page.map(|endpoint| WebhookEndpoint::for_caller(&endpoint, &permit.cx));
     Ok(listing.answer(page, |data, next_cursor| WebhookEndpointList { data, next_cursor }))
 }
 
@@ -194,7 +200,7 @@ pub async fn create_webhook_endpoint(
 ) -> Result<HttpResponse, Problem> {
     let endpoint = webhooks::create(&permit.cx, state.courier.addresses(), body.0.into()).await?;
     let location = format!("/v1/webhook-endpoints/{}", endpoint.id);
-    Ok(created(&location, Some(endpoint.version), WebhookEndpointSecret::new(&endpoint, &permit.cx.actor)))
+    Ok(created(&location, Some(endpoint.version), WebhookEndpointSecret::new(&endpoint, &permit.cx)))
 }
 
 /// Get a webhook endpoint
@@ -211,7 +217,7 @@ pub async fn get_webhook_endpoint(
     have: IfNoneMatch,
 ) -> Result<HttpResponse, Problem> {
     let endpoint = webhooks::get(&permit.cx, id.0).await?;
-    Ok(have.answer(endpoint.version, WebhookEndpoint::new(&endpoint, &permit.cx.actor)))
+    Ok(have.answer(endpoint.version, WebhookEndpoint::for_caller(&endpoint, &permit.cx)))
 }
 
 /// Edit a webhook endpoint
@@ -231,7 +237,7 @@ pub async fn update_webhook_endpoint(
 ) -> Result<HttpResponse, Problem> {
     let edit = |details| body.0.apply(details);
     let endpoint = webhooks::update(&permit.cx, state.courier.addresses(), id.0, &expected.0, edit).await?;
-    Ok(ok(endpoint.version, WebhookEndpoint::new(&endpoint, &permit.cx.actor)))
+    Ok(ok(endpoint.version, WebhookEndpoint::for_caller(&endpoint, &permit.cx)))
 }
 
 /// Delete a webhook endpoint
@@ -267,7 +273,7 @@ pub async fn disable_webhook_endpoint(
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Disable { reason: body.0.reason };
     let endpoint = webhooks::transition(&permit.cx, id.0, &expected.0, command).await?;
-    Ok(ok(endpoint.version, WebhookEndpoint::new(&endpoint, &permit.cx.actor)))
+    Ok(ok(endpoint.version, WebhookEndpoint::for_caller(&endpoint, &permit.cx)))
 }
 
 /// Enable a webhook endpoint
@@ -286,5 +292,5 @@ pub async fn enable_webhook_endpoint(
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let endpoint = webhooks::transition(&permit.cx, id.0, &expected.0, Command::Enable).await?;
-    Ok(ok(endpoint.version, WebhookEndpoint::new(&endpoint, &permit.cx.actor)))
+    Ok(ok(endpoint.version, WebhookEndpoint::for_caller(&endpoint, &permit.cx)))
 }

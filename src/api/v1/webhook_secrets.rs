@@ -12,13 +12,10 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, ok};
-use crate::domain::access::Actor;
 use crate::domain::id::WebhookEndpointId;
+use crate::domain::secret::DEFAULT_OVERLAP;
 use crate::domain::webhook::Endpoint;
-use crate::ops::webhooks;
-
-/// How long older secrets go on when nothing is said, in seconds: a day.
-const DEFAULT_OVERLAP_SECONDS: i32 = 86_400;
+use crate::ops::{Context, webhooks};
 
 /// A webhook endpoint with its secret, which is shown this once.
 #[derive(Serialize, ToSchema)]
@@ -36,14 +33,14 @@ pub struct WebhookEndpointSecret {
 #[schema(example = json!({ "overlap_seconds": 3600 }))]
 pub struct WebhookSecretRotateRequest {
     /// How long messages are signed with the older secrets, too: up to a week; 0 ends them at once.
-    #[schema(nullable = false, minimum = 0, maximum = 604_800, default = 86_400)]
+    #[schema(nullable = false, minimum = 0, maximum = 604_800, default = json!(DEFAULT_OVERLAP.num_seconds()))]
     pub overlap_seconds: Option<i32>,
 }
 
 impl WebhookEndpointSecret {
-    pub(super) fn new(endpoint: &Endpoint, actor: &Actor) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, cx: &Context) -> Self {
         let secret = Some(endpoint.secrets.current.reveal());
-        Self { webhook_endpoint: WebhookEndpoint::new(endpoint, actor), secret }
+        Self { webhook_endpoint: WebhookEndpoint::for_caller(endpoint, cx), secret }
     }
 }
 
@@ -63,7 +60,7 @@ pub async fn rotate_webhook_endpoint_secret(
     expected: IfMatch,
     body: OptionalJson<WebhookSecretRotateRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let overlap = TimeDelta::seconds(body.0.overlap_seconds.unwrap_or(DEFAULT_OVERLAP_SECONDS).into());
+    let overlap = body.0.overlap_seconds.map_or(DEFAULT_OVERLAP, |seconds| TimeDelta::seconds(seconds.into()));
     let endpoint = webhooks::rotate(&permit.cx, id.0, &expected.0, overlap).await?;
-    Ok(ok(endpoint.version, WebhookEndpointSecret::new(&endpoint, &permit.cx.actor)))
+    Ok(ok(endpoint.version, WebhookEndpointSecret::new(&endpoint, &permit.cx)))
 }

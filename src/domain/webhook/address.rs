@@ -9,12 +9,14 @@ use url::{Host, Url};
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::domain::text::WebhookUrl;
 
-/// What of IPv4 is for other uses than to be reached by everyone (IANA, special-purpose addresses, and multicast).
+/// What of IPv4 is for other uses than to be reached by everyone (IANA, special-purpose addresses, and multicast), and
+/// where Azure answers its own machines alone, by an address that is public for anybody else.
 const NOT_PUBLIC_V4: &[Ipv4Net] = &[
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
     v4([100, 64, 0, 0], 10),
     v4([127, 0, 0, 0], 8),
+    v4([168, 63, 129, 16], 32),
     v4([169, 254, 0, 0], 16),
     v4([172, 16, 0, 0], 12),
     v4([192, 0, 0, 0], 24),

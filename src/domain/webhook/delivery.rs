@@ -180,7 +180,7 @@ impl Delivery {
         Self { state: State::Failed, last_attempt: Some(attempt), ..self.clone() }
     }
 
-    /// The delivery in line again, however it ended.
+    /// The delivery in line again, however it ended; one that was due already keeps its place.
     ///
     /// # Errors
     /// It is a test, or its endpoint is disabled.
@@ -193,6 +193,7 @@ impl Delivery {
         if !endpoint_is_enabled {
             return refused("webhook endpoint", "disabled", vec!["enable"]);
         }
-        Ok(Self { state: State::Pending { failures: 0, next_attempt_at: at }, ..self.clone() })
+        let next_attempt_at = self.next_attempt_at().map_or(at, |next| next.min(at));
+        Ok(Self { state: State::Pending { failures: 0, next_attempt_at }, ..self.clone() })
     }
 }

@@ -99,10 +99,10 @@ impl Secrets {
         std::iter::once(&self.current).chain(previous).collect()
     }
 
-    /// Until when something is signed with older secrets, too.
+    /// Until when something is signed with older secrets, too, if it is at an instant.
     #[must_use]
-    pub fn previous_end(&self) -> Option<DateTime<Utc>> {
-        self.previous.iter().map(|(_, until)| *until).max()
+    pub fn previous_end(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.previous.iter().map(|(_, until)| *until).filter(|until| *until > at).max()
     }
 
     /// Another one, beside which those of before go on for a while; none longer than it would have.
