@@ -1,12 +1,21 @@
-"""Each valid request has an Idempotency-Key of its own: that one stands for one request is not in the document."""
+"""What a request that is called valid lacks to be so: an Idempotency-Key of its own, as that one stands for one request
+is not in the document; and an If-Match that fits its pattern, in whose place comes a text that is one longer than
+allowed, or an empty one."""
 
+import re
 import uuid
 
 import schemathesis
 
+TAGS = re.compile(r'\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*')
+
 
 @schemathesis.hook
 def before_call(context, case, **_):
-    is_valid = case.meta is None or case.meta.generation.mode.is_positive
-    if is_valid and "Idempotency-Key" in (case.headers or {}):
-        case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    headers = case.headers or {}
+    if case.meta is not None and not case.meta.generation.mode.is_positive:
+        return
+    if "Idempotency-Key" in headers:
+        headers["Idempotency-Key"] = str(uuid.uuid4())
+    if "If-Match" in headers and not TAGS.fullmatch(headers["If-Match"]):
+        headers["If-Match"] = "*"
