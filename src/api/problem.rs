@@ -54,7 +54,7 @@ pub struct Problem {
     pub request_id: String,
     /// Everything that is wrong with the request; left out when that says nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false, max_items = 10_000)]
+    #[schema(required = false, max_items = 100)]
     pub errors: Vec<FieldError>,
     /// What can be done instead; left out when that says nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -253,7 +253,7 @@ impl From<ops::Error> for Problem {
                 let mut problem = Self::new(code_of(&refusal), detail);
                 problem.actions = offers.iter().map(ActionState::from).collect();
                 if let Refusal::Invalid(violations) = refusal {
-                    problem.errors = violations.into_iter().map(FieldError::at).collect();
+                    problem.errors = violations.into_iter().take(MAX_PROBLEMS).map(FieldError::at).collect();
                 }
                 problem
             }

@@ -72,7 +72,7 @@ impl Violation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The request does not fit the rules; all problems at once.
-    #[error("The request has {} problem(s); `errors` names each. Correct them and send it again.", .0.len())]
+    #[error("The request has {} problem(s); correct what `errors` names and send it again.", .0.len())]
     Invalid(Vec<Violation>),
     /// The action is not possible in the resource's state.
     #[error("The {resource} is {state}, which does not allow `{action}`; {}.", allowed_now(.allowed))]

@@ -265,3 +265,13 @@ async fn a_list_is_assigned_or_deleted_but_not_both() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_problems_the_first_hundred_are_named_and_all_are_counted() {
+    let world = World::new().await;
+    let prices = vec![("dv", 1, 7); 300];
+    let answer = world.admin.post("/v1/price-lists", price_list_in("USD", "Twice", &world.product_id, &prices)).await;
+    let problem = answer.problem(422, "validation_failed");
+    assert_eq!(problem["errors"].as_array().unwrap().len(), 100);
+    assert!(problem["detail"].as_str().unwrap().starts_with("The request has 299 problem(s)"), "{problem}");
+}
