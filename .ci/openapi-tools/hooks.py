@@ -1,6 +1,6 @@
 """What a request that is called valid lacks to be so: an Idempotency-Key of its own, as that one stands for one request
-is not in the document; and an If-Match that fits its pattern, in whose place comes a text that is one longer than
-allowed, or an empty one."""
+is not in the document; an If-Match that fits its pattern, in whose place comes a text that is one longer than allowed,
+or an empty one; and an id in the path, where it is taken from a field of an answer that is null."""
 
 import re
 import uuid
@@ -19,3 +19,6 @@ def before_call(context, case, **_):
         headers["Idempotency-Key"] = str(uuid.uuid4())
     if "If-Match" in headers and not TAGS.fullmatch(headers["If-Match"]):
         headers["If-Match"] = "*"
+    for name, value in (case.path_parameters or {}).items():
+        if value in (None, "None"):
+            case.path_parameters[name] = str(uuid.uuid4())
