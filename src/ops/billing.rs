@@ -128,10 +128,7 @@ async fn issue(tx: &mut Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draf
     }
     let taken = invoices::insert(tx, &issued).await?;
     let mut saved: Vec<_> = issued.iter().map(|invoice| Saved::new(cx, None, invoice)).collect();
-    saved.extend(taken.iter().map(|charge| {
-        let before = Charge { status: ChargeStatus::Pending, invoice_id: None, ..charge.clone() };
-        Saved::new(cx, Some(&before), charge)
-    }));
+    saved.extend(taken.iter().map(|charge| Saved::charge(cx, ChargeStatus::Pending, None, charge)));
     cx.record(tx, saved).await
 }
 

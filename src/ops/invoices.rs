@@ -6,7 +6,7 @@ use crate::domain::id::InvoiceId;
 use crate::domain::invoice::{Command, Invoice, InvoiceLine};
 use crate::domain::listing::{InvoiceFilter, Page, Window};
 use crate::domain::machine::Outcome;
-use crate::domain::order::{Charge, ChargeStatus};
+use crate::domain::order::ChargeStatus;
 use crate::store::invoices;
 
 /// Invoices in the tenant, newest first.
@@ -58,10 +58,7 @@ pub async fn transition(
         let lines = invoices::lines(tx, id).await?;
         let (before, after) = ((before, lines.clone()), (after, lines));
         let mut saved = vec![Saved::new(cx, Some(&before), &after)];
-        saved.extend(reopened.iter().map(|charge| {
-            let before = Charge { status: ChargeStatus::Invoiced, invoice_id: Some(id), ..charge.clone() };
-            Saved::new(cx, Some(&before), charge)
-        }));
+        saved.extend(reopened.iter().map(|charge| Saved::charge(cx, ChargeStatus::Invoiced, Some(id), charge)));
         cx.record(tx, saved).await?;
         Ok(after)
     })

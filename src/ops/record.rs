@@ -5,6 +5,8 @@ use serde_json::Value;
 use super::{Context, Result};
 use crate::domain::audit::Change;
 use crate::domain::event::{Audience, Event, EventType, Happening, Reference, Resource};
+use crate::domain::id::InvoiceId;
+use crate::domain::order::{Charge, ChargeStatus};
 use crate::store::{Conn, events};
 
 /// That a resource was saved: as it was, and as it is.
@@ -27,6 +29,11 @@ impl Saved {
             before: before.filter(|_| cx.request.is_some()).map(|before| before.shown(cx.at)),
             after: Some(after.shown(cx.at)),
         }
+    }
+
+    /// A charge that was in another state, on an invoice or on none.
+    pub(super) fn charge(cx: &Context, status: ChargeStatus, invoice_id: Option<InvoiceId>, after: &Charge) -> Self {
+        Self::new(cx, Some(&Charge { status, invoice_id, ..after.clone() }), after)
     }
 
     /// A resource that is gone. There are no events of that kind; the audit trail tells it.

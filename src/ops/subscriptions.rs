@@ -10,7 +10,7 @@ use crate::domain::event::Inventory;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
 use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
 use crate::domain::machine::Outcome;
-use crate::domain::order::{Charge, ChargeStatus, Order, OrderKind};
+use crate::domain::order::{ChargeStatus, Order, OrderKind};
 use crate::domain::product::Product;
 use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::Refusal;
@@ -182,11 +182,7 @@ pub async fn cancel(
         };
         let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
         let voided = store::orders::void_charges(tx, id).await?;
-        let saved = voided.iter().map(|charge| {
-            let before = Charge { status: ChargeStatus::Pending, ..charge.clone() };
-            Saved::new(cx, Some(&before), charge)
-        });
-        cx.record(tx, saved).await?;
+        cx.record(tx, voided.iter().map(|charge| Saved::charge(cx, ChargeStatus::Pending, None, charge))).await?;
         found(after.into_iter().next(), "subscription")
     })
     .await

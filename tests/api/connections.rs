@@ -36,6 +36,17 @@ async fn assert_there_is_room(server: &Server) {
     assert_eq!(tokio::time::timeout(BOUND, answer).await.expect("there is room").status(), 200);
 }
 
+/// Sends a byte now and then, and sees that this does not go on.
+async fn assert_dripping_is_cut_off(server: &Server, mut slow: Raw) {
+    let mut drops = 0;
+    while drops < 100 && slow.try_write(b"x").await {
+        drops += 1;
+        tokio::time::sleep(SHORT / 6).await;
+    }
+    assert!((1..60).contains(&drops), "{drops}");
+    assert_there_is_room(server).await;
+}
+
 fn authorization(key: &str) -> String {
     format!("Authorization: Bearer {key}\r\n")
 }
@@ -57,13 +68,7 @@ async fn a_head_that_drips_is_cut_off_all_the_same() {
     let server = server().await;
     let mut slow = Raw::connect(&server.url).await;
     slow.write(b"GET /healthz HTTP/1.1\r\nX-Slow: ").await;
-    let mut drops = 0;
-    while drops < 100 && slow.try_write(b"x").await {
-        drops += 1;
-        tokio::time::sleep(SHORT / 6).await;
-    }
-    assert!((1..60).contains(&drops), "{drops}");
-    assert_there_is_room(&server).await;
+    assert_dripping_is_cut_off(&server, slow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,13 +85,7 @@ async fn a_client_that_was_answered_and_begins_another_head_is_cut_off_as_well()
     }
     let mut slow = Raw::connect(&server.url).await;
     assert_eq!(slow.get("/healthz", b"").await.status(), 200);
-    let mut drops = 0;
-    while drops < 100 && slow.try_write(b"x").await {
-        drops += 1;
-        tokio::time::sleep(SHORT / 6).await;
-    }
-    assert!((1..60).contains(&drops), "{drops}");
-    assert_there_is_room(&server).await;
+    assert_dripping_is_cut_off(&server, slow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,7 +178,7 @@ pub async fn list_events(
             After::Place(place.parse().ok().filter(|place: &i64| *place >= 0).ok_or(ops::Error::UnknownPlace)?)
         }
     };
-    // However short answers are kept, one without events is an answer.
+    // In time for an answer, however little a request has: one without events is an answer, too.
     let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into()).min(state.answer_timeout / 2);
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let feed = events::list(&permit.cx, &types, after, limit, wait, &state.lookout, &state.shutdown).await?;

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, get, post};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::ActionRequest;
@@ -25,16 +26,21 @@ use crate::domain::money::Currency;
 use crate::domain::text::{Code, CompanyName, Line};
 use crate::ops::invoices;
 
+/// What an example has of an invoice that nothing was done with yet.
+fn just_issued() -> Value {
+    json!({
+        "emailed_at": null,
+        "paid_at": null,
+        "voided": null,
+        "actions": [{ "action": "mark_emailed", "allowed": true }, { "action": "void", "allowed": true }],
+        "created_at": "2027-01-01T09:30:00Z",
+        "updated_at": "2027-01-01T09:30:00Z"
+    })
+}
+
 /// What a customer is billed. Only its state changes.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "emailed_at": null,
-    "paid_at": null,
-    "voided": null,
-    "actions": [{ "action": "mark_emailed", "allowed": true }, { "action": "void", "allowed": true }],
-    "created_at": "2027-01-01T09:30:00Z",
-    "updated_at": "2027-01-01T09:30:00Z"
-}))]
+#[schema(example = json!(just_issued()))]
 pub struct Invoice {
     /// Its id.
     pub id: InvoiceId,
@@ -74,14 +80,7 @@ pub struct Invoice {
 
 /// An invoice without its lines.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "emailed_at": null,
-    "paid_at": null,
-    "voided": null,
-    "actions": [{ "action": "mark_emailed", "allowed": true }, { "action": "void", "allowed": true }],
-    "created_at": "2027-01-01T09:30:00Z",
-    "updated_at": "2027-01-01T09:30:00Z"
-}))]
+#[schema(example = json!(just_issued()))]
 pub struct InvoiceSummary {
     /// Its id.
     pub id: InvoiceId,

@@ -1,6 +1,6 @@
 //! What happened, resource by resource.
 
-use super::EventType::*;
+use super::EventType::{self, *};
 use super::{Audience, Happening, Reference, Resource, ResourceType};
 use crate::domain::api_key::ApiKey;
 use crate::domain::customer::{Customer, CustomerStatus, Holdings};
@@ -12,6 +12,11 @@ use crate::domain::product::Product;
 use crate::domain::reseller::{Reseller, ResellerStatus};
 use crate::domain::subscription::{Subscription, SubscriptionStatus};
 
+/// One thing, to the resource as a whole.
+fn one(kind: EventType) -> Vec<Happening> {
+    vec![kind.into()]
+}
+
 impl Resource for Reseller {
     fn reference(&self) -> Reference {
         Reference { kind: ResourceType::Reseller, id: self.id.0, version: Some(self.version) }
@@ -22,15 +27,12 @@ impl Resource for Reseller {
     }
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
-        let Some(before) = before else { return vec![ResellerCreated.into()] };
-        vec![
-            match (before.status(), self.status()) {
-                (ResellerStatus::Enabled, ResellerStatus::Disabled) => ResellerDisabled,
-                (ResellerStatus::Disabled, ResellerStatus::Enabled) => ResellerEnabled,
-                _ => ResellerUpdated,
-            }
-            .into(),
-        ]
+        let Some(before) = before else { return one(ResellerCreated) };
+        one(match (before.status(), self.status()) {
+            (ResellerStatus::Enabled, ResellerStatus::Disabled) => ResellerDisabled,
+            (ResellerStatus::Disabled, ResellerStatus::Enabled) => ResellerEnabled,
+            _ => ResellerUpdated,
+        })
     }
 }
 
@@ -44,15 +46,12 @@ impl Resource for (Customer, Holdings) {
     }
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
-        let Some((before, _)) = before else { return vec![CustomerCreated.into()] };
-        vec![
-            match (before.status, self.0.status) {
-                (CustomerStatus::Active, CustomerStatus::Archived) => CustomerArchived,
-                (CustomerStatus::Archived, CustomerStatus::Active) => CustomerRestored,
-                _ => CustomerUpdated,
-            }
-            .into(),
-        ]
+        let Some((before, _)) = before else { return one(CustomerCreated) };
+        one(match (before.status, self.0.status) {
+            (CustomerStatus::Active, CustomerStatus::Archived) => CustomerArchived,
+            (CustomerStatus::Archived, CustomerStatus::Active) => CustomerRestored,
+            _ => CustomerUpdated,
+        })
     }
 }
 
@@ -66,7 +65,7 @@ impl Resource for Product {
     }
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
-        vec![if before.is_none() { ProductCreated } else { ProductUpdated }.into()]
+        one(if before.is_none() { ProductCreated } else { ProductUpdated })
     }
 }
 
@@ -111,7 +110,7 @@ impl Resource for Subscription {
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
         use SubscriptionStatus as S;
-        let Some(before) = before else { return vec![SubscriptionCreated.into()] };
+        let Some(before) = before else { return one(SubscriptionCreated) };
         let was_lapsed = before.suspension().is_some_and(|suspension| suspension.lapsed);
         let has_lapsed = self.suspension().is_some_and(|suspension| suspension.lapsed);
         let moved = match (before.status(), self.status()) {
@@ -187,7 +186,7 @@ impl Resource for Order {
     }
 
     fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
-        vec![OrderConfirmed.into()]
+        one(OrderConfirmed)
     }
 }
 
@@ -201,15 +200,12 @@ impl Resource for Charge {
     }
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
-        vec![
-            match (before, self.status) {
-                (None, _) => ChargeCreated,
-                (Some(_), ChargeStatus::Pending) => ChargeReopened,
-                (Some(_), ChargeStatus::Invoiced) => ChargeInvoiced,
-                (Some(_), ChargeStatus::Voided) => ChargeVoided,
-            }
-            .into(),
-        ]
+        one(match (before, self.status) {
+            (None, _) => ChargeCreated,
+            (Some(_), ChargeStatus::Pending) => ChargeReopened,
+            (Some(_), ChargeStatus::Invoiced) => ChargeInvoiced,
+            (Some(_), ChargeStatus::Voided) => ChargeVoided,
+        })
     }
 }
 
@@ -223,14 +219,11 @@ impl Resource for (Invoice, Vec<InvoiceLine>) {
     }
 
     fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
-        vec![
-            match self.0.status() {
-                InvoiceStatus::Created => InvoiceCreated,
-                InvoiceStatus::Emailed => InvoiceEmailed,
-                InvoiceStatus::Paid => InvoicePaid,
-                InvoiceStatus::Void => InvoiceVoided,
-            }
-            .into(),
-        ]
+        one(match self.0.status() {
+            InvoiceStatus::Created => InvoiceCreated,
+            InvoiceStatus::Emailed => InvoiceEmailed,
+            InvoiceStatus::Paid => InvoicePaid,
+            InvoiceStatus::Void => InvoiceVoided,
+        })
     }
 }
