@@ -4,15 +4,14 @@ use jsonschema::JsonType;
 use jsonschema::error::TypeKind;
 
 use crate::domain::money::CURRENCY_PATTERN;
-use crate::domain::text::{self, COUNTRY_PATTERN};
+use crate::domain::text::{COUNTRY_PATTERN, Rule};
 
 /// What there is to say of the patterns that are not of a kind of text.
-const PATTERNS: [(&str, &str); 5] = [
+const PATTERNS: [(&str, &str); 4] = [
     ("^[0-9a-f]{64}$", "Take `digest` from the quote as it came: 64 hexadecimal digits."),
     ("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$", "Write it as it stands on the invoice, as INV-2027-000001."),
     ("^[A-Za-z]+$", "Write the `operationId` of an operation, as suspendSubscription."),
     ("^[!-~]+$", "Use visible ASCII characters and no spaces."),
-    ("^[^\\x00-\\x1f\\x7f]+$", "Write it as answers show it, on one line: `api_key:<id>` or `subject:<subject>`."),
 ];
 
 /// The types that a value may have, in words.
@@ -49,7 +48,8 @@ pub fn pattern(pattern: &str) -> String {
         return "Write a currency by its ISO 4217 code, in upper case, as EUR.".to_owned();
     }
     let other = || PATTERNS.iter().find(|(known, _)| *known == pattern).map(|(_, advice)| *advice);
-    text::advice(pattern).or_else(other).map_or_else(|| format!("This must match {pattern}."), str::to_owned)
+    let of_text = Rule::of_pattern(pattern).map(|rule| rule.advice);
+    of_text.or_else(other).map_or_else(|| format!("This must match {pattern}."), str::to_owned)
 }
 
 /// What would be right where a value does not have a format.
@@ -58,7 +58,10 @@ pub fn format(format: &str) -> String {
         "date-time" => "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.".to_owned(),
         "date" => "Write a day that there is, as 2027-01-31.".to_owned(),
         "uuid" => "Write a UUID as answers have it, as 01990000-0000-7000-8000-000000000000.".to_owned(),
-        other => format!("This is not a valid {other}."),
+        other => match Rule::formats().find(|(name, _)| *name == other) {
+            Some((_, rule)) => rule.advice.to_owned(),
+            None => format!("This is not a valid {other}."),
+        },
     }
 }
 
@@ -69,30 +72,59 @@ mod tests {
     use super::*;
     use crate::api::openapi::DOCUMENT;
 
-    /// Every schema with a pattern in a value.
-    fn patterned(value: &'static Value) -> Vec<&'static Value> {
+    /// Every schema in a value that has a keyword with a text.
+    fn having(keyword: &str, value: &'static Value) -> Vec<&'static Value> {
         let inner: Vec<_> = match value {
             Value::Object(object) => object.values().collect(),
             Value::Array(items) => items.iter().collect(),
             _ => Vec::new(),
         };
-        let own = value["pattern"].is_string().then_some(value);
-        own.into_iter().chain(inner.into_iter().flat_map(patterned)).collect()
+        let own = value[keyword].is_string().then_some(value);
+        own.into_iter().chain(inner.into_iter().flat_map(|inner| having(keyword, inner))).collect()
     }
 
-    #[test]
-    fn every_pattern_that_a_client_can_break_has_words_and_an_empty_text_is_too_short_for_it() {
+    /// What clients send: bodies and query parameters.
+    fn sent(keyword: &str) -> Vec<&'static Value> {
         let parameters = DOCUMENT.operations.iter().flat_map(|operation| {
             let documented = &DOCUMENT.value["paths"][&operation.path][operation.method.to_lowercase()]["parameters"];
             documented.as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query")
         });
-        let bodies = patterned(&DOCUMENT.value["components"]["schemas"]);
-        let all: Vec<_> = bodies.into_iter().chain(parameters.flat_map(patterned)).collect();
+        let parameters = parameters.flat_map(|parameter| having(keyword, parameter));
+        having(keyword, &DOCUMENT.value["components"]["schemas"]).into_iter().chain(parameters).collect()
+    }
+
+    #[test]
+    fn every_pattern_that_a_client_can_break_has_words_and_an_empty_text_is_too_short_for_it() {
+        let all = sent("pattern");
         assert!(all.len() > 50, "{} have a pattern", all.len());
         for schema in all {
             let told = pattern(schema["pattern"].as_str().unwrap_or_default());
             assert!(!told.starts_with("This must match"), "{told}");
             assert!(schema["minLength"].as_u64() >= Some(1), "{schema}");
+        }
+    }
+
+    #[test]
+    fn every_format_has_words() {
+        let all = sent("format");
+        let texts = all.iter().filter(|schema| Rule::formats().any(|(name, _)| schema["format"] == name)).count();
+        assert!(texts > 50, "{texts} are texts");
+        let words = |schema: &&Value| format(schema["format"].as_str().unwrap_or_default());
+        // Formats of numbers say how large they are.
+        for schema in all.iter().filter(|schema| schema["type"] != "integer") {
+            assert!(!words(schema).starts_with("This is not a valid"), "{schema}");
+        }
+    }
+
+    #[test]
+    fn every_pattern_is_portable() {
+        // ASCII, and nothing that ECMA-262, RE2 and PCRE read differently: no classes that depend on Unicode, no
+        // escapes of code points, no lookaround, no named groups.
+        for schema in having("pattern", &DOCUMENT.value) {
+            let pattern = schema["pattern"].as_str().unwrap_or_default();
+            assert!(pattern.is_ascii() && !pattern.contains("(?"), "{pattern}");
+            assert!(pattern.starts_with('^') && pattern.ends_with('$') && !pattern.contains("[^"), "{pattern}");
+            assert!(pattern.replace("\\*", "").find('\\').is_none(), "{pattern}");
         }
     }
 }

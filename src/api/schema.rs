@@ -2,15 +2,17 @@
 //! problems of a request at once, each with its pointer.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{ValidationError, Validator};
-use serde_json::{Value, json};
+use jsonschema::{Keyword, ValidationError, ValidationOptions, Validator};
+use serde_json::{Map, Value, json};
 
 use super::advice;
 use super::openapi::{DOCUMENT, or_null};
 use crate::domain::refusal::{Violation, ViolationCode};
+use crate::domain::text::{self, Rule};
 
 /// The most problems that one answer lists; a body of 1 MiB can have many more.
 pub const MAX_PROBLEMS: usize = 100;
@@ -40,14 +42,52 @@ fn component(name: &str) -> Option<&'static Validator> {
     Some(validator)
 }
 
+/// Stands for `maxLength` where the schema has the format of a text.
+const MAX_NORMALIZED: &str = "maxNormalizedLength";
+
 /// Compiles a schema of the document.
 pub fn compile(mut schema: Value) -> Option<Validator> {
     for_checking(&mut schema);
-    jsonschema::options().should_validate_formats(true).build(&schema).ok()
+    let options = jsonschema::options().should_validate_formats(true).with_keyword(MAX_NORMALIZED, MaxNormalized::new);
+    let with_format = |options: ValidationOptions<'static>, (name, rule): (&'static str, &'static Rule)| {
+        options.with_format(name, |text: &str| rule.accepts(text))
+    };
+    Rule::formats().fold(options, with_format).build(&schema).ok()
+}
+
+/// The most characters that a text may have after normalization. The same name can be longer as it is sent, with each
+/// accent as a character of its own.
+struct MaxNormalized(usize);
+
+impl MaxNormalized {
+    #[allow(clippy::unnecessary_wraps, reason = "this is the signature that jsonschema asks for")]
+    fn new<'a>(
+        _: &'a Map<String, Value>,
+        limit: &'a Value,
+        _: jsonschema::paths::Location,
+    ) -> Result<Box<dyn for<'i> Keyword<'i>>, ValidationError<'a>> {
+        let limit = limit.as_u64().and_then(|limit| usize::try_from(limit).ok());
+        Ok(Box::new(Self(limit.unwrap_or(usize::MAX))))
+    }
+}
+
+impl<'i> Keyword<'i> for MaxNormalized {
+    fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(instance) { Ok(()) } else { Err(ValidationError::custom(too_long(self.0))) }
+    }
+
+    fn is_valid(&self, instance: &'i Value) -> bool {
+        instance.as_str().is_none_or(|text| text::length(text) <= self.0)
+    }
+}
+
+fn too_long(limit: impl Display) -> String {
+    format!("At most {limit} characters are allowed.")
 }
 
 /// Puts "nothing or X" as a choice on the type, so that what is wrong inside of X is told rather than
 /// that neither branch fits. What is to be one of the codes in a pattern has a right length then, and is told once.
+/// The length of a text is limited as it is stored: [`MaxNormalized`].
 fn for_checking(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -59,11 +99,23 @@ fn for_checking(schema: &mut Value) {
             if object.get("pattern").and_then(Value::as_str).is_some_and(advice::lists_codes) {
                 object.retain(|keyword, _| !matches!(keyword.as_str(), "minLength" | "maxLength"));
             }
+            let limit = if has_text_format(object) { object.remove("maxLength") } else { None };
+            if let Some(limit) = limit {
+                object.insert(MAX_NORMALIZED.to_owned(), limit);
+            }
             object.values_mut().for_each(for_checking);
         }
         Value::Array(items) => items.iter_mut().for_each(for_checking),
         _ => {}
     }
+}
+
+fn has_text_format(schema: &Map<String, Value>) -> bool {
+    schema.get("format").and_then(Value::as_str).is_some_and(is_text_format)
+}
+
+fn is_text_format(format: &str) -> bool {
+    Rule::formats().any(|(name, _)| name == format)
 }
 
 /// What is wrong with a value by a schema. `name` tells which fields exist but cannot be changed.
@@ -106,9 +158,11 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         }
         Kind::Pattern { pattern } if advice::lists_codes(pattern) => one(Code::NotAllowed, advice::pattern(pattern)),
         Kind::Pattern { pattern } => one(Code::InvalidFormat, advice::pattern(pattern)),
+        Kind::Format { format } if error.instance().as_str() == Some("") && is_text_format(format) => Vec::new(),
         Kind::Format { format } => one(Code::InvalidFormat, advice::format(format)),
         Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are needed.")),
-        Kind::MaxLength { limit } => one(Code::TooLong, format!("At most {limit} characters are allowed.")),
+        Kind::MaxLength { limit } => one(Code::TooLong, too_long(limit)),
+        Kind::Custom { keyword, message } if keyword == MAX_NORMALIZED => one(Code::TooLong, message.clone()),
         Kind::MinItems { limit } => one(Code::TooShort, format!("At least {limit} item(s) are needed.")),
         Kind::MaxItems { limit } => one(Code::TooLong, format!("At most {limit} items are allowed.")),
         Kind::Minimum { limit } => one(Code::OutOfRange, format!("The least possible is {limit}.")),

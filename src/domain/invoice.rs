@@ -12,7 +12,7 @@ use super::machine::{Outcome, Possibility, Verdict};
 use super::money::Money;
 use super::order::Charge;
 use super::refusal::Refusal;
-use super::text::{CompanyName, Line, Reason};
+use super::text::{CompanyName, Line, Reason, stored};
 
 label! {
     /// State of an invoice. `created`: has its number; `emailed`: is with the customer; `paid`: settled,
@@ -72,6 +72,7 @@ pub struct Invoice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillTo {
     /// Name of the company.
+    #[serde(deserialize_with = "stored")]
     pub company_name: CompanyName,
     /// Where it resides.
     pub address: Address,

@@ -10,7 +10,7 @@ use super::label::label;
 use super::machine::Outcome;
 use super::money::Currency;
 use super::refusal::{self, Refusal, Violation, ViolationCode};
-use super::text::{Code, Description, Line};
+use super::text::{Code, Description, Line, stored};
 
 label! {
     /// State of a product. `active`: can be subscribed to; `retired`: running subscriptions go on and
@@ -78,6 +78,7 @@ pub struct CertificateType {
     /// Its stable name; unique in the product.
     pub code: Code,
     /// Its name.
+    #[serde(deserialize_with = "stored")]
     pub name: Line,
     /// The most a subscription can hold.
     pub max_quantity: i32,

@@ -1,82 +1,25 @@
-//! Texts that a caller writes: each kind is a type, and its rule (length, pattern) stands here once,
-//! for the document, for requests and for every other way in.
+//! Texts that a caller writes. Each kind is a type with a length and a [`Rule`], for the document, for requests and for
+//! every other source. `TryFrom<String>` is the only way to a new value: it normalizes the text (NFC, trimmed) and
+//! rejects what breaks the rule. Values from the database are not checked again ([`stored`]).
+
+mod rule;
+pub mod sort_key;
 
 use std::sync::LazyLock;
+
+use serde::{Deserialize, Deserializer};
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-/// One line: no control characters, and something to see. Kept without spaces around it.
-const LINE: Rule = Rule {
-    pattern: r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-    advice: "Write one line with something to see on it, without line breaks and other control characters.",
-    holds: |text| !text.chars().any(char::is_control) && !is_blank(text),
-};
-
-/// Several lines: as [`LINE`], with line breaks and tabs.
-const LINES: Rule = Rule {
-    pattern: r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$",
-    advice: "Write something to see, without control characters other than line breaks and tabs.",
-    holds: |text| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) && !is_blank(text),
-};
-
-/// A stable name for machines.
-const CODE: Rule = Rule {
-    pattern: r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-    advice: "Use the letters A to Z and a to z, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
-    holds: |text| {
-        text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-    },
-};
-
-/// An address with one `@`; whether it receives mail only mail can tell.
-const EMAIL: Rule = Rule {
-    pattern: r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$",
-    advice: "Write an email address: something before an `@`, something behind it, and no spaces.",
-    holds: |text| {
-        !text.contains(|c: char| is_space(c) || c.is_control())
-            && matches!(text.split('@').collect::<Vec<_>>()[..], [local, host] if !local.is_empty() && !host.is_empty())
-    },
-};
-
-/// An address for HTTP, in visible ASCII. What may be called is for [`address`](super::webhook::address) to say.
-const URL: Rule = Rule {
-    pattern: r"^https?://[!-~]+$",
-    advice: "Write a whole address, as `https://receiver.example.com/hooks`, percent-encoded where it is not ASCII.",
-    holds: |text| {
-        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
-    },
-};
+pub use rule::{Rule, length};
+use rule::{CODE, EMAIL, LINE, LINES, URL};
 
 /// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
 pub static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = celes::Country::get_countries().iter().map(|country| country.alpha2).collect();
     format!("^({})$", codes.join("|"))
 });
-
-struct Rule {
-    pattern: &'static str,
-    /// What would be right, for who has broken it.
-    advice: &'static str,
-    holds: fn(&str) -> bool,
-}
-
-/// What would be right where a text does not match a pattern of these.
-#[must_use]
-pub fn advice(pattern: &str) -> Option<&'static str> {
-    [LINE, LINES, CODE, EMAIL, URL].iter().find(|rule| rule.pattern == pattern).map(|rule| rule.advice)
-}
-
-/// White space as ECMA-262 has it, whose `\s` the document's patterns mean.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || c == '\u{feff}'
-}
-
-fn is_blank(text: &str) -> bool {
-    text.chars().all(is_space)
-}
 
 /// A text broke the rule of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,11 +48,14 @@ macro_rules! text {
             type Error = InvalidText;
 
             fn try_from(text: String) -> Result<Self, InvalidText> {
-                if $length.contains(&text.chars().count()) && ($rule.holds)(&text) {
-                    Ok(Self(text.trim().to_owned()))
-                } else {
-                    Err(InvalidText { kind: stringify!($name) })
-                }
+                let text = ($rule.read)(&text).filter(|text| $length.contains(&text.chars().count()));
+                text.map(Self).ok_or(InvalidText { kind: stringify!($name) })
+            }
+        }
+
+        impl Stored for $name {
+            fn from_stored(text: String) -> Self {
+                Self(text)
             }
         }
 
@@ -129,7 +75,7 @@ macro_rules! text {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                string_schema($length, $rule.pattern, &[$($example)?])
+                text_schema($length, &[$($example)?], |schema| $rule.document(schema))
             }
         }
 
@@ -137,14 +83,40 @@ macro_rules! text {
     )+};
 }
 
-fn string_schema(length: std::ops::RangeInclusive<usize>, pattern: &str, examples: &[&str]) -> RefOr<Schema> {
-    ObjectBuilder::new()
+fn text_schema(
+    length: std::ops::RangeInclusive<usize>,
+    examples: &[&str],
+    rule: impl FnOnce(ObjectBuilder) -> ObjectBuilder,
+) -> RefOr<Schema> {
+    let schema = ObjectBuilder::new()
         .schema_type(Type::String)
         .min_length(Some(*length.start()))
         .max_length(Some(*length.end()))
-        .pattern(Some(pattern))
-        .examples(examples.iter().copied())
-        .into()
+        .examples(examples.iter().copied());
+    rule(schema).into()
+}
+
+/// A text that was accepted before, perhaps by an older rule.
+pub trait Stored {
+    /// The text as it was stored.
+    fn from_stored(text: String) -> Self;
+}
+
+/// For `deserialize_with` of values that only the database contains: a row of an older release must stay readable, so
+/// the rule of today does not apply to it.
+///
+/// # Errors
+/// The value is not a string.
+pub fn stored<'de, D: Deserializer<'de>, T: Stored>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer).map(T::from_stored)
+}
+
+/// [`stored`], or null.
+///
+/// # Errors
+/// The value is neither a string nor null.
+pub fn stored_or_null<'de, D: Deserializer<'de>, T: Stored>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(T::from_stored))
 }
 
 text! {
@@ -170,7 +142,7 @@ text! {
     Code(1..=64, CODE, "ov-single"),
     /// What a product is, for people.
     Description(1..=2000, LINES, "Organisation-validated certificates"),
-    /// A piece of a name to look for; letter case does not matter.
+    /// A piece of a name to search for. Letter case, accents and width do not matter.
     SearchText(1..=200, LINE, "north"),
     /// What an API key is for.
     KeyName(1..=100, LINE, "Integration"),
@@ -203,7 +175,7 @@ impl TryFrom<String> for Country {
 
 impl utoipa::PartialSchema for Country {
     fn schema() -> RefOr<Schema> {
-        string_schema(2..=2, &COUNTRY_PATTERN, &["BE"])
+        text_schema(2..=2, &["BE"], |schema| schema.pattern(Some(COUNTRY_PATTERN.as_str())))
     }
 }
 

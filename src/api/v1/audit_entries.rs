@@ -115,7 +115,7 @@ listing! {
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
         /// By this one: `api_key:<id>` or `subject:<subject>`.
-        #[param(min_length = 1, max_length = 300, pattern = "^[^\\x00-\\x1f\\x7f]+$", nullable = false)]
+        #[param(min_length = 1, max_length = 300, format = "line", nullable = false)]
         actor: Option<String>,
         /// Of this operation.
         #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z]+$", nullable = false)]
