@@ -17,6 +17,7 @@ use diesel_async::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 
+use crate::store::sort_keys::{self, Pass};
 use crate::store::{self, Conn};
 use connect::{Target, TargetError};
 pub use transaction::Transaction;
@@ -25,6 +26,9 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Any number that no other program uses for an advisory lock on the same database.
 const MIGRATION_LOCK: i64 = 0x7061_7274_6e65_7201;
+
+/// Before rows that other transactions had locked are tried again.
+const LOCKED_ROWS_RETRY: Duration = Duration::from_millis(100);
 
 /// How long the database may take for what.
 #[derive(Debug, Clone)]
@@ -253,8 +257,8 @@ impl Db {
         }
     }
 
-    /// Brings the schema up to date and names the migrations that were run. Instances that do so at the
-    /// same time wait for each other.
+    /// Brings the schema up to date and names the migrations that were run, and rebuilds sort keys that another
+    /// release made by another rule. Instances that do so at the same time wait for each other.
     ///
     /// # Errors
     /// The server cannot be asked, a migration fails, or the schema is newer than this program.
@@ -268,10 +272,26 @@ impl Db {
         }
         // The lock goes with the connection.
         let mut harness = AsyncMigrationHarness::new(conn);
-        tokio::task::block_in_place(|| {
+        let run = tokio::task::block_in_place(|| {
             let run = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Migration)?;
-            Ok(run.iter().map(ToString::to_string).collect())
-        })
+            Ok::<_, Error>(run.iter().map(ToString::to_string).collect())
+        })?;
+        rebuild_sort_keys(&mut harness.into_inner()).await?;
+        Ok(run)
+    }
+}
+
+/// Rebuilds sort keys until all are of the current version.
+async fn rebuild_sort_keys(conn: &mut AsyncPgConnection) -> Result<(), Error> {
+    loop {
+        let pass = sort_keys::rebuild(conn).await.map_err(|error| Error::Migration(error.into()))?;
+        if pass == Pass::default() {
+            return Ok(());
+        }
+        tracing::info!(rows = pass.rebuilt, locked = pass.skipped, "rebuilt sort keys");
+        if pass.skipped > 0 {
+            tokio::time::sleep(LOCKED_ROWS_RETRY).await;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub mod query;
 pub mod rate_limit;
 pub mod report;
 pub mod resource;
-mod schema;
+pub mod schema;
 pub mod service;
 pub mod unread;
 pub mod v1;

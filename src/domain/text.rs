@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-pub use rule::{Rule, length};
 use rule::{CODE, EMAIL, LINE, LINES, URL};
+pub use rule::{Rule, is_invisible, length};
 
 /// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
 pub static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {

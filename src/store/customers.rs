@@ -16,7 +16,7 @@ use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, Window};
 use crate::domain::money::Currency;
 use crate::domain::subscription::SubscriptionStatus;
-use crate::domain::text::{CompanyName, Email, ExternalId};
+use crate::domain::text::{CompanyName, Email, ExternalId, sort_key};
 
 const OPEN: [SubscriptionStatus; 3] =
     [SubscriptionStatus::Pending, SubscriptionStatus::Active, SubscriptionStatus::Suspended];
@@ -27,6 +27,7 @@ struct Row {
     id: CustomerId,
     company_name: CompanyName,
     name_key: String,
+    name_key_version: i16,
     address: Json<Address>,
     contact: Option<Json<Contact>>,
     external_id: Option<ExternalId>,
@@ -47,7 +48,8 @@ impl From<&Customer> for Row {
         Self {
             id: customer.id,
             company_name: company.name.clone(),
-            name_key: page::name_key(company.name.as_str()),
+            name_key: sort_key::of(company.name.as_str()),
+            name_key_version: sort_key::VERSION,
             address: Json(company.address.clone()),
             contact: company.contact.clone().map(Json),
             external_id: company.external_id.clone(),

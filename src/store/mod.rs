@@ -24,6 +24,7 @@ pub mod reports;
 pub mod resellers;
 pub mod sandbox;
 mod schema;
+pub mod sort_keys;
 pub mod subscriptions;
 pub mod webhook_deliveries;
 pub mod webhook_queue;

@@ -43,6 +43,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::domain::listing::{CompanySort, Position, SortValue, Window};
+use crate::domain::text::sort_key;
 
 /// Where a page of companies ends.
 pub fn company_position(sort: CompanySort, name_key: &str, created_at: DateTime<Utc>, id: Uuid) -> Position {
@@ -77,14 +78,8 @@ pub fn date_after(window: &Window) -> Option<NaiveDate> {
     }
 }
 
-/// A name as it is sorted and searched: without letter case, each letter for itself, so that a piece of
-/// a name becomes a piece of its key (`str::to_lowercase` looks at what stands around a sigma).
-pub fn name_key(name: &str) -> String {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-}
-
 /// A pattern for `LIKE` that finds a piece of a name in its key.
 pub fn containing(piece: &str) -> String {
-    let escaped = name_key(piece).replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    let escaped = sort_key::of(piece).replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
     format!("%{escaped}%")
 }

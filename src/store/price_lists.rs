@@ -18,7 +18,7 @@ use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
 use crate::domain::listing::{Page, Position, PriceListFilter, SortValue, Window};
 use crate::domain::money::Currency;
 use crate::domain::price_list::{Details, ListPrice, Overrides, PriceList};
-use crate::domain::text::{Code, Line};
+use crate::domain::text::{Code, Line, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = price_lists, check_for_backend(diesel::pg::Pg))]
@@ -26,6 +26,7 @@ struct Row {
     id: PriceListId,
     name: Line,
     name_key: String,
+    name_key_version: i16,
     currency: Currency,
     version: Version,
     created_at: DateTime<Utc>,
@@ -50,7 +51,8 @@ impl From<&PriceList> for Row {
         Self {
             id: list.id,
             name: list.details.name.clone(),
-            name_key: page::name_key(list.details.name.as_str()),
+            name_key: sort_key::of(list.details.name.as_str()),
+            name_key_version: sort_key::VERSION,
             currency: list.currency,
             version: list.version,
             created_at: list.created_at,

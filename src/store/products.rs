@@ -14,7 +14,7 @@ use crate::domain::id::{ProductId, Version};
 use crate::domain::listing::{Page, Position, ProductFilter, SortValue, Window};
 use crate::domain::money::Currency;
 use crate::domain::product::{CertificateType, Details, Price, Product, ProductStatus};
-use crate::domain::text::{Code, Description, Line};
+use crate::domain::text::{Code, Description, Line, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = products, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
@@ -23,6 +23,7 @@ struct Row {
     code: Code,
     name: Line,
     name_key: String,
+    name_key_version: i16,
     description: Option<Description>,
     status: ProductStatus,
     certificate_types: Json<Vec<CertificateType>>,
@@ -39,7 +40,8 @@ impl From<&Product> for Row {
         Self {
             id: product.id,
             code: product.code.clone(),
-            name_key: page::name_key(details.name.as_str()),
+            name_key: sort_key::of(details.name.as_str()),
+            name_key_version: sort_key::VERSION,
             name: details.name,
             description: details.description,
             status: details.status,

@@ -13,7 +13,7 @@ use crate::domain::company::{Address, Company, Contact};
 use crate::domain::id::{PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
 use crate::domain::reseller::{Reseller, ResellerStatus, State};
-use crate::domain::text::{CompanyName, ExternalId, Reason};
+use crate::domain::text::{CompanyName, ExternalId, Reason, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = resellers, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
@@ -21,6 +21,7 @@ struct Row {
     id: ResellerId,
     company_name: CompanyName,
     name_key: String,
+    name_key_version: i16,
     address: Json<Address>,
     contact: Option<Json<Contact>>,
     external_id: Option<ExternalId>,
@@ -42,7 +43,8 @@ impl From<&Reseller> for Row {
         Self {
             id: reseller.id,
             company_name: company.name.clone(),
-            name_key: page::name_key(company.name.as_str()),
+            name_key: sort_key::of(company.name.as_str()),
+            name_key_version: sort_key::VERSION,
             address: Json(company.address.clone()),
             contact: company.contact.clone().map(Json),
             external_id: company.external_id.clone(),

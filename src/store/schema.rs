@@ -16,6 +16,7 @@ table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         price_list_id -> Nullable<Uuid>,
+        name_key_version -> SmallInt,
     }
 }
 
@@ -37,6 +38,7 @@ table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         price_list_id -> Nullable<Uuid>,
+        name_key_version -> SmallInt,
     }
 }
 
@@ -49,6 +51,7 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        name_key_version -> SmallInt,
     }
 }
 
@@ -76,6 +79,7 @@ table! {
         version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        name_key_version -> SmallInt,
     }
 }
 

@@ -193,6 +193,7 @@ async fn as_diesel(database: &Database, table: &str) -> String {
             "timestamptz" => "Timestamptz",
             "date" => "Date",
             "int8" => "BigInt",
+            "int2" => "SmallInt",
             "int4" => "Integer",
             "bool" => "Bool",
             "bytea" => "Bytea",

@@ -77,7 +77,7 @@ pub fn company() -> Company {
 }
 
 pub fn customer() -> Customer {
-    Customer::create(id::<CustomerId>(1), company(), None, Administration::Partner, usd(), noon("2025-06-01"))
+    Customer::create(id::<CustomerId>(1), company(), None, Administration::Partner, usd(), noon("2025-06-01")).unwrap()
 }
 
 pub fn reseller() -> Reseller {

@@ -143,12 +143,13 @@ fn trimmed(text: &str) -> &str {
     &text[start..end + selector.map_or(0, char::len_utf8)]
 }
 
-/// Whether a reader sees something.
-pub(super) fn is_visible(c: char) -> bool {
+fn is_visible(c: char) -> bool {
     !is_invisible(c)
 }
 
-fn is_invisible(c: char) -> bool {
+/// Whether a reader sees nothing: white space, control and format characters, fillers and other blanks.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     // Blank by their glyph; no property of Unicode says so.
     const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
     if c.is_ascii() {
@@ -156,7 +157,8 @@ fn is_invisible(c: char) -> bool {
     }
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     // Format characters are invisible, except those that are written before digits.
-    let is_format = category == GeneralCategory::Format && !CodePointSetData::new::<PrependedConcatenationMark>().contains(c);
+    let is_format =
+        category == GeneralCategory::Format && !CodePointSetData::new::<PrependedConcatenationMark>().contains(c);
     is_format
         || category == GeneralCategory::Control
         || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
