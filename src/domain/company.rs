@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode, stored, stored_or_null};
+use super::text::{
+    CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode, stored, stored_or_null,
+};
 
 /// A company: the part that customers and resellers share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::id::{CustomerId, PriceListId, ResellerId, Version};
 use super::label::label;
 use super::machine::{Outcome, Possibility, Verdict};
 use super::money::Currency;
-use super::refusal::{Refusal, Violation, ViolationCode};
+use super::refusal::{self, Refusal, Violation, ViolationCode};
 use super::text::Email;
 
 label! {
@@ -148,7 +148,9 @@ pub struct Holdings {
 
 impl Customer {
     /// A new customer.
-    #[must_use]
+    ///
+    /// # Errors
+    /// The currency is withdrawn or a fund code.
     pub fn create(
         id: CustomerId,
         company: Company,
@@ -156,8 +158,9 @@ impl Customer {
         administration: Administration,
         currency: Currency,
         at: DateTime<Utc>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refusal> {
+        refusal::none_of(currency.refused("/currency").into_iter().collect())?;
+        Ok(Self {
             id,
             company,
             partner_id,
@@ -168,7 +171,7 @@ impl Customer {
             version: Version::FIRST,
             created_at: at,
             updated_at: at,
-        }
+        })
     }
 
     /// What can be edited, as it is.
@@ -215,8 +218,8 @@ impl Customer {
     /// The customer with other details.
     ///
     /// # Errors
-    /// An archived customer is not edited, the currency not after the first order, and the
-    /// administrator's address must fit the administration.
+    /// An archived customer is not edited, the currency not after the first order, another currency must be in use,
+    /// and the administrator's address must fit the administration.
     pub fn edit(&self, details: Details, holdings: Holdings, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details == self.details() {
             return Ok(Outcome::Unchanged);
@@ -226,6 +229,9 @@ impl Customer {
         }
         if holdings.has_orders && details.currency != self.currency {
             return Err(Refusal::CurrencyFixed);
+        }
+        if details.currency != self.currency {
+            refusal::none_of(details.currency.refused("/currency").into_iter().collect())?;
         }
         Ok(Outcome::Changed(Self {
             company: details.company,

@@ -7,10 +7,12 @@ use diesel::deserialize::FromSql;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{IsNull, Output, ToSql};
 use diesel::sql_types::Text;
-use iso_currency::IntoEnumIterator;
+use iso_currency::{Flag, IntoEnumIterator};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+
+use super::refusal::{Violation, ViolationCode};
 
 /// The largest amount in either direction, in minor units: 2^53 − 1, what every JSON client can hold.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
@@ -28,6 +30,10 @@ pub static CURRENCY_PATTERN: LazyLock<String> = LazyLock::new(|| {
 fn is_legal_tender(currency: &iso_currency::Currency) -> bool {
     currency.exponent().is_some()
 }
+
+/// `iso_currency` 0.7 takes the bolívar for withdrawn. Both of its codes, VES and VED, are in list one of ISO 4217 as of
+/// 2026-01-01, and all others of that day that are withdrawn or fund codes have their flag.
+const MISFLAGGED: iso_currency::Currency = iso_currency::Currency::VES;
 
 /// A currency: ISO 4217.
 #[derive(
@@ -58,6 +64,30 @@ impl Currency {
     #[must_use]
     pub fn code(self) -> &'static str {
         self.0.code()
+    }
+
+    /// Whether new prices and customers can use it: a currency in circulation, not a fund code and not a withdrawn
+    /// currency. What is stored in one of those stays valid.
+    #[must_use]
+    pub fn is_in_use(self) -> bool {
+        self.0.flags().is_empty() || self.0 == MISFLAGGED
+    }
+
+    /// What is wrong where something new is to use this currency.
+    pub(super) fn refused(self, pointer: impl Into<String>) -> Option<Violation> {
+        let detail = || {
+            let successor = self.0.flags().iter().find_map(|flag| match flag {
+                Flag::Superseded(successor) => Some(successor.code()),
+                _ => None,
+            });
+            match successor {
+                Some(successor) => format!("{self} was withdrawn from ISO 4217; use {successor}."),
+                None => {
+                    format!("{self} is a fund code or a unit of account, not a currency in circulation; use another.")
+                }
+            }
+        };
+        (!self.is_in_use()).then(|| Violation::new(pointer, ViolationCode::NotAllowed, detail()))
     }
 
     /// How many digits of an amount stand behind the point: 2 for USD, none for JPY.

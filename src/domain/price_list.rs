@@ -59,7 +59,7 @@ impl PriceList {
     /// A new price list.
     ///
     /// # Errors
-    /// Every price must be of something that is sold in the list's currency.
+    /// The currency must be in use, and every price of something that is sold in it.
     pub fn create(
         id: PriceListId,
         currency: Currency,
@@ -67,7 +67,7 @@ impl PriceList {
         products: &Products,
         at: DateTime<Utc>,
     ) -> Result<Self, Refusal> {
-        let details = details.checked(currency, products)?;
+        let details = details.checked(currency, currency.refused("/currency"), products)?;
         Ok(Self { id, currency, details, version: Version::FIRST, created_at: at, updated_at: at })
     }
 
@@ -80,8 +80,11 @@ impl PriceList {
             return Ok(Outcome::Unchanged);
         }
         // What is no longer sold may stay on the list while its prices do: only new prices have to be of use.
-        let details =
-            if details.prices == self.details.prices { details } else { details.checked(self.currency, products)? };
+        let details = if details.prices == self.details.prices {
+            details
+        } else {
+            details.checked(self.currency, None, products)?
+        };
         Ok(Outcome::Changed(Self { details, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 }
@@ -98,8 +101,8 @@ impl Details {
         self
     }
 
-    fn checked(self, currency: Currency, products: &Products) -> Result<Self, Refusal> {
-        let mut violations = Vec::new();
+    fn checked(self, currency: Currency, wrong: Option<Violation>, products: &Products) -> Result<Self, Refusal> {
+        let mut violations = Vec::from_iter(wrong);
         let mut seen = BTreeSet::new();
         for (index, price) in self.prices.iter().enumerate() {
             let wrong =

@@ -106,7 +106,7 @@ impl Product {
     /// # Errors
     /// The types, terms and prices must fit together.
     pub fn create(id: ProductId, code: Code, details: Details, at: DateTime<Utc>) -> Result<Self, Refusal> {
-        refusal::none_of(details.violations())?;
+        refusal::none_of(details.violations(&[]))?;
         Ok(Self { id, code, details, version: Version::FIRST, created_at: at, updated_at: at })
     }
 
@@ -118,7 +118,7 @@ impl Product {
         if details == self.details {
             return Ok(Outcome::Unchanged);
         }
-        refusal::none_of(details.violations())?;
+        refusal::none_of(details.violations(&self.details.prices))?;
         let dropped: Vec<_> = held.iter().filter(|code| details.certificate_type(code).is_none()).cloned().collect();
         if !dropped.is_empty() {
             return Err(Refusal::CertificateTypeInUse(dropped));
@@ -150,7 +150,9 @@ impl Details {
         self.certificate_types.iter().find(|certificate_type| certificate_type.code == *code)
     }
 
-    fn violations(&self) -> Vec<Violation> {
+    /// What does not fit together. The currencies of prices from `before` stay, also when they are withdrawn:
+    /// subscriptions renew in them.
+    fn violations(&self, before: &[Price]) -> Vec<Violation> {
         use ViolationCode::{CertificateTypeNotInProduct, Duplicate, Required, TermNotOffered};
         let mut found = Vec::new();
 
@@ -185,6 +187,9 @@ impl Details {
             if !priced.insert((price.currency, price.term_months, &price.certificate_type)) {
                 let detail = "This certificate type, term and currency is priced twice.";
                 found.push(Violation::new(format!("/prices/{index}"), Duplicate, detail));
+            }
+            if before.iter().all(|known| known.currency != price.currency) {
+                found.extend(price.currency.refused(format!("/prices/{index}/unit_price/currency")));
             }
             currencies.insert(price.currency);
         }

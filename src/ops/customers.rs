@@ -75,7 +75,7 @@ pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
         let administration = Administration::new(administration, admin_email);
         check_partner(tx, cx, partner_id, administration.as_ref().err()).await?;
         let administration = administration.map_err(Refusal::from)?;
-        let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at);
+        let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at)?;
         customers::insert(tx, &customer).await?;
         let known = (customer, Holdings::default());
         cx.record(tx, [Saved::new(cx, None, &known)]).await?;
