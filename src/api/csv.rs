@@ -19,7 +19,7 @@ use crate::domain::listing::{Page, Position, Window};
 use crate::domain::money::Currency;
 use crate::domain::order::{Bucket, OrderKind};
 use crate::domain::subscription::SubscriptionStatus;
-use crate::domain::text::{Code, CompanyName, Line};
+use crate::domain::text::{self, Code, CompanyName, Line};
 
 /// The media type, as it is asked for.
 pub const CSV: &str = "text/csv";
@@ -55,18 +55,34 @@ impl<T: Cell> Cell for Option<T> {
     }
 }
 
-/// Words that others chose. A spreadsheet would carry out what looks like a formula: an apostrophe makes
-/// it a text (OWASP, CSV injection; the wide characters are signs to a spreadsheet as well).
+/// Texts of callers. A spreadsheet would evaluate what looks like a formula; an apostrophe makes it a text (OWASP, CSV
+/// injection).
 macro_rules! texts {
     ($($kind:ty)+) => {$(
         impl Cell for $kind {
             fn cell(&self) -> String {
-                let text = self.to_string();
-                let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-                if is_formula { format!("'{text}") } else { text }
+                without_formulas(&self.to_string())
             }
         }
     )+};
+}
+
+/// Puts an apostrophe before everything that a spreadsheet could take for a formula. Programs also split at `;`, tabs
+/// and line breaks, by the settings of the country and whatever is quoted, so each part is looked at. Quotes, spaces and
+/// invisible characters before the sign of a formula do not hide it; the wide characters are such signs too.
+fn without_formulas(text: &str) -> String {
+    const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let mut safe = String::with_capacity(text.len() + 1);
+    if text.starts_with(['\t', '\r', '\n']) {
+        safe.push('\'');
+    }
+    for part in text.split_inclusive([';', '\t', '\r', '\n']) {
+        if part.trim_start_matches(|c| c == '"' || text::is_invisible(c)).starts_with(SIGNS) {
+            safe.push('\'');
+        }
+        safe.push_str(part);
+    }
+    safe
 }
 
 /// What is ours to write: a minus here is one.
@@ -118,6 +134,7 @@ pub(crate) use columns;
 struct Table<R: Record, L> {
     request: HttpRequest,
     columns: Vec<R::Column>,
+    bom: bool,
     load: L,
     rest: Rest<R>,
 }
@@ -132,7 +149,10 @@ enum Rest<R> {
     Nothing,
 }
 
-/// The whole table, as a file of this name. The first rows are read before anything is answered, so that a
+/// The byte order mark of UTF-8. Excel takes a file without it for one in the encoding of the country.
+const BOM: &str = "\u{feff}";
+
+/// The whole table, as a file of this name, with a byte order mark if `bom` is set. The first rows are read before anything is answered, so that a
 /// request that cannot be served is a problem. The others are read when the client has taken those before
 /// them, each chunk by itself: no transaction waits for a slow client, and no more is held than a chunk. Who
 /// asks is looked at each time: a key that has ended reads no further.
@@ -143,6 +163,7 @@ pub async fn answer<R, L>(
     request: HttpRequest,
     name: &str,
     columns: &[R::Column],
+    bom: bool,
     load: L,
 ) -> Result<HttpResponse, Problem>
 where
@@ -151,7 +172,7 @@ where
 {
     let columns = if columns.is_empty() { R::COLUMNS } else { columns }.to_vec();
     let first = load(Window { limit: CHUNK, after: None }).await?;
-    let table = Table { request, columns, load, rest: Rest::All(first) };
+    let table = Table { request, columns, bom, load, rest: Rest::All(first) };
     let span = Span::current();
     let chunks = stream::try_unfold(table, move |table| {
         let chunk = async {
@@ -178,7 +199,8 @@ impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
             }
             Rest::Nothing => return Ok(None),
         };
-        let chunk = write(names, &self.columns, &page.rows).map_err(|error| {
+        let start = if self.bom && !names.is_empty() { BOM } else { "" };
+        let chunk = write(start, names, &self.columns, &page.rows).map_err(|error| {
             tracing::error!(%error, "a table cannot be written");
             Problem::of(ErrorCode::Internal)
         })?;
@@ -187,9 +209,14 @@ impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
     }
 }
 
-/// A line of names, unless there are none, and a line for each row.
-fn write<R: Record>(names: &[R::Column], columns: &[R::Column], rows: &[R]) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+/// The start, a line of names, unless there are none, and a line for each row.
+fn write<R: Record>(
+    start: &str,
+    names: &[R::Column],
+    columns: &[R::Column],
+    rows: &[R],
+) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::from(start));
     if !names.is_empty() {
         writer.write_record(names.iter().map(ToString::to_string))?;
     }
@@ -219,7 +246,7 @@ mod tests {
     }
 
     fn written(columns: &[RowColumn], rows: &[Row]) -> String {
-        String::from_utf8(write(columns, columns, rows).unwrap()).unwrap()
+        String::from_utf8(write("", columns, columns, rows).unwrap()).unwrap()
     }
 
     #[test]
@@ -247,11 +274,12 @@ mod tests {
 
     #[test]
     fn a_text_that_looks_like_a_formula_gets_an_apostrophe_and_a_number_does_not() {
-        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠x", "=", "-"] {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\u{b}=1", "＝1", "＋1", "－1", "＠x", "=", "-"] {
             assert_eq!(text.to_owned().cell(), format!("'{text}"));
             assert_eq!(Some(text.to_owned()).cell(), format!("'{text}"));
         }
-        for text in ["", "a=1", "1-1", " x", "'quoted", "ä@b", "€", "🦀"] {
+        for text in ["", "a=1", "1-1", " x", "'quoted", "ä@b", "€", "🦀", "a; b", "a;b=1", "\u{feff}x", "👩‍👩‍👧"]
+        {
             assert_eq!(text.to_owned().cell(), text);
         }
         assert_eq!((-5).cell(), "-5");
@@ -259,8 +287,31 @@ mod tests {
     }
 
     #[test]
-    fn any_texts_are_read_back_as_they_were_but_for_the_apostrophe() {
-        proptest::proptest!(|(texts in proptest::collection::vec(".{0,8}|[,\"\r\n=']{0,6}", 1..20))| {
+    fn a_formula_gets_an_apostrophe_also_behind_a_separator_and_invisible_characters() {
+        for (text, cell) in [
+            ("a;=1", "a;'=1"),
+            ("a;b; -1;c", "a;b;' -1;c"),
+            ("a\t@x", "a\t'@x"),
+            ("a\n=1", "a\n'=1"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("\n=1", "'\n'=1"),
+            (" =1", "' =1"),
+            ("\u{a0}=1", "'\u{a0}=1"),
+            ("\u{feff}=1", "'\u{feff}=1"),
+            ("\u{200b}\u{2060}＋1", "'\u{200b}\u{2060}＋1"),
+            ("\u{3164}-1", "'\u{3164}-1"),
+            ("a;\"=1\"", "a;'\"=1\""),
+            ("=1;=2", "'=1;'=2"),
+        ] {
+            assert_eq!(text.to_owned().cell(), cell, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn any_texts_are_read_back_as_they_were_but_for_apostrophes() {
+        let without = |text: &str| text.replace('\'', "");
+        proptest::proptest!(|(texts in proptest::collection::vec(".{0,8}|[,\"\r\n\t;=' +]{0,6}", 1..20))| {
             let rows: Vec<_> = texts.iter().map(|text| row(text, 7, Some(text))).collect();
             let written = written(RowColumn::ALL, &rows);
             let mut reader = csv::Reader::from_reader(written.as_bytes());
@@ -268,8 +319,10 @@ mod tests {
             assert_eq!(read.len(), texts.len());
             for (record, text) in read.iter().zip(&texts) {
                 assert_eq!(record.iter().collect::<Vec<_>>(), [text.cell().as_str(), "7", text.cell().as_str()]);
-                let cell = &record[0];
-                assert!(cell == text || cell.strip_prefix('\'') == Some(text.as_str()));
+                assert_eq!(without(&record[0]), without(text));
+                for part in record[0].split([';', '\t', '\r', '\n']) {
+                    assert!(!part.trim_start().starts_with(['=', '+', '-', '@']), "{text:?}");
+                }
             }
         });
     }

@@ -25,12 +25,14 @@ pub enum Report<Q> {
     Csv(Q, HttpRequest),
 }
 
-/// The query of a report: a list's, with `columns`.
+/// The query of a report: a list's, with `columns` and `bom`.
 pub trait ReportQuery: Paged + DeserializeOwned {
     /// The names of the columns.
     type Column;
     /// Those that were chosen, in order; empty for all.
     fn columns(&self) -> &[Self::Column];
+    /// Whether CSV begins with a byte order mark.
+    fn bom(&self) -> bool;
 }
 
 impl<Q: ReportQuery> FromRequest for Report<Q> {
@@ -84,7 +86,9 @@ impl<Q: ReportQuery> Report<Q> {
     {
         match self {
             Self::Page(listing) => Ok(listing.answer(load(listing.window.clone()).await?, list)),
-            Self::Csv(query, request) => csv::answer(request, &format!("{name}-{today}"), query.columns(), load).await,
+            Self::Csv(query, request) => {
+                csv::answer(request, &format!("{name}-{today}"), query.columns(), query.bom(), load).await
+            }
         }
     }
 }
@@ -104,7 +108,9 @@ fn wrong_with_csv(query: &Map<String, Value>) -> Vec<FieldError> {
 }
 
 fn wrong_with_json(query: &Map<String, Value>) -> Vec<FieldError> {
-    refused(query, &["columns"], "JSON has every field: leave this out, or accept `text/csv`.")
+    let mut errors = refused(query, &["columns"], "JSON has every field: leave this out, or accept `text/csv`.");
+    errors.extend(refused(query, &["bom"], "JSON has no byte order mark. Leave this out, or accept `text/csv`."));
+    errors
 }
 
 fn refused(query: &Map<String, Value>, names: &[&str], detail: &str) -> Vec<FieldError> {

@@ -135,6 +135,9 @@ listing! {
         /// For CSV: these columns in this order, each once; all when left out.
         #[param(max_items = 20)]
         columns: Vec<SubscriptionReportColumn>,
+        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        #[param(nullable = false)]
+        bom: Option<bool>,
     }
 }
 
@@ -143,6 +146,10 @@ impl ReportQuery for SubscriptionReportQuery {
 
     fn columns(&self) -> &[SubscriptionReportColumn] {
         &self.columns
+    }
+
+    fn bom(&self) -> bool {
+        self.bom == Some(true)
     }
 }
 
@@ -176,7 +183,7 @@ impl From<SubscriptionRow> for SubscriptionReportRow {
 ///
 /// A row for each, oldest first. JSON comes in pages; with `Accept: text/csv` all of it comes as one table,
 /// with the `columns` that are asked for, amounts in integer minor units, and an apostrophe before a text
-/// that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON, `columns` is for CSV.
+/// that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON, `columns` and `bom` are for CSV.
 #[utoipa::path(
     tag = "Reports",
     params(SubscriptionReportQuery),

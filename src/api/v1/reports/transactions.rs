@@ -124,6 +124,9 @@ listing! {
         /// For CSV: these columns in this order, each once; all when left out.
         #[param(max_items = 20)]
         columns: Vec<TransactionReportColumn>,
+        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        #[param(nullable = false)]
+        bom: Option<bool>,
     }
 }
 
@@ -132,6 +135,10 @@ impl ReportQuery for TransactionReportQuery {
 
     fn columns(&self) -> &[TransactionReportColumn] {
         &self.columns
+    }
+
+    fn bom(&self) -> bool {
+        self.bom == Some(true)
     }
 }
 
@@ -166,7 +173,7 @@ impl From<TransactionRow> for TransactionReportRow {
 /// A row for each line of an order, the newest order first. JSON comes in pages; with `Accept: text/csv` all
 /// of it comes as one table, with the `columns` that are asked for, amounts in integer minor units, and an
 /// apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON,
-/// `columns` is for CSV.
+/// `columns` and `bom` are for CSV.
 #[utoipa::path(tag = "Reports", params(TransactionReportQuery), responses(
     (status = 200, description = "A page of the report, or all of it as CSV.", content(
         (TransactionReportList = "application/json"),

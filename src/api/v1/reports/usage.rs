@@ -113,6 +113,9 @@ listing! {
         /// For CSV: these columns in this order, each once; all when left out.
         #[param(max_items = 15)]
         columns: Vec<UsageReportColumn>,
+        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        #[param(nullable = false)]
+        bom: Option<bool>,
     }
 }
 
@@ -121,6 +124,10 @@ impl ReportQuery for UsageReportQuery {
 
     fn columns(&self) -> &[UsageReportColumn] {
         &self.columns
+    }
+
+    fn bom(&self) -> bool {
+        self.bom == Some(true)
     }
 }
 
@@ -151,7 +158,7 @@ impl From<UsageRow> for UsageReportRow {
 /// A row for each certificate type of each subscription, the oldest subscription first. JSON comes in
 /// pages; with `Accept: text/csv` all of it comes as one table, with the `columns` that are asked for, and
 /// an apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for
-/// JSON, `columns` is for CSV.
+/// JSON, `columns` and `bom` are for CSV.
 #[utoipa::path(tag = "Reports", params(UsageReportQuery), responses(
     (status = 200, description = "A page of the report, or all of it as CSV.", content(
         (UsageReportList = "application/json"),
