@@ -52,6 +52,7 @@ mod storms;
 mod subscriptions;
 mod subscriptions_add;
 mod support;
+mod text;
 mod time;
 mod upcoming_charges;
 mod webhook_deliveries;

@@ -133,7 +133,7 @@ list!(CustomerList of Customer);
 listing! {
     /// Which customers, in what order.
     CustomerQuery {
-        /// The name contains this; letter case does not matter.
+        /// The name contains this. Letter case, accents and width do not matter.
         #[param(nullable = false)]
         q: Option<SearchText>,
         /// Managed by this reseller.

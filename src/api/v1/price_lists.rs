@@ -130,7 +130,7 @@ list!(PriceListList of PriceListSummary);
 listing! {
     /// Which price lists.
     PriceListQuery {
-        /// The name contains this; letter case does not matter.
+        /// The name contains this. Letter case, accents and width do not matter.
         #[param(nullable = false)]
         q: Option<SearchText>,
         /// In this currency.

@@ -222,7 +222,7 @@ list!(AvailableProductList of AvailableProduct);
 listing! {
     /// Which products.
     ProductQuery {
-        /// The name contains this; letter case does not matter.
+        /// The name contains this. Letter case, accents and width do not matter.
         #[param(nullable = false)]
         q: Option<SearchText>,
         /// In one of these states.

@@ -112,7 +112,7 @@ list!(ResellerList of Reseller);
 listing! {
     /// Which resellers, in what order.
     ResellerQuery {
-        /// The name contains this; letter case does not matter.
+        /// The name contains this. Letter case, accents and width do not matter.
         #[param(nullable = false)]
         q: Option<SearchText>,
         /// In one of these states.
