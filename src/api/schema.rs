@@ -48,7 +48,8 @@ const MAX_NORMALIZED: &str = "maxNormalizedLength";
 /// Compiles a schema of the document.
 pub fn compile(mut schema: Value) -> Option<Validator> {
     for_checking(&mut schema);
-    let options = jsonschema::options().should_validate_formats(true).with_keyword(MAX_NORMALIZED, MaxNormalized::new);
+    let options =
+        jsonschema::options().should_validate_formats(true).with_keyword(MAX_NORMALIZED, MaxNormalized::keyword);
     let with_format = |options: ValidationOptions<'static>, (name, rule): (&'static str, &'static Rule)| {
         options.with_format(name, |text: &str| rule.accepts(text))
     };
@@ -61,7 +62,7 @@ struct MaxNormalized(usize);
 
 impl MaxNormalized {
     #[allow(clippy::unnecessary_wraps, reason = "this is the signature that jsonschema asks for")]
-    fn new<'a>(
+    fn keyword<'a>(
         _: &'a Map<String, Value>,
         limit: &'a Value,
         _: jsonschema::paths::Location,
