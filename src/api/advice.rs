@@ -111,7 +111,8 @@ mod tests {
         assert!(texts > 50, "{texts} are texts");
         let words = |schema: &&Value| format(schema["format"].as_str().unwrap_or_default());
         // Formats of numbers say how large they are.
-        for schema in all.iter().filter(|schema| schema["type"] != "integer") {
+        let is_number = |schema: &Value| schema["format"].as_str().is_some_and(|format| format.starts_with("int"));
+        for schema in all.iter().filter(|schema| !is_number(schema)) {
             assert!(!words(schema).starts_with("This is not a valid"), "{schema}");
         }
     }

@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Deserializer};
 
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, Type};
 
-use rule::{CODE, EMAIL, LINE, LINES, URL};
+use rule::{CODE, EMAIL, Keyword, LINE, LINES, URL};
 pub use rule::{Rule, is_invisible, length};
 
 /// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
@@ -75,7 +75,10 @@ macro_rules! text {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                text_schema($length, &[$($example)?], |schema| $rule.document(schema))
+                text_schema($length, &[$($example)?], |schema| match $rule.keyword {
+                    Keyword::Format(name) => schema.format(Some(SchemaFormat::Custom(name.to_owned()))),
+                    Keyword::Pattern(pattern) => schema.pattern(Some(pattern)),
+                })
             }
         }
 

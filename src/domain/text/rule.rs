@@ -8,7 +8,6 @@ use icu_properties::props::{
     PrependedConcatenationMark, VariationSelector, WhiteSpace,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat};
 
 /// Visible characters are mandatory, control characters are not allowed. Normalized to NFC and trimmed.
 pub(super) static LINE: Rule = Rule {
@@ -68,7 +67,7 @@ static ALL: [&Rule; 5] = [&LINE, &LINES, &CODE, &EMAIL, &URL];
 
 /// The rule of a kind of text.
 pub struct Rule {
-    keyword: Keyword,
+    pub(super) keyword: Keyword,
     /// What a valid text looks like.
     pub advice: &'static str,
     /// The normalized text; `None` if the text breaks the rule.
@@ -77,7 +76,7 @@ pub struct Rule {
 
 /// How the document expresses a rule. A pattern is ASCII and means the same in ECMA-262, RE2 and PCRE. A rule that
 /// depends on Unicode properties is a format, because a portable pattern cannot express it.
-enum Keyword {
+pub(super) enum Keyword {
     Format(&'static str),
     Pattern(&'static str),
 }
@@ -101,13 +100,6 @@ impl Rule {
     #[must_use]
     pub fn accepts(&self, text: &str) -> bool {
         (self.read)(text).is_some()
-    }
-
-    pub(super) fn document(&self, schema: ObjectBuilder) -> ObjectBuilder {
-        match self.keyword {
-            Keyword::Format(name) => schema.format(Some(SchemaFormat::Custom(name.to_owned()))),
-            Keyword::Pattern(pattern) => schema.pattern(Some(pattern)),
-        }
     }
 }
 
