@@ -292,7 +292,8 @@ async fn told(world: &World, path: &str, body: Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_in_a_body_is_told_with_what_would_be_right() {
     let world = World::new().await;
-    let line = "Write one line with something to see on it, without line breaks and other control characters.";
+    let line = "Write one line with at least one visible character, without line breaks, control characters and \
+                characters that change the direction of the text.";
     for (field, value, detail) in [
         ("company_name", json!(" "), line),
         ("company_name", json!(""), "At least 1 character(s) are needed."),
