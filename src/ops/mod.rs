@@ -6,6 +6,7 @@ pub mod allocations;
 pub mod api_keys;
 pub mod audit;
 pub mod billing;
+pub mod budget;
 pub mod courier;
 pub mod customers;
 pub mod demo;

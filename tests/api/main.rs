@@ -11,6 +11,7 @@ mod audit;
 
 mod availability;
 mod browsers;
+mod budgets;
 mod catching_up;
 mod companies;
 mod concurrency;
@@ -49,6 +50,7 @@ mod resellers;
 mod sandbox;
 mod steps;
 mod storms;
+mod strict_http;
 mod subscriptions;
 mod subscriptions_add;
 mod support;
