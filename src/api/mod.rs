@@ -4,7 +4,7 @@
 pub mod accept;
 mod advice;
 pub mod auth;
-mod body_schema;
+pub mod body_schema;
 pub mod code;
 pub mod cors;
 pub mod csv;

@@ -41,6 +41,7 @@ mod price_lists_assigned;
 mod price_lists_paid;
 mod products;
 mod quotes;
+mod random_bodies;
 mod rate_limits;
 mod renewal_failures;
 mod reports;
