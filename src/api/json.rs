@@ -137,8 +137,13 @@ fn is_json(request: &HttpRequest) -> bool {
         || (request.method() == "PATCH" && essence.eq_ignore_ascii_case("application/merge-patch+json"))
 }
 
-/// Parses JSON and refuses an object that has a key twice: which of the two was meant, nobody can say.
+/// The UTF-8 byte order mark, which some editors and platforms put in front of a text (RFC 8259, section 8.1).
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Parses JSON, with or without a byte order mark in front. An object with the same key twice is an error, because
+/// nobody can say which of the two values was meant.
 fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -288,7 +288,7 @@ async fn every_operation_refuses_bad_input_and_changes_nothing() {
             continue;
         }
         let send = |body: &str| client.send(method.clone(), &own_path, Some(body.as_bytes().to_vec()));
-        for broken in ["{", "{\"a\":1,\"a\":2}", "nul", "\u{feff}{}", &"[".repeat(10_000), "{\"a\":1e400}"] {
+        for broken in ["{", "{\"a\":1,\"a\":2}", "nul", &"[".repeat(10_000), "{\"a\":1e400}"] {
             send(broken).await.problem(400, "malformed_request");
         }
         send(&"x".repeat(2 << 20)).await.problem(413, "payload_too_large");
