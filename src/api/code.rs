@@ -110,6 +110,8 @@ codes! {
         "An amount exceeds what can be billed", "Order smaller quantities.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS,
         "The caller has come too often in this minute", "Try again after `Retry-After` seconds.";
+    TooManyConcurrentRequests = "too_many_concurrent_requests", TOO_MANY_REQUESTS,
+        "The tenant has too many requests under way", "Wait for some of them to end, then retry.";
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "The service failed", "Try again; if it lasts, report the request id.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE,

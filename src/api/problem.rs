@@ -194,7 +194,7 @@ impl Problem {
                 let challenge = if auth::bearer(request).is_some() { REFUSED } else { CHALLENGE };
                 answer.insert_header((header::WWW_AUTHENTICATE, challenge));
             }
-            ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress => {
+            ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress | ErrorCode::TooManyConcurrentRequests => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             _ => {}
@@ -246,6 +246,7 @@ impl From<ops::Error> for Problem {
             }
             ops::Error::UnknownPlace => Self::new(ErrorCode::CursorInvalid, detail),
             ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
+            ops::Error::TooManyConcurrentRequests(_) => Self::new(ErrorCode::TooManyConcurrentRequests, detail),
             ops::Error::IdempotencyInProgress => Self::new(ErrorCode::IdempotencyInProgress, detail),
             ops::Error::IdempotencyKeyReused => Self::new(ErrorCode::IdempotencyKeyReused, detail),
             ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),

@@ -4,6 +4,7 @@
 
 mod line;
 mod message;
+mod slots;
 
 use super::record::Saved;
 use super::{Context, Result};
@@ -17,6 +18,7 @@ use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns,
 pub use line::{fan_out, sweep};
 pub use message::Courier;
 pub(super) use message::Message;
+pub use slots::{MOST_SENDS, MOST_TESTS_OF_TENANT};
 
 /// How many messages to an endpoint an instance sends at once.
 pub const LANES: usize = 4;
@@ -58,11 +60,13 @@ pub async fn deliver(cx: &Context, courier: &Courier, id: WebhookEndpointId, sto
 }
 
 async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Next> {
+    // Before the delivery is taken: its lease runs.
+    let slot = courier.slot_for_delivery().await;
     let Some(Taken { endpoint, delivery, event }) = courier.transaction(cx, async |tx| take(tx, cx, id).await).await?
     else {
         return Ok(Next::Stop);
     };
-    let (attempt, retry_after) = courier.send(cx, &Message { endpoint, event: &event }).await;
+    let (attempt, retry_after) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
     let mut jitter = [0; 2];
     getrandom::fill(&mut jitter).map_err(|error| store::Error::Unavailable(format!("randomness: {error}")))?;
     let pacing = Pacing { retry_after, jitter: u16::from_ne_bytes(jitter) };

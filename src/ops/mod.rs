@@ -132,6 +132,9 @@ pub enum Error {
     /// More is due than a request can wait for.
     #[error("The service is catching up with what fell due meanwhile; try again in a moment.")]
     CatchingUp,
+    /// The tenant, or the process, has too much of this kind under way. Says what, and what to do.
+    #[error("{0}")]
+    TooManyConcurrentRequests(String),
     /// The feed of events never came to where the caller says that it was.
     #[error("`after` is not a place of the feed. Send `next_after` of an answer, an event's `sequence`, or `latest`.")]
     UnknownPlace,

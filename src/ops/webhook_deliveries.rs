@@ -32,8 +32,9 @@ pub async fn list(
 /// disabled one, too: that is how one knows whether to enable it.
 ///
 /// # Errors
-/// The endpoint is not found.
+/// The endpoint is not found, or too many messages are under way.
 pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Delivery> {
+    let slot = courier.slot_for_test(cx.actor.scope.reseller())?;
     let endpoint = webhooks::get(cx, id).await?;
     let event = Event {
         id: cx.new_id(),
@@ -46,7 +47,7 @@ pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Res
         actor: cx.actor.label(),
         request_id: cx.request.as_ref().map(|request| request.id.clone()),
     };
-    let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }).await;
+    let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
     cx.write(async |tx| {
         // It may be gone meanwhile.
         found(store::webhooks::find(tx, cx.actor.scope, id).await?, "webhook endpoint")?;

@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
+use super::slots::{MOST_SENDS, Slot, Slots};
 use crate::domain::event::{Event, Shown};
+use crate::domain::id::ResellerId;
 use crate::domain::webhook::Endpoint;
 use crate::domain::webhook::address::Addresses;
 use crate::domain::webhook::delivery::Attempt;
@@ -27,6 +29,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 #[derive(Clone)]
 pub struct Courier {
     caller: Caller,
+    slots: Slots,
     turns: Arc<Semaphore>,
 }
 
@@ -40,7 +43,26 @@ impl Courier {
     /// A courier that sends by a caller.
     #[must_use]
     pub fn new(caller: Caller) -> Self {
-        Self { caller, turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+        Self::bounded(caller, MOST_SENDS)
+    }
+
+    /// A courier that sends at most so many messages at once.
+    #[must_use]
+    pub fn bounded(caller: Caller, most_sends: usize) -> Self {
+        Self { caller, slots: Slots::new(most_sends), turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+    }
+
+    /// Waits for a slot to send a delivery with.
+    pub(super) async fn slot_for_delivery(&self) -> Slot {
+        self.slots.for_delivery().await
+    }
+
+    /// Takes a slot to send a test of a tenant with.
+    ///
+    /// # Errors
+    /// The tenant or the process has too many messages under way.
+    pub(in crate::ops) fn slot_for_test(&self, tenant: Option<ResellerId>) -> Result<Slot> {
+        self.slots.for_test(tenant)
     }
 
     /// Where it may send to.
@@ -50,8 +72,13 @@ impl Courier {
     }
 
     /// Sends a message, and answers how it went and when the receiver wants to hear again. What it says of the time
-    /// is the receivers' time, which a sandbox does not move.
-    pub(in crate::ops) async fn send(&self, cx: &Context, message: &Message<'_>) -> (Attempt, Option<TimeDelta>) {
+    /// is the receivers' time, which a sandbox does not move. Takes a slot, so that nothing is sent without one.
+    pub(in crate::ops) async fn send(
+        &self,
+        cx: &Context,
+        message: &Message<'_>,
+        slot: Slot,
+    ) -> (Attempt, Option<TimeDelta>) {
         let Message { endpoint, event } = message;
         let at = cx.clock.machine();
         let (id, timestamp) = (event.id.to_string(), at.timestamp());
@@ -62,6 +89,7 @@ impl Courier {
             headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
         }
         let Called { answer, duration } = self.caller.post(&endpoint.details.url, headers, body).await;
+        drop(slot);
         let duration_ms = i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
         let (http_status, error, retry_after) = match answer {
             Ok(Answered { status, retry_after }) => {
@@ -94,9 +122,15 @@ fn complaint(status: u16) -> Option<String> {
     }
 }
 
-/// How long until what `Retry-After` says: a number of seconds, or a date.
+/// The time until the instant of a `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or a date in one of the
+/// three forms of HTTP.
 fn until(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let seconds = || text.trim().parse::<u32>().ok().map(|seconds| TimeDelta::seconds(seconds.into()));
-    let date = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.with_timezone(&Utc) - now);
-    seconds().or_else(date).filter(|wait| *wait > TimeDelta::zero())
+    let text = text.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is as long as can be; the schedule has a maximum of its own.
+        TimeDelta::seconds(text.parse::<u32>().unwrap_or(u32::MAX).into())
+    } else {
+        DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?) - now
+    };
+    (wait > TimeDelta::zero()).then_some(wait)
 }
