@@ -118,7 +118,7 @@ impl Caller {
         &self.addresses
     }
 
-    /// Posts a message. It may arrive twice: see [`Clients::call`].
+    /// Posts a message. It may arrive twice: a closed connection is tried once more.
     pub async fn post(&self, url: &WebhookUrl, headers: HeaderMap, body: Vec<u8>) -> Called {
         let started = Instant::now();
         let answer = match self.addresses.check(url) {
@@ -239,5 +239,26 @@ impl Resolve for Machine {
             });
             Ok(Box::new(lookup.await??.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lookup_keeps_its_slot_until_it_ends_also_when_its_call_is_given_up() {
+        let lookups = Arc::new(Semaphore::new(1));
+        let machine = Machine { lookups: lookups.clone() };
+        let mut call = machine.resolve("localhost".parse().unwrap());
+        // As far as it gets without waiting; then it is given up.
+        let waited = tokio::time::timeout(Duration::ZERO, &mut call).await;
+        drop(call);
+        assert_eq!(lookups.available_permits(), usize::from(waited.is_ok()));
+        assert!(
+            machine.resolve("localhost".parse().unwrap()).await.unwrap().next().is_some(),
+            "the next one has its turn"
+        );
+        assert_eq!(lookups.available_permits(), 1);
     }
 }
