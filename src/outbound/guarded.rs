@@ -158,7 +158,8 @@ impl Clients {
     }
 }
 
-/// Whether the receiver closed the connection before there was a response.
+/// Whether the receiver closed the connection before there was a response. One whose head was cut off counts as none:
+/// hyper reports both alike, and there is no status in either.
 fn is_closed(error: &reqwest::Error) -> bool {
     let is_reset = |cause: &io::Error| {
         matches!(cause.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)

@@ -16,6 +16,8 @@ enum Does {
     Answers,
     /// Answers as if it kept the connection, and closes it after so many milliseconds.
     AnswersAndCloses(u64),
+    /// Begins a response and closes the connection.
+    Begins,
     /// Closes the connection.
     Closes,
     /// Resets the connection.
@@ -66,6 +68,7 @@ async fn serve(mut stream: TcpStream, connection: usize, script: Vec<Does>, got:
             script[got.len() - 1]
         };
         match does {
+            Does::Begins => return stream.write_all(b"HTTP/1.1 204 To").await.unwrap(),
             Does::Closes => return,
             Does::Resets => return stream.set_zero_linger().unwrap(),
             Does::Answers | Does::AnswersAndCloses(_) => {
@@ -116,7 +119,8 @@ async fn a_receiver_that_closes_idle_connections_misses_no_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_on_a_connection_that_was_closed_meanwhile_is_sent_again_on_a_fresh_one() {
-    for ends in [Does::Closes, Does::Resets] {
+    // hyper does not tell whether the head of a response had begun: without its end, it says nothing.
+    for ends in [Does::Closes, Does::Resets, Does::Begins] {
         let (caller, receiver) = (caller(), Keeping::start(&[Does::Answers, ends, Does::Answers]).await);
         assert_eq!(post(&caller, &receiver, 1).await, Ok(204));
         assert_eq!(post(&caller, &receiver, 2).await, Ok(204), "{ends:?}");
