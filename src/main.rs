@@ -28,11 +28,11 @@ use partner_platform::jobs::{self, Upkeep, Worker};
 use partner_platform::oidc::Oidc;
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
-use partner_platform::ops::courier::Courier;
+use partner_platform::ops::courier::{Courier, MOST_SENDS};
 use partner_platform::ops::events::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
-use partner_platform::outbound::guarded::Caller;
+use partner_platform::outbound::guarded::{Caller, MOST_LOOKUPS};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -41,7 +41,7 @@ use tokio::sync::watch;
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// Files and sockets beside those of clients and of the database.
+/// Files and sockets beside those of clients, of the database and of webhooks.
 const OTHER_FILES: usize = 64;
 
 #[tokio::main]
@@ -292,7 +292,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
 /// How connections are treated; no more of them than the system allows, or it would refuse those to the database.
 fn http(settings: &Settings) -> anyhow::Result<Http> {
     let mut http = settings.http();
-    let others = usize::from(settings.database_max_connections) + MOST_LANES + OTHER_FILES;
+    let others = usize::from(settings.database_max_connections) + MOST_SENDS + MOST_LOOKUPS + OTHER_FILES;
     let wanted = http.max_connections * connection::FILES + others;
     let allowed = (descriptors::ask_for(wanted)?.saturating_sub(others) / connection::FILES).max(1);
     if allowed < http.max_connections {

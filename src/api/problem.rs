@@ -260,6 +260,7 @@ impl From<ops::Error> for Problem {
             }
             ops::Error::UnknownPlace => Self::new(ErrorCode::CursorInvalid, detail),
             ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
+            ops::Error::Exhausted(exhausted) => exhausted.into(),
             ops::Error::IdempotencyInProgress => Self::new(ErrorCode::IdempotencyInProgress, detail),
             ops::Error::IdempotencyKeyReused => Self::new(ErrorCode::IdempotencyKeyReused, detail),
             ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),

@@ -86,8 +86,9 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
         }
     }
     let json = Value::Object(json);
-    let violations = schema::check(&parameters.validator, &json, "", "");
-    errors.extend(Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors);
+    let mut invalid = invalid(parameters, &json);
+    name_lost_plus(parameters, &json, &mut invalid);
+    errors.extend(invalid);
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
@@ -97,6 +98,33 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
     })?;
     let Value::Object(json) = json else { return Err(Problem::of(ErrorCode::Internal)) };
     Ok(Query { value, json })
+}
+
+/// The errors of parameters by their schemas.
+fn invalid(parameters: &Parameters, json: &Value) -> Vec<FieldError> {
+    let violations = schema::check(&parameters.validator, json, "", "");
+    Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors
+}
+
+/// A `+` that is not escaped is a space in a query, so that the offset of an instant gets lost. Where a value would be
+/// valid with `+` in place of its spaces, the error says how to send it.
+fn name_lost_plus(parameters: &Parameters, json: &Value, errors: &mut [FieldError]) {
+    let mut restored = json.clone();
+    for value in restored.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Value::String(text) = value {
+            *text = text.replace(' ', "+");
+        }
+    }
+    if errors.is_empty() || restored == *json {
+        return;
+    }
+    let still = invalid(parameters, &restored);
+    for error in errors {
+        let name = error.parameter.as_deref().unwrap_or_default();
+        if json[name] != restored[name] && still.iter().all(|other| other.parameter != error.parameter) {
+            error.detail.push_str(" A `+` in a query means a space: send it as `%2B`.");
+        }
+    }
 }
 
 fn unknown(name: &str) -> FieldError {

@@ -15,6 +15,8 @@ label! {
         Waits = "waits",
         /// Bytes of request bodies that have arrived, or are announced.
         BodyBytes = "body_bytes",
+        /// Tests of webhook endpoints.
+        WebhookTests = "webhook_tests",
     }
 }
 
@@ -63,17 +65,21 @@ pub struct Limits {
     pub waits: Limit,
     /// Of bytes of request bodies.
     pub body_bytes: Limit,
+    /// Of tests of webhook endpoints.
+    pub webhook_tests: Limit,
 }
 
 impl Limits {
     /// No limits.
-    pub const NONE: Self = Self { requests: Limit::NONE, waits: Limit::NONE, body_bytes: Limit::NONE };
+    pub const NONE: Self =
+        Self { requests: Limit::NONE, waits: Limit::NONE, body_bytes: Limit::NONE, webhook_tests: Limit::NONE };
 
     /// The limits of a service with the usual resources, about 200 MB of memory.
     pub const USUAL: Self = Self {
         requests: Limit { caller: 32, tenant: 64, instance: u64::MAX },
         waits: Limit { caller: 8, tenant: 32, instance: u64::MAX },
         body_bytes: Limit { caller: 4 << 20, tenant: 8 << 20, instance: 32 << 20 },
+        webhook_tests: Limit { caller: 4, tenant: 4, instance: 100 },
     };
 
     /// The limit of a resource.
@@ -83,6 +89,7 @@ impl Limits {
             Resource::Requests => self.requests,
             Resource::Waits => self.waits,
             Resource::BodyBytes => self.body_bytes,
+            Resource::WebhookTests => self.webhook_tests,
         }
     }
 }
@@ -116,6 +123,9 @@ impl Exhausted {
             }
             Resource::BodyBytes => {
                 format!("{whose} already sends request bodies of {limit} bytes in all. Send fewer at the same time.")
+            }
+            Resource::WebhookTests => {
+                format!("{whose} already has {limit} webhook tests under way. Wait for one of them to end, then retry.")
             }
         }
     }

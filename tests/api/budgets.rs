@@ -16,6 +16,7 @@ const LIMITS: Limits = Limits {
     requests: Limit { caller: 4, tenant: 6, instance: u64::MAX },
     waits: Limit { caller: 2, tenant: 3, instance: u64::MAX },
     body_bytes: Limit { caller: 2_000_000, tenant: 3_000_000, instance: 4_000_000 },
+    webhook_tests: Limit::NONE,
 };
 
 async fn server(limits: Limits, connections: usize) -> Server {

@@ -62,4 +62,5 @@ mod webhook_retries;
 mod webhooks;
 mod webhooks_at_once;
 mod webhooks_guarded;
+mod webhooks_reused;
 mod worker;

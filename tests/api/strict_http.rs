@@ -204,17 +204,6 @@ async fn a_body_in_another_encoding_is_refused_with_what_to_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_may_begin_with_a_byte_order_mark() {
-    let server = Server::start().await;
-    let admin = server.admin().await;
-    let body = format!("\u{feff}{}", company("Marked"));
-    let created = admin.send(Method::POST, "/v1/customers", Some(body.into_bytes())).await.created();
-    assert_eq!(created["company_name"], "Marked");
-    let twice = admin.send(Method::POST, "/v1/customers", Some("\u{feff}\u{feff}{}".into())).await;
-    twice.problem(400, "malformed_request");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_body_with_broken_framing_ends_its_connection_and_does_nothing() {
     let server = Server::start().await;
     let admin = server.admin().await;

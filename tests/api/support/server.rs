@@ -265,7 +265,10 @@ fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
         oidc: None,
         answer_timeout: Duration::from_secs(60),
         rate_limits: RateLimits::new(Limits::default(), clock.clone()),
-        budgets: Budgets::new(budget::Limits::NONE, 100),
+        budgets: Budgets::new(
+            budget::Limits { webhook_tests: budget::Limits::USUAL.webhook_tests, ..budget::Limits::NONE },
+            100,
+        ),
         readiness: Readiness::default(),
         lookout: Lookout::default(),
         courier: Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
