@@ -14,7 +14,7 @@ use random::{body, targets};
 static MEMORY: PeakAlloc = PeakAlloc;
 
 /// So many random bodies; more by `RANDOM_BODIES`.
-const BODIES: u64 = 3_000;
+const BODIES: u64 = 1_000;
 
 /// What a body of no size costs: the problems that are listed.
 const BASE: usize = 128 << 10;

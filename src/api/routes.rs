@@ -64,7 +64,8 @@ pub fn find(path: &str) -> Option<Found> {
 #[must_use]
 pub fn is_canonical(path: &str) -> bool {
     path.split('%').skip(1).all(|escape| {
-        let byte = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let digits = escape.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         byte.is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte))
     })
 }
