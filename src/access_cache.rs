@@ -142,7 +142,6 @@ impl AccessCache {
     }
 
     /// What is remembered of unknown keys.
-    #[must_use]
     pub fn strangers(&self) -> MutexGuard<'_, Strangers> {
         self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }

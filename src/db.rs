@@ -140,7 +140,10 @@ pub enum Schema {
 
 /// How the schema compares, as of a moment ago: however often it is asked, the server is asked once a second.
 #[derive(Clone, Default)]
-pub struct Readiness(Arc<tokio::sync::Mutex<Option<(Instant, Result<Schema, String>)>>>);
+pub struct Readiness(Arc<tokio::sync::Mutex<Option<Asked>>>);
+
+/// When the server was asked, and what it answered.
+type Asked = (Instant, Result<Schema, String>);
 
 /// How long it is believed.
 const READINESS_BELIEVED_FOR: Duration = Duration::from_secs(1);

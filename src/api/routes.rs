@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn every_operation_is_found_by_its_path() {
         for operation in &DOCUMENT.operations {
-            let found = find(&operation.path.replace('{', "x").replace('}', "x")).unwrap();
+            let found = find(&operation.path.replace(['{', '}'], "x")).unwrap();
             assert_eq!(found.route.template, operation.path);
             assert_eq!(found.route.operation(&operation.method), Some(operation));
             assert_eq!(found.variable.is_some(), operation.path.contains('{'), "{}", operation.path);

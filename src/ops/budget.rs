@@ -76,11 +76,11 @@ impl Budgets {
         self.0.lookups.clone()
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "what is under way is far below 2^52")]
     fn change<T>(&self, resource: Resource, change: impl FnOnce(&mut Ledger) -> T) -> T {
         let mut ledger: MutexGuard<'_, Ledger> = self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut ledger);
-        metrics::gauge!("budget_in_use", "resource" => resource.as_str()).set(ledger.used(resource) as f64);
+        metrics::gauge!("budget_in_use", "resource" => resource.as_str())
+            .set(u32::try_from(ledger.used(resource)).unwrap_or(u32::MAX));
         changed
     }
 }

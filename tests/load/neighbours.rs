@@ -10,7 +10,6 @@
 #[allow(dead_code, reason = "what other benchmarks need of it")]
 mod fill;
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -62,8 +61,7 @@ impl Service {
         command.env("DATABASE_URL", database).stdout(Stdio::null());
         let mut keys = Command::new(binary);
         keys.args(["keys", "create", "--role", "admin"]).env("DATABASE_URL", database);
-        let key = keys.stdout(Stdio::piped()).spawn().unwrap();
-        let key = BufReader::new(key.stdout.unwrap()).lines().next().unwrap().unwrap();
+        let key = String::from_utf8(keys.output().unwrap().stdout).unwrap().trim().to_owned();
         let http = Client::builder().pool_max_idle_per_host(2000).build().unwrap();
         let service = Self { process: command.spawn().unwrap(), url, http };
         while service.http.get(format!("{}/healthz", service.url)).send().await.is_err() {
