@@ -29,7 +29,7 @@ pub struct BodySchema {
 /// What a body turned out to be.
 #[derive(Debug)]
 pub struct Checked {
-    /// What is wrong with it; at most [`MAX_PROBLEMS`].
+    /// What is wrong with it: at most as many problems as a response lists.
     pub violations: Vec<Violation>,
     /// The names of its fields, where it is an object.
     pub fields: Option<Vec<String>>,
