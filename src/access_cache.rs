@@ -8,6 +8,8 @@
 //! A change made here is obeyed at once: when it is committed, everything is [forgotten](AccessCache::forget),
 //! and no answer to a question from before can bring it back.
 
+pub mod strangers;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,7 @@ use crate::domain::credential::Credential;
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::reseller::ResellerStatus;
 use crate::domain::secret::SecretHash;
+use strangers::Strangers;
 
 /// How long a version is believed to be the last one, from when it was asked for.
 pub const BELIEVED_FOR: Duration = Duration::from_secs(1);
@@ -33,6 +36,7 @@ pub struct AccessCache(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     memory: Mutex<Memory>,
+    strangers: Mutex<Strangers>,
     uses: Mutex<Uses>,
 }
 
@@ -135,6 +139,11 @@ impl AccessCache {
             }
             keep(written, *id, *at);
         }
+    }
+
+    /// What is remembered of unknown keys.
+    pub fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -13,11 +13,12 @@ use utoipa_actix_web::AppExt;
 
 use crate::access_cache::AccessCache;
 use crate::api::cors::{self, Origin};
-use crate::api::{accept, auth, json, middleware, rate_limit, service, unread, v1, write};
+use crate::api::{accept, auth, incoming, middleware, rate_limit, service, unread, v1, write};
 use crate::clock::Clock;
-use crate::db::Db;
+use crate::db::{Db, Readiness};
 use crate::domain::money::Currency;
 use crate::oidc::Oidc;
+use crate::ops::budget::Budgets;
 use crate::ops::courier::Courier;
 use crate::ops::events::Lookout;
 use crate::ops::rate_limits::RateLimits;
@@ -46,8 +47,12 @@ pub struct AppState {
     pub oidc: Option<Oidc>,
     /// For a request to be answered.
     pub answer_timeout: Duration,
-    /// How often callers may come.
+    /// How often callers may send requests.
     pub rate_limits: RateLimits,
+    /// How much callers may have under way at a time.
+    pub budgets: Budgets,
+    /// Whether the service is ready, as of a moment ago.
+    pub readiness: Readiness,
     /// What sends messages to webhook endpoints.
     pub courier: Courier,
     /// Looks for those who wait for events.
@@ -77,20 +82,84 @@ pub struct Http {
     pub cors_origins: Vec<Origin>,
 }
 
+/// Which operations a listener serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Surface {
+    /// All of them.
+    #[default]
+    Everything,
+    /// Those for clients.
+    Clients,
+    /// Those for operators: health and metrics.
+    Operators,
+}
+
+/// The paths of the operations for operators.
+const FOR_OPERATORS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+impl Surface {
+    /// Whether an operation with this path is served.
+    #[must_use]
+    pub fn has(self, path: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Clients => !FOR_OPERATORS.contains(&path),
+            Self::Operators => FOR_OPERATORS.contains(&path),
+        }
+    }
+
+    /// Whether the pages of the documentation are served.
+    #[must_use]
+    pub fn has_documentation(self) -> bool {
+        self != Self::Operators
+    }
+}
+
+/// The listeners of a server.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients, and for operators too where those have no listener of their own.
+    pub main: TcpListener,
+    /// For operators alone, if they have one.
+    pub operators: Option<TcpListener>,
+}
+
+/// The servers on the listeners: they run when they are awaited.
+pub struct Servers {
+    /// On the main listener.
+    pub main: Server,
+    /// On the operators' listener.
+    pub operators: Option<Server>,
+}
+
 /// Longer than the clients' and load balancers' own, so that it is they who close an idle connection.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// A server on a listener; it runs when it is awaited.
+/// Builds the servers.
 ///
 /// # Errors
-/// The listener cannot be used.
-pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Result<Server> {
+/// A listener cannot be used.
+pub fn build(listeners: Listeners, state: AppState, http: &Http) -> std::io::Result<Servers> {
     let state = web::Data::new(state);
+    let Listeners { main, operators } = listeners;
+    let surface = if operators.is_some() { Surface::Clients } else { Surface::Everything };
+    let operators = match operators {
+        None => None,
+        // Probes need no more than one thread, and never wait behind clients for it.
+        Some(listener) => Some(serve(listener, &state, &Http { workers: 1, ..http.clone() }, Surface::Operators)?),
+    };
+    Ok(Servers { main: serve(main, &state, http, surface)?, operators })
+}
+
+fn serve(listener: TcpListener, state: &web::Data<AppState>, http: &Http, surface: Surface) -> std::io::Result<Server> {
+    let state = state.clone();
     let (origins, limits) = (http.cors_origins.clone(), http.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
-            .app_data(web::PayloadConfig::new(json::MAX_BODY))
+            .app_data(surface)
+            // What is named last comes first.
+            .wrap(from_fn(incoming::admit))
             .wrap(cors::allow(&origins))
             .wrap(from_fn(middleware::observe))
             .wrap(from_fn(unread::hold))
@@ -98,7 +167,6 @@ pub fn build(listener: TcpListener, state: AppState, http: &Http) -> std::io::Re
             .into_utoipa_app()
             .service(
                 utoipa_actix_web::scope("/v1")
-                    // What is named last comes first.
                     .wrap(from_fn(write::write))
                     .wrap(from_fn(accept::negotiate))
                     .wrap(from_fn(rate_limit::limit))

@@ -14,11 +14,13 @@ use crate::app::{Http, KEEP_ALIVE};
 use crate::db;
 use crate::domain::access::Role;
 use crate::domain::audit::Link;
+use crate::domain::budget::{self, Limit};
 use crate::domain::money::Currency;
 use crate::domain::rate_limit::Limits;
 use crate::domain::text::{CompanyName, KeyName, Reason};
 use crate::domain::webhook::signature::Secret as WebhookSecret;
 use crate::oidc::{self, Algorithm, Issuer};
+use crate::ops::budget::Budgets;
 use crate::telemetry::LogFormat;
 
 /// The partner platform's API. Without a command, it serves.
@@ -117,6 +119,9 @@ pub struct Settings {
     /// PostgreSQL to use, 15 to 18; without it the service runs one of its own
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret, global = true)]
     pub database_url: Option<SecretString>,
+    /// Another address and port for `/metrics`, `/healthz` and `/readyz`, which --listen then does not serve
+    #[arg(long, env = "OPS_LISTEN", global = true)]
+    pub ops_listen: Option<SocketAddr>,
     /// Where the service's own PostgreSQL keeps its data [default: the user's data folder]
     #[arg(long, env = "DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
@@ -168,6 +173,21 @@ pub struct Settings {
     /// The most writes a minute, all other requests, of one caller; 0: no limit
     #[arg(long, env = "RATE_LIMIT_WRITES", default_value_t = 1200, global = true)]
     pub rate_limit_writes: u32,
+    /// The most reads a minute of all callers of a tenant together, a reseller or the provider; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_TENANT_READS", default_value_t = 18_000, global = true)]
+    pub rate_limit_tenant_reads: u32,
+    /// The most writes a minute of all callers of a tenant together; 0: no limit
+    #[arg(long, env = "RATE_LIMIT_TENANT_WRITES", default_value_t = 3600, global = true)]
+    pub rate_limit_tenant_writes: u32,
+    /// The most requests of one caller that are under way at the same time on an instance
+    #[arg(long, env = "MAX_CONCURRENT_REQUESTS", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_concurrent_requests: u32,
+    /// The most requests of all callers of a tenant together that are under way at the same time on an instance
+    #[arg(long, env = "MAX_CONCURRENT_REQUESTS_PER_TENANT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..), global = true)]
+    pub max_concurrent_requests_per_tenant: u32,
+    /// Per cent of the database connections that one tenant may hold at the same time
+    #[arg(long, env = "DATABASE_TENANT_SHARE", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=100), global = true)]
+    pub database_tenant_share: u16,
     /// Whose web pages may call the API from a browser, as `https://app.example.com`; several with commas [default: nobody's]
     #[arg(long, env = "CORS_ORIGINS", value_delimiter = ',', global = true)]
     pub cors_origins: Vec<Origin>,
@@ -261,11 +281,25 @@ impl Settings {
         Some(self.invoice_day).filter(|day| *day > 0)
     }
 
-    /// How often one caller may come.
+    /// How often callers may send requests.
     #[must_use]
     pub fn rate_limits(&self) -> Limits {
         let limit = |most: u32| Some(most).filter(|most| *most > 0);
-        Limits { reads: limit(self.rate_limit_reads), writes: limit(self.rate_limit_writes) }
+        Limits {
+            reads: limit(self.rate_limit_reads),
+            writes: limit(self.rate_limit_writes),
+            tenant_reads: limit(self.rate_limit_tenant_reads),
+            tenant_writes: limit(self.rate_limit_tenant_writes),
+        }
+    }
+
+    /// How much callers may have under way at a time.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        let (caller, tenant) = (self.max_concurrent_requests.into(), self.max_concurrent_requests_per_tenant.into());
+        let limits = budget::Limits { requests: Limit { caller, tenant, instance: u64::MAX }, ..budget::Limits::USUAL };
+        let connections = usize::from(self.database_max_connections) * usize::from(self.database_tenant_share) / 100;
+        Budgets::new(limits, connections)
     }
 
     /// What the database may take.

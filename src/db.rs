@@ -4,6 +4,8 @@ pub mod connect;
 mod tls;
 mod transaction;
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::migration::{Migration, MigrationSource};
@@ -16,6 +18,7 @@ use diesel_async::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::store::sort_keys::{self, Pass};
 use crate::store::{self, Conn};
@@ -45,12 +48,41 @@ pub struct Settings {
     pub lock_timeout: Duration,
 }
 
+/// A connection of the pool, and the permit to hold it.
+struct Connection {
+    conn: Object<AsyncPgConnection>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// Closes the connection rather than giving it back: something is still under way on it.
+    fn throw_away(self) {
+        let _ = Object::take(self.conn);
+    }
+}
+
+impl Deref for Connection {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
+}
+
 /// The database.
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     target: Target,
     acquire_timeout: Duration,
+    /// The connections that may be held at a time by whom this is for; all of the pool where there is none.
+    share: Option<Arc<Semaphore>>,
     /// For a whole transaction. The server ends a statement by itself; this is for a server that does
     /// not answer at all.
     transaction_timeout: Duration,
@@ -110,6 +142,35 @@ pub enum Schema {
     Newer(Vec<String>),
 }
 
+/// How the schema compares, as of a moment ago: however often it is asked, the server is asked once a second.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<tokio::sync::Mutex<Option<Asked>>>);
+
+/// When the server was asked, and what it answered.
+type Asked = (Instant, Result<Schema, String>);
+
+/// How long it is believed.
+const READINESS_BELIEVED_FOR: Duration = Duration::from_secs(1);
+
+impl Readiness {
+    /// Compares the schema.
+    ///
+    /// # Errors
+    /// The server could not be asked.
+    pub async fn schema(&self, db: &Db) -> Result<Schema, String> {
+        // Whoever asks meanwhile waits for the same answer.
+        let mut known = self.0.lock().await;
+        if let Some((at, schema)) = &*known
+            && at.elapsed() < READINESS_BELIEVED_FOR
+        {
+            return schema.clone();
+        }
+        let schema = db.schema().await.map_err(|error| error.to_string());
+        *known = Some((Instant::now(), schema.clone()));
+        schema
+    }
+}
+
 /// How busy the pool is.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolStatus {
@@ -152,8 +213,15 @@ impl Db {
             pool,
             target,
             acquire_timeout: settings.acquire_timeout,
+            share: None,
             transaction_timeout: settings.statement_timeout * 2,
         })
+    }
+
+    /// The same database for somebody who may hold only a share of the pool: the permits of the semaphore.
+    #[must_use]
+    pub fn sharing(&self, share: Arc<Semaphore>) -> Self {
+        Self { share: Some(share), ..self.clone() }
     }
 
     /// Runs reads on one snapshot of the data: what they see belongs together.
@@ -190,7 +258,7 @@ impl Db {
         match tokio::time::timeout(shortened(self.transaction_timeout), work(&mut conn)).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                let _ = Object::take(conn);
+                conn.throw_away();
                 Err(store::Error::Unavailable("the statement took too long".to_owned()).into())
             }
         }
@@ -227,9 +295,18 @@ impl Db {
         Ok(transaction)
     }
 
-    async fn acquire(&self) -> Result<Object<AsyncPgConnection>, store::Error> {
-        match tokio::time::timeout(shortened(self.acquire_timeout), self.pool.get()).await {
-            Ok(conn) => conn.map_err(|error| store::Error::Unavailable(error.to_string())),
+    async fn acquire(&self) -> Result<Connection, store::Error> {
+        let acquire = async {
+            // In this order: whoever waits for its own share holds nothing that others need.
+            let permit = match &self.share {
+                None => None,
+                Some(share) => Some(share.clone().acquire_owned().await.map_err(|error| error.to_string())?),
+            };
+            let conn = self.pool.get().await.map_err(|error| error.to_string())?;
+            Ok(Connection { conn, _permit: permit })
+        };
+        match tokio::time::timeout(shortened(self.acquire_timeout), acquire).await {
+            Ok(conn) => conn.map_err(store::Error::Unavailable),
             Err(_) => Err(store::Error::Unavailable("no connection became free in time".to_owned())),
         }
     }
@@ -251,7 +328,7 @@ impl Db {
         match applied.await {
             Ok(applied) => compare(&applied?),
             Err(_) => {
-                let _ = Object::take(conn);
+                conn.throw_away();
                 Err(Error::Unavailable("the server does not answer".to_owned()))
             }
         }

@@ -31,8 +31,12 @@
 //!
 //! # The way of a request
 //!
+//! A request becomes one value when it arrives ([`api::incoming`]): the one spelling of its path, its operation, its
+//! source. Everything further in reads that value. What it may cost is taken from budgets before the work is done
+//! ([`domain::budget`], [`ops::budget`]).
+//!
 //! `api` finds out who asks ([`api::auth`]), checks the request against the document ([`api::json`],
-//! [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
+//! [`api::body_schema`], [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
 //! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
 //!
 //! What writes is one transaction up to its answer: the use case leaves it open ([`ops::Context`]), having told what it

@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use partner_platform::access_cache::AccessCache;
 use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::{self, AppState, Http, connection, webhook_listener};
+use partner_platform::app::{self, AppState, Http, Listeners, Servers, connection, webhook_listener};
 use partner_platform::clock::Clock;
 use partner_platform::config::{Audit, Cli, Command, Keys, Settings, Webhooks};
-use partner_platform::db::{self, Db, Schema};
+use partner_platform::db::{self, Db, Readiness, Schema};
 use partner_platform::descriptors;
 use partner_platform::domain::access::{Actor, Role};
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
@@ -28,11 +28,11 @@ use partner_platform::jobs::{self, Upkeep, Worker};
 use partner_platform::oidc::Oidc;
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
-use partner_platform::ops::courier::Courier;
+use partner_platform::ops::courier::{Courier, MOST_SENDS};
 use partner_platform::ops::events::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
-use partner_platform::outbound::guarded::Caller;
+use partner_platform::outbound::guarded::{Caller, MOST_LOOKUPS};
 use partner_platform::shutdown::{self, Shutdown};
 use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
@@ -41,7 +41,7 @@ use tokio::sync::watch;
 /// How often measured durations are folded into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// Files and sockets beside those of clients and of the database.
+/// Files and sockets beside those of clients, of the database and of webhooks.
 const OTHER_FILES: usize = 64;
 
 #[tokio::main]
@@ -212,6 +212,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
+    let bind = |address| std::net::TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+    let operators = settings.ops_listen.map(bind).transpose()?;
     let rate_limits = RateLimits::new(settings.rate_limits(), cx.clock.clone());
     let metrics = Metrics::start()?;
     let shutdown = Shutdown::default();
@@ -229,12 +231,15 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         oidc: settings.oidc().map(Oidc::new).transpose()?,
         answer_timeout: Duration::from_millis(settings.answer_timeout_ms.into()),
         rate_limits: rate_limits.clone(),
+        budgets: settings.budgets(),
+        readiness: Readiness::default(),
         courier: courier.clone(),
         lookout: Lookout::default(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     };
-    let server = app::build(listener, state, &http(settings)?)?;
+    let Servers { main: server, operators } =
+        app::build(Listeners { main: listener, operators }, state, &http(settings)?)?;
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 
@@ -268,7 +273,13 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         }
     });
     let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
+    let probes = operators.map(|server| (server.handle(), tokio::spawn(server)));
     server.await?;
+    // Operators see to the end how it goes.
+    if let Some((handle, server)) = probes {
+        handle.stop(true).await;
+        server.await??;
+    }
     exchange.abort();
     drop(serving);
     keeper.await?;
@@ -281,7 +292,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
 /// How connections are treated; no more of them than the system allows, or it would refuse those to the database.
 fn http(settings: &Settings) -> anyhow::Result<Http> {
     let mut http = settings.http();
-    let others = usize::from(settings.database_max_connections) + MOST_LANES + OTHER_FILES;
+    let others = usize::from(settings.database_max_connections) + MOST_SENDS + MOST_LOOKUPS + OTHER_FILES;
     let wanted = http.max_connections * connection::FILES + others;
     let allowed = (descriptors::ask_for(wanted)?.saturating_sub(others) / connection::FILES).max(1);
     if allowed < http.max_connections {

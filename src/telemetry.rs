@@ -74,6 +74,12 @@ impl Metrics {
         let lookups =
             "Keys and resellers that had to be looked up, as what is remembered of them could not be believed.";
         metrics::describe_counter!("access_lookups_total", lookups);
+        metrics::describe_gauge!(
+            "budget_in_use",
+            "What requests have taken of the budgets of this instance, by resource."
+        );
+        let refusals = "Requests that were refused because a budget was used up, by resource and holder.";
+        metrics::describe_counter!("budget_refusals_total", refusals);
         metrics::describe_counter!("webhook_attempts_total", "Attempts to deliver events to webhooks, by outcome.");
         metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
         metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");

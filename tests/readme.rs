@@ -48,7 +48,7 @@ fn assert_table(header: &str, rows: &[String]) {
 }
 
 #[test]
-fn the_tour_runs() {
+fn the_tour_runs_twice_on_one_database() {
     // PostgreSQL may have to run as another user, who has to get through to its data.
     let folder = tempfile::Builder::new().prefix("partner-platform-tour").tempdir().unwrap();
     let service = Service::start(folder.path());
@@ -63,16 +63,22 @@ fn the_tour_runs() {
     let blocks: Vec<_> = tour.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(blocks.len() > 8, "the tour has blocks");
 
+    for run in ["the first run", "the second run"] {
+        run_tour(&blocks, run);
+    }
+}
+
+fn run_tour(blocks: &[&str], run: &str) {
     let script = blocks.join("\necho '=== end of block'\n");
     let output = Command::new("bash").args(["-u", "-c", &script]).env("LOG_LEVEL", "error").output().unwrap();
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{run}: {}", String::from_utf8_lossy(&output.stderr));
     let output = String::from_utf8(output.stdout).unwrap();
     let outputs: Vec<_> = output.split("=== end of block").collect();
     assert_eq!(outputs.len(), blocks.len());
     for (block, output) in blocks.iter().zip(outputs) {
         let expected: Vec<_> = block.lines().filter_map(|line| line.strip_prefix("# → ")).collect();
         for text in &expected {
-            assert!(output.contains(text), "the tour promises {text} after\n{block}\nand it was\n{output}");
+            assert!(output.contains(text), "{run}: the tour promises {text} after\n{block}\nand it was\n{output}");
         }
     }
 }

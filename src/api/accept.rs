@@ -9,7 +9,7 @@ use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 
 use super::code::ErrorCode;
-use super::openapi::DOCUMENT;
+use super::incoming::Incoming;
 use super::problem::Problem;
 
 /// The media type that the answer is to have; only operations that have several need to look.
@@ -33,8 +33,8 @@ pub async fn negotiate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let pattern = request.match_pattern().unwrap_or_default();
-    let offered = DOCUMENT.media_types(request.method().as_str(), &pattern);
+    let operation = Incoming::of(request.request()).ok().and_then(|incoming| incoming.operation());
+    let offered: Vec<_> = operation.into_iter().flat_map(|operation| &operation.media_types).map(|t| &**t).collect();
     let accept: Vec<_> = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok()).collect();
     let chosen = choose(&offered, &accept.join(","));
     match chosen {

@@ -3,21 +3,26 @@
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
+use std::net::IpAddr;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::problem::Problem;
+use super::response_body;
 use crate::app::AppState;
 use crate::domain::access::{Actor, Identity, Right, Scope, needs};
+use crate::domain::budget::Resource;
 use crate::domain::credential::Rejection;
 use crate::domain::reseller::ResellerStatus;
 use crate::domain::secret::Secret;
 use crate::oidc::{Claims, Oidc};
+use crate::ops::access::Looked;
+use crate::ops::budget::Taken;
 use crate::ops::{Context, access, sandbox};
 
 /// A right as a type.
@@ -62,34 +67,39 @@ impl<R: Needed> FromRequest for Permit<R> {
     }
 }
 
-/// Finds out who asks before anything else of the request is looked at.
+/// Finds out who sends a request before anything else of it is looked at, and takes a place for it among the requests
+/// that its caller and its tenant may have under way. The place is given back when the response is sent.
 ///
 /// # Errors
-/// Never on its own account: a problem is an answer.
+/// Never on its own account: a problem is a response.
 pub async fn authenticate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    // What is not served is not found, with or without a key.
-    if request.match_pattern().is_some() {
-        match caller(request.request()).await {
-            Err(problem) => return Ok(request.into_response(problem.error_response())),
-            Ok((_, Some(refusal))) if request.method().is_safe() => {
-                return Ok(request.into_response(refusal.error_response()));
-            }
-            // `write` looks once more when all of the request is there, and tells who was refused.
-            Ok((cx, _)) => {
-                request.extensions_mut().insert(cx);
-            }
+    let (cx, place) = match identify(request.request()).await {
+        Err(problem) => return Ok(request.into_response(problem.error_response())),
+        Ok((_, Some(refusal), _)) if request.method().is_safe() => {
+            return Ok(request.into_response(refusal.error_response()));
         }
-    }
-    Ok(next.call(request).await?.map_into_boxed_body())
+        // `write` looks again when all of the request has arrived, and records who was refused.
+        Ok((cx, _, place)) => (cx, place),
+    };
+    request.extensions_mut().insert(cx);
+    Ok(response_body::hold(next.call(request).await?, place))
 }
 
-/// What a use case needs to know of who asks now.
+async fn identify(request: &HttpRequest) -> Result<(Context, Option<Problem>, Taken), Problem> {
+    let (cx, refusal) = caller(request).await?;
+    let state = state(request)?;
+    let place = state.budgets.take(&cx.actor, Resource::Requests, 1)?;
+    tracing::Span::current().record("caller", cx.actor.label()).record("tenant", cx.actor.scope.label());
+    Ok((cx, refusal, place))
+}
+
+/// What a use case needs to know of the caller as of now.
 ///
 /// # Errors
-/// Nobody who may.
+/// The credential is not accepted any more.
 pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     match caller(request).await? {
         (cx, None) => Ok(cx),
@@ -97,28 +107,38 @@ pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     }
 }
 
-/// Who asks now, and why it is refused even so, if it is.
+fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
+    request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))
+}
+
+/// Who sends a request, and why it is refused even so, if it is.
 async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Problem> {
-    let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
-    let secret = bearer(request).ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
-    let (actor, refusal) = match &state.oidc {
-        Some(oidc) if !Secret::looks_like(secret) => of_token(state, oidc, secret).await?,
-        _ => of_key(state, secret).await?,
+    let (state, incoming) = (state(request)?, Incoming::of(request)?);
+    let secret = incoming.credential().ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
+    let identified = match &state.oidc {
+        Some(oidc) if !Secret::looks_like(secret) => of_token(state, oidc, secret).await,
+        _ => of_key(state, secret, incoming.source).await,
     };
+    let (actor, refusal) = identified?;
     if state.sandbox {
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    let cx = Context::new(state.db.clone(), state.clock.clone(), actor).remembering(state.access.clone());
+    let db = state.db.sharing(state.budgets.share(actor.scope));
+    let cx = Context::new(db, state.clock.clone(), actor).remembering(state.access.clone());
     Ok((cx, refusal.map(rejected)))
 }
 
 /// Who an actor is, and why it is rejected although everybody knows who it is.
 type Known = (Actor, Option<Rejection>);
 
-async fn of_key(state: &AppState, secret: &str) -> Result<Known, Problem> {
-    let credential =
-        access::credential(&state.db, &state.access, secret).await?.ok_or_else(Problem::unknown_credential)?;
+async fn of_key(state: &AppState, secret: &str, source: Option<IpAddr>) -> Result<Known, Problem> {
+    let db = state.db.sharing(state.budgets.lookups());
+    let credential = match access::credential(&db, &state.access, secret, source).await? {
+        Looked::Known(credential) => credential,
+        Looked::Unknown => return Err(Problem::unknown_credential()),
+        Looked::TooOften { seconds_left } => return Err(Problem::too_many_unknown_credentials(seconds_left)),
+    };
     let now = state.clock.now();
     let rejection = match credential.check(now) {
         Ok(()) => None,
@@ -150,11 +170,4 @@ fn rejected(rejection: Rejection) -> Problem {
         Rejection::ResellerDisabled => ErrorCode::ResellerDisabled,
     };
     Problem::new(code, rejection.to_string())
-}
-
-/// The key or token that is sent, if any.
-pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, secret) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim()).filter(|secret| !secret.is_empty())
 }

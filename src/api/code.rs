@@ -92,6 +92,8 @@ codes! {
         "The same request, by its `Idempotency-Key`, is under way", "Send it again after `Retry-After` seconds.";
     TooManyWebhookEndpoints = "too_many_webhook_endpoints", CONFLICT,
         "There are as many webhook endpoints as there can be", "Delete one, or let one get more types of events.";
+    TooManyApiKeys = "too_many_api_keys", CONFLICT,
+        "The tenant has as many live API keys as it may have", "Revoke a key that is no longer used, then retry.";
     QuoteStale = "quote_stale", CONFLICT,
         "Something changed since the quote", "Review `quote` and confirm its digest.";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED,
@@ -110,6 +112,8 @@ codes! {
         "An amount exceeds what can be billed", "Order smaller quantities.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS,
         "The caller has come too often in this minute", "Try again after `Retry-After` seconds.";
+    TooManyConcurrentRequests = "too_many_concurrent_requests", TOO_MANY_REQUESTS,
+        "The tenant has too many requests under way", "Wait for some of them to end, then retry.";
     Internal = "internal", INTERNAL_SERVER_ERROR,
         "The service failed", "Try again; if it lasts, report the request id.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE,

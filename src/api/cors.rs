@@ -10,6 +10,7 @@ use actix_web::http::{Uri, header};
 use actix_web::middleware::Condition;
 
 use super::code::ErrorCode;
+use super::incoming::{Incoming, Target};
 use super::openapi::DOCUMENT;
 use super::problem::Problem;
 use super::schema::quoted;
@@ -74,10 +75,10 @@ pub fn allow(origins: &[Origin]) -> Condition<Cors> {
 }
 
 /// The problem of a preflight that is refused, if an answer is of one: nothing else has OPTIONS.
-pub fn refusal<B>(answer: &ServiceResponse<B>) -> Option<Problem> {
+pub fn refusal<B>(answer: &ServiceResponse<B>, incoming: &Incoming) -> Option<Problem> {
     let reason = answer.response().error()?.as_error::<CorsError>()?;
-    if DOCUMENT.allowed(answer.request().path()).is_none() {
-        return Some(Problem::of(ErrorCode::NotFound));
+    if let Target::Refused { template: None, problem } = &incoming.target {
+        return Some((**problem).clone());
     }
     let asked = |name| answer.request().headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let detail = match reason {
@@ -102,5 +103,5 @@ pub fn refusal<B>(answer: &ServiceResponse<B>) -> Option<Problem> {
 }
 
 fn methods() -> BTreeSet<&'static str> {
-    DOCUMENT.operations.iter().map(|operation| operation.method.as_str()).collect()
+    DOCUMENT.operations.iter().map(|operation| operation.method.as_str()).chain(["HEAD"]).collect()
 }

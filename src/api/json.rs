@@ -1,22 +1,27 @@
-//! Request bodies.
+//! Request bodies: read once, within the budget of their sender, and checked against the document.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, web};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use actix_web::web::{self, Bytes, BytesMut};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
+use super::body_schema::{self, Checked};
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::problem::{FieldError, Problem};
 use super::schema;
 use crate::app::AppState;
+use crate::domain::access::Actor;
+use crate::domain::budget::Resource;
 use crate::domain::refusal::{Violation, ViolationCode};
+use crate::ops::budget::Taken;
 
 /// The most bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
@@ -35,181 +40,131 @@ pub struct NoBody;
 
 impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload);
-        Box::pin(async move {
-            let body = body
-                .await?
-                .ok_or_else(|| Problem::new(ErrorCode::MalformedRequest, "The body is empty; send a JSON object."))?;
-            valid(body).map(Self)
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(body(request).and_then(|body| match body {
+            None => Err(Problem::new(ErrorCode::MalformedRequest, "The body is empty. Send a JSON object.")),
+            Some(body) => valid(&body).map(Self),
+        }))
     }
 }
 
 impl<T: DeserializeOwned + ToSchema + Default + 'static> FromRequest for OptionalJson<T> {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload);
-        Box::pin(async move { body.await?.map_or_else(|| Ok(T::default()), valid).map(Self) })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(body(request).and_then(|body| body.map_or_else(|| Ok(T::default()), |body| valid(&body)).map(Self)))
     }
 }
 
 impl FromRequest for NoBody {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload);
-        Box::pin(async move {
-            let unknown = |pointer| {
-                let detail = "This operation takes no body; leave it out.";
-                FieldError::at(Violation::new(pointer, ViolationCode::UnknownField, detail))
-            };
-            match body.await? {
-                None => Ok(Self),
-                Some(Value::Object(fields)) if fields.is_empty() => Ok(Self),
-                Some(Value::Object(fields)) => {
-                    let names = fields.keys().take(schema::MAX_PROBLEMS).map(|field| schema::quoted(field));
-                    Err(Problem::invalid(names.map(|name| unknown(format!("/{name}"))).collect()))
-                }
-                Some(_) => Err(Problem::invalid(vec![unknown(String::new())])),
-            }
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(body(request).and_then(|body| body.map_or(Ok(Self), |body| none(&body))))
     }
 }
 
-fn valid<T: DeserializeOwned + ToSchema>(body: Value) -> Result<T, Problem> {
-    let violations = schema::violations(&T::name(), &body);
-    if !violations.is_empty() {
-        return Err(Problem::invalid(violations.into_iter().map(FieldError::at).collect()));
+fn none(body: &Bytes) -> Result<NoBody, Problem> {
+    let unknown = |pointer| {
+        let detail = "This operation takes no body. Leave it out.";
+        FieldError::at(Violation::new(pointer, ViolationCode::UnknownField, detail))
+    };
+    match body_schema::check_empty(body).map_err(|error| not_json(&error))?.fields {
+        Some(fields) if fields.is_empty() => Ok(NoBody),
+        Some(fields) => {
+            let names = fields.iter().map(|field| schema::quoted(field));
+            Err(Problem::invalid(names.map(|name| unknown(format!("/{name}"))).collect()))
+        }
+        None => Err(Problem::invalid(vec![unknown(String::new())])),
     }
-    serde_json::from_value(body).map_err(|error| {
+}
+
+fn valid<T: DeserializeOwned + ToSchema>(body: &Bytes) -> Result<T, Problem> {
+    let schema = body_schema::named(&T::name()).ok_or_else(|| Problem::of(ErrorCode::Internal))?;
+    let checked = schema.check(body).map_err(|error| not_json(&error))?;
+    if !checked.violations.is_empty() {
+        return Err(invalid(checked));
+    }
+    body_schema::read(body, &checked).map_err(|error| {
         let violation = Violation::new("", ViolationCode::InvalidFormat, error.to_string());
         Problem::invalid(vec![FieldError::at(violation)])
     })
 }
 
-/// The body as it came.
-pub(super) fn bytes(
+fn invalid(checked: Checked) -> Problem {
+    Problem::invalid(checked.violations.into_iter().map(FieldError::at).collect())
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}."))
+}
+
+/// Reads the body of a request, within the budget of its sender. What is taken of the budget is held until the request
+/// is answered.
+///
+/// # Errors
+/// It is too large, does not arrive whole and in time, or the budget is used up.
+pub(super) async fn receive(
     request: &HttpRequest,
     payload: &mut Payload,
-) -> impl Future<Output = Result<web::Bytes, Problem>> + use<> {
-    let in_all = request.app_data::<web::Data<AppState>>().map_or(BODY_TIMEOUT, |state| state.answer_timeout);
-    let timeout = BODY_TIMEOUT.min(in_all);
-    let bytes = web::Bytes::from_request(request, payload);
-    async move {
-        let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time; send it again.");
-        tokio::time::timeout(timeout, bytes).await.map_err(late)?.map_err(|error| {
-            match error.as_response_error().status_code() {
-                status if status == ErrorCode::PayloadTooLarge.status() => Problem::of(ErrorCode::PayloadTooLarge),
-                _ => Problem::new(ErrorCode::MalformedRequest, "The body did not arrive whole; send it again."),
+    actor: &Actor,
+) -> Result<(Bytes, Taken), Problem> {
+    let state = request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))?;
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced: u64 = announced.unwrap_or(0);
+    if announced > MAX_BODY as u64 {
+        return Err(Problem::of(ErrorCode::PayloadTooLarge));
+    }
+    let mut taken = state.budgets.take(actor, Resource::BodyBytes, announced)?;
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| broken(&error))?;
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Problem::of(ErrorCode::PayloadTooLarge));
             }
-        })
-    }
-}
-
-/// The body as JSON; `None` when there is none.
-fn read(request: &HttpRequest, payload: &mut Payload) -> impl Future<Output = Result<Option<Value>, Problem>> + use<> {
-    let is_json = is_json(request);
-    let bytes = bytes(request, payload);
-    async move {
-        let bytes = bytes.await?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if !is_json {
-            return Err(Problem::of(ErrorCode::UnsupportedMediaType));
-        }
-        parse(&bytes)
-            .map(Some)
-            .map_err(|error| Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}.")))
-    }
-}
-
-fn is_json(request: &HttpRequest) -> bool {
-    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = declared.split(';').next().unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("application/json")
-        || (request.method() == "PATCH" && essence.eq_ignore_ascii_case("application/merge-patch+json"))
-}
-
-/// Parses JSON and refuses an object that has a key twice: which of the two was meant, nobody can say.
-fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict.deserialize(&mut deserializer)?;
-    deserializer.end()?;
-    Ok(value)
-}
-
-struct Strict;
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: de::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    /// `1.0` is an integer to JSON Schema, and so it is here.
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        #[allow(clippy::cast_possible_truncation, reason = "it has no fraction and is small enough")]
-        Ok(if value.fract() == 0.0 && value.abs() <= EXACT {
-            Value::from(value as i64)
-        } else {
-            Number::from_f64(value).map_or(Value::Null, Value::Number)
-        })
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict)? {
-            all.push(item);
-        }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
-        let mut all = Map::new();
-        while let Some(key) = fields.next_key::<String>()? {
-            let value = fields.next_value_seed(Strict)?;
-            if all.contains_key(&key) {
-                return Err(de::Error::custom(format!("the field `{}` is there twice", schema::quoted(&key))));
+            if announced == 0 {
+                taken.add(chunk.len() as u64)?;
             }
-            all.insert(key, value);
+            body.extend_from_slice(&chunk);
         }
-        Ok(Value::Object(all))
+        Ok(body.freeze())
+    };
+    let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time. Send it again.");
+    let body = tokio::time::timeout(BODY_TIMEOUT.min(state.answer_timeout), read).await.map_err(late)??;
+    Ok((body, taken))
+}
+
+fn broken(error: &PayloadError) -> Problem {
+    tracing::warn!(%error, "a request body is malformed or broke off");
+    Problem::new(
+        ErrorCode::MalformedRequest,
+        "The body did not arrive whole, or its framing is malformed. Send it again.",
+    )
+}
+
+/// The body, if there is one and it is declared as what the service reads.
+fn body(request: &HttpRequest) -> Result<Option<Bytes>, Problem> {
+    let body = Incoming::of(request)?.body();
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let unsupported = |detail: &str| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail));
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    if encodings.into_iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return unsupported("The body has a `Content-Encoding`. Send it as it is, without compression.");
+    }
+    let Ok(Some(media_type)) = request.mime_type() else { return Err(Problem::of(ErrorCode::UnsupportedMediaType)) };
+    let is_patch = request.method() == "PATCH" && media_type.essence_str() == "application/merge-patch+json";
+    if !is_patch && media_type.essence_str() != "application/json" {
+        return Err(Problem::of(ErrorCode::UnsupportedMediaType));
+    }
+    match media_type.get_param("charset") {
+        Some(charset) if charset != "utf-8" => unsupported("The body has another charset than UTF-8. Send UTF-8."),
+        _ => Ok(Some(body)),
     }
 }

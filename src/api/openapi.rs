@@ -47,8 +47,10 @@ pub struct Operation {
     pub id: String,
     /// Its method, upper case.
     pub method: String,
-    /// Its path, with `{…}` for variable parts.
+    /// Its path, with `{…}` for its variable part.
     pub path: String,
+    /// The media types of its successful response; JSON where that has no body.
+    pub media_types: Vec<String>,
 }
 
 impl Operation {
@@ -111,46 +113,6 @@ impl Document {
         text.push('\n');
         Self { value, text, operations }
     }
-
-    /// The operation with a method and a path.
-    #[must_use]
-    pub fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
-        self.operations.iter().find(|operation| operation.method == method && operation.path == path)
-    }
-
-    /// The media types that an operation answers with; JSON where it has no body or is not there.
-    #[must_use]
-    pub fn media_types(&self, method: &str, path: &str) -> Vec<&str> {
-        let operation = &self.value["paths"][path][method.to_ascii_lowercase()];
-        let content = success(operation).and_then(|answer| answer["content"].as_object());
-        content.map_or_else(|| vec!["application/json"], |content| content.keys().map(String::as_str).collect())
-    }
-
-    /// The methods that a path has, as `Allow` wants them; `None` for a path that is not served. What is served
-    /// by its very name is not an id.
-    #[must_use]
-    pub fn allowed(&self, path: &str) -> Option<String> {
-        if let Some(methods) = self.allowed_by_name(path) {
-            return Some(methods);
-        }
-        let fits = |template: &str| {
-            let (have, want): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
-            let is_one = |have: &str, want: &str| have == want || (want.starts_with('{') && !have.is_empty());
-            have.len() == want.len() && have.iter().zip(&want).all(|(have, want)| is_one(have, want))
-        };
-        self.methods(fits)
-    }
-
-    /// The methods of a path without variable parts.
-    #[must_use]
-    pub fn allowed_by_name(&self, path: &str) -> Option<String> {
-        self.methods(|template| template == path)
-    }
-
-    fn methods(&self, fits: impl Fn(&str) -> bool) -> Option<String> {
-        let methods: Vec<_> = self.operations.iter().filter(|op| fits(&op.path)).map(|op| op.method.as_str()).collect();
-        (!methods.is_empty()).then(|| methods.join(", "))
-    }
 }
 
 /// What an operation answers when it succeeds.
@@ -166,8 +128,14 @@ fn operations(document: &Value) -> Vec<Operation> {
         id: operation["operationId"].as_str().unwrap_or_default().to_owned(),
         method: method.to_uppercase(),
         path: path.clone(),
+        media_types: media_types(operation),
     })
     .collect()
+}
+
+fn media_types(operation: &Value) -> Vec<String> {
+    let content = success(operation).and_then(|answer| answer["content"].as_object());
+    content.map_or_else(|| vec!["application/json".to_owned()], |content| content.keys().cloned().collect())
 }
 
 /// Writes schemas of plain texts and numbers where they are used: a component for each kind of text would
@@ -233,6 +201,13 @@ pub fn or_null(schema: &Map<String, Value>) -> Option<&Value> {
         [other, second] if *second == null => Some(other),
         _ => None,
     }
+}
+
+/// The same, to change it.
+pub fn or_null_mut(schema: &mut Map<String, Value>) -> Option<&mut Value> {
+    or_null(schema)?;
+    let branches = schema.get_mut("oneOf")?.as_array_mut()?;
+    branches.iter_mut().find(|branch| branch["type"] != "null")
 }
 
 /// Replaces references to components by what they refer to; for schemas that stand alone.

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::problem::Problem;
 use super::query::Query;
 use crate::domain::listing::{Page, Position, SortValue, Window};
@@ -56,7 +57,8 @@ impl<F: Paged + DeserializeOwned> FromRequest for Listing<F> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let query = Query::<F>::from_request(request, payload).into_inner();
-        ready(query.and_then(|query| Self::new(request.path(), query)))
+        let incoming = Incoming::of(request);
+        ready(incoming.and_then(|incoming| Self::new(&incoming.path, query?)))
     }
 }
 

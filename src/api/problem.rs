@@ -3,16 +3,17 @@
 #![allow(missing_docs, reason = "a field whose type is a component is described there")]
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::auth;
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::resource::etag;
 use super::schema::MAX_PROBLEMS;
 use super::v1::quote::Quote;
 use crate::domain::access::{Obstacle, Offer};
+use crate::domain::budget::Exhausted;
 use crate::domain::id::Version;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::{oidc, ops, store};
@@ -69,6 +70,9 @@ pub struct Problem {
     #[serde(skip)]
     #[schema(ignore)]
     pub(super) current: Option<Version>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(super) retry_after: Option<u64>,
 }
 
 /// One thing that is wrong with a request: `pointer` into the body, or the `parameter`'s name.
@@ -147,6 +151,7 @@ impl Problem {
             quote: None,
             allow: None,
             current: None,
+            retry_after: None,
         }
     }
 
@@ -159,6 +164,12 @@ impl Problem {
     pub fn unknown_credential() -> Self {
         let detail = "This key or token is unknown or not valid. Look whether it is whole, and get another if it is.";
         Self::new(ErrorCode::Unauthenticated, detail)
+    }
+
+    /// Too many unknown keys from the same address.
+    pub fn too_many_unknown_credentials(seconds_left: u64) -> Self {
+        let detail = format!("Too many unknown keys were sent from this address. Retry after {seconds_left} seconds.");
+        Self { retry_after: Some(seconds_left), ..Self::new(ErrorCode::RateLimited, detail) }
     }
 
     /// All that is wrong with a request.
@@ -184,20 +195,23 @@ impl Problem {
     }
 
     /// The answer to a request.
-    pub(super) fn answer(mut self, request: &HttpRequest, request_id: &str) -> HttpResponse {
-        self.instance = request.path().to_owned();
-        self.request_id = request_id.to_owned();
+    pub(super) fn answer(mut self, incoming: &Incoming) -> HttpResponse {
+        self.instance = incoming.shown_path().to_owned();
+        self.request_id = incoming.id.clone();
         let mut answer = HttpResponse::build(self.status_code());
         answer.content_type(PROBLEM_JSON);
         match self.code {
             ErrorCode::Unauthenticated => {
-                let challenge = if auth::bearer(request).is_some() { REFUSED } else { CHALLENGE };
+                let challenge = if incoming.credential().is_some() { REFUSED } else { CHALLENGE };
                 answer.insert_header((header::WWW_AUTHENTICATE, challenge));
             }
-            ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress => {
+            ErrorCode::Unavailable | ErrorCode::IdempotencyInProgress | ErrorCode::TooManyConcurrentRequests => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         if let Some(allow) = &self.allow {
             answer.insert_header((header::ALLOW, allow.as_str()));
@@ -246,6 +260,7 @@ impl From<ops::Error> for Problem {
             }
             ops::Error::UnknownPlace => Self::new(ErrorCode::CursorInvalid, detail),
             ops::Error::CatchingUp => Self::new(ErrorCode::Unavailable, detail),
+            ops::Error::Exhausted(exhausted) => exhausted.into(),
             ops::Error::IdempotencyInProgress => Self::new(ErrorCode::IdempotencyInProgress, detail),
             ops::Error::IdempotencyKeyReused => Self::new(ErrorCode::IdempotencyKeyReused, detail),
             ops::Error::DuplicateReference => Self::new(ErrorCode::DuplicateReference, detail),
@@ -287,6 +302,12 @@ impl From<store::Error> for Problem {
     }
 }
 
+impl From<Exhausted> for Problem {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(ErrorCode::TooManyConcurrentRequests, exhausted.to_string())
+    }
+}
+
 impl From<oidc::Error> for Problem {
     fn from(error: oidc::Error) -> Self {
         match error {
@@ -314,6 +335,7 @@ fn code_of(refusal: &Refusal) -> ErrorCode {
         Refusal::InventoryExhausted { .. } => ErrorCode::InventoryExhausted,
         Refusal::Forbidden(_) | Refusal::BeyondScope => ErrorCode::Forbidden,
         Refusal::PriceListInUse => ErrorCode::PriceListInUse,
+        Refusal::TooManyApiKeys(_) => ErrorCode::TooManyApiKeys,
         Refusal::TooManyWebhookEndpoints(_) => ErrorCode::TooManyWebhookEndpoints,
         Refusal::CurrencyFixed => ErrorCode::CurrencyFixed,
         Refusal::ResellerDisabled => ErrorCode::ResellerDisabled,

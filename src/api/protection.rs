@@ -4,6 +4,8 @@ use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
+use super::incoming::{Incoming, Target};
+
 /// Of what is data: nothing is loaded or run, and no page may frame it.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -15,8 +17,9 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const ONLY_HTTPS: &str = "max-age=31536000";
 
 /// Adds what an answer does not say by itself.
-pub fn protect(answer: &mut ServiceResponse<BoxBody>) {
-    let policy = if answer.request().path().starts_with("/docs/") { DOCS_POLICY } else { DATA_POLICY };
+pub fn protect(answer: &mut ServiceResponse<BoxBody>, incoming: &Incoming) {
+    let is_documentation = matches!(incoming.target, Target::Documentation);
+    let policy = if is_documentation { DOCS_POLICY } else { DATA_POLICY };
     let is_https = answer.request().connection_info().scheme() == "https";
     let headers = answer.headers_mut();
     let mut add = |name: HeaderName, value| {

@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::openapi::{self, DOCUMENT};
 use super::problem::{FieldError, Problem};
-use super::schema;
+use super::schema::{self, MAX_PROBLEMS};
 use crate::domain::refusal::ViolationCode;
 
 /// By the path of the operation as the document has it.
@@ -39,9 +40,10 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let parameters = request.match_pattern().and_then(|path| parameters(&path));
-        let query = request.query_string();
-        ready(parameters.map_or_else(|| Err(Problem::of(ErrorCode::Internal)), |known| parse(known, query)))
+        ready(Incoming::of(request).and_then(|incoming| {
+            let parameters = incoming.operation().and_then(|operation| parameters(&operation.path));
+            parse(parameters.ok_or_else(|| Problem::of(ErrorCode::Internal))?, &incoming.query)
+        }))
     }
 }
 
@@ -53,8 +55,11 @@ impl FromRequest for NoQuery {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let errors: Vec<_> = pairs(request.query_string()).iter().map(|(name, _)| unknown(name)).collect();
-        ready(if errors.is_empty() { Ok(Self) } else { Err(Problem::invalid(errors)) })
+        ready(Incoming::of(request).and_then(|incoming| {
+            let names = pairs(&incoming.query).take(MAX_PROBLEMS);
+            let errors: Vec<_> = names.map(|(name, _)| unknown(&name)).collect();
+            if errors.is_empty() { Ok(Self) } else { Err(Problem::invalid(errors)) }
+        }))
     }
 }
 
@@ -63,22 +68,27 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
     let mut json = Map::new();
     for (name, text) in pairs(query) {
         let Some(schema) = parameters.schemas.get(&name) else {
-            errors.push(unknown(&name));
+            if errors.len() < MAX_PROBLEMS {
+                errors.push(unknown(&name));
+            }
             continue;
         };
         if schema["type"] == "array" {
-            // Both ways in which clients repeat a parameter: `a=1&a=2` and `a=1,2`.
-            let items = text.split(',').map(|item| typed(item, &schema["items"]));
+            // Both ways in which clients repeat a parameter: `a=1&a=2` and `a=1,2`. One item too many is enough to say
+            // so; those behind it are not looked at.
+            let most = schema["maxItems"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PROBLEMS);
             if let Value::Array(all) = json.entry(name).or_insert_with(|| json!([])) {
-                all.extend(items);
+                let room = (most + 1).saturating_sub(all.len());
+                all.extend(text.split(',').take(room).map(|item| typed(item, &schema["items"])));
             }
-        } else if json.insert(name.clone(), typed(&text, schema)).is_some() {
+        } else if json.insert(name.clone(), typed(&text, schema)).is_some() && errors.len() < MAX_PROBLEMS {
             errors.push(FieldError::of_parameter(&name, ViolationCode::Duplicate, "Give this parameter once."));
         }
     }
     let json = Value::Object(json);
-    let violations = schema::check(&parameters.validator, &json, "");
-    errors.extend(Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors);
+    let mut invalid = invalid(parameters, &json);
+    name_lost_plus(parameters, &json, &mut invalid);
+    errors.extend(invalid);
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
@@ -90,6 +100,33 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
     Ok(Query { value, json })
 }
 
+/// The errors of parameters by their schemas.
+fn invalid(parameters: &Parameters, json: &Value) -> Vec<FieldError> {
+    let violations = schema::check(&parameters.validator, json, "", "");
+    Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors
+}
+
+/// A `+` that is not escaped is a space in a query, so that the offset of an instant gets lost. Where a value would be
+/// valid with `+` in place of its spaces, the error says how to send it.
+fn name_lost_plus(parameters: &Parameters, json: &Value, errors: &mut [FieldError]) {
+    let mut restored = json.clone();
+    for value in restored.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Value::String(text) = value {
+            *text = text.replace(' ', "+");
+        }
+    }
+    if errors.is_empty() || restored == *json {
+        return;
+    }
+    let still = invalid(parameters, &restored);
+    for error in errors {
+        let name = error.parameter.as_deref().unwrap_or_default();
+        if json[name] != restored[name] && still.iter().all(|other| other.parameter != error.parameter) {
+            error.detail.push_str(" A `+` in a query means a space: send it as `%2B`.");
+        }
+    }
+}
+
 fn unknown(name: &str) -> FieldError {
     FieldError::of_parameter(
         &schema::quoted(name),
@@ -98,8 +135,8 @@ fn unknown(name: &str) -> FieldError {
     )
 }
 
-fn pairs(query: &str) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.as_bytes()).into_owned()
 }
 
 /// The text as the JSON value that the schema wants, if it can be read as one.

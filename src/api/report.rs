@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::accept::Accepted;
 use super::csv::{self, CSV, Record};
+use super::incoming::Incoming;
 use super::page::{Listing, Paged};
 use super::problem::{FieldError, Problem};
 use super::query::Query;
@@ -56,7 +57,7 @@ impl<Q: ReportQuery> Report<Q> {
         Ok(if is_csv {
             Self::Csv(query.value, request.clone())
         } else {
-            Self::Page(Listing::new(request.path(), query)?)
+            Self::Page(Listing::new(&Incoming::of(request)?.path, query)?)
         })
     }
 

@@ -35,7 +35,12 @@ pub struct IfMatchHeader {
 }
 
 /// The versions in `If-None-Match`.
-pub struct IfNoneMatch(Vec<String>);
+pub enum IfNoneMatch {
+    /// Any that there is: `*`.
+    Any,
+    /// These.
+    OneOf(Vec<Version>),
+}
 
 /// `If-None-Match`, for the document.
 #[derive(utoipa::IntoParams)]
@@ -55,10 +60,7 @@ impl FromRequest for IfMatch {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(header_value(request, "If-Match").and_then(|value| match value.as_deref() {
             None | Some("*") => Ok(Self(Precondition::None)),
-            Some(list) => {
-                let tags = entity_tags(list).ok_or_else(not_a_tag)?;
-                Ok(Self(Precondition::OneOf(tags.into_iter().filter_map(version).collect())))
-            }
+            Some(list) => versions("If-Match", list).map(|versions| Self(Precondition::OneOf(versions))),
         }))
     }
 }
@@ -68,17 +70,23 @@ impl FromRequest for IfNoneMatch {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let tags = |list: String| list.split(',').map(|tag| tag.trim().to_owned()).collect();
-        ready(header_value(request, "If-None-Match").map(|value| Self(value.map(tags).unwrap_or_default())))
+        ready(header_value(request, "If-None-Match").and_then(|value| match value.as_deref() {
+            None => Ok(Self::OneOf(Vec::new())),
+            Some("*") => Ok(Self::Any),
+            Some(list) => versions("If-None-Match", list).map(Self::OneOf),
+        }))
     }
 }
 
 impl IfNoneMatch {
     /// The resource, or 304 when the client has this version.
     pub fn answer(&self, version: Version, body: impl Serialize) -> HttpResponse {
-        let tag = etag(version);
-        if self.0.iter().any(|have| have == "*" || have.trim_start_matches("W/") == tag) {
-            return HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish();
+        let has_it = match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&version),
+        };
+        if has_it {
+            return HttpResponse::NotModified().insert_header((header::ETAG, etag(version))).finish();
         }
         ok(version, body)
     }
@@ -104,9 +112,9 @@ pub fn etag(version: Version) -> String {
     format!("\"{}\"", version.0)
 }
 
-/// The tags in a list (RFC 9110 §8.8.3) without their quotes; `None` when something else is in it. A weak one counts
-/// as the strong one that it was: a proxy that compresses an answer weakens its tag, and a version is just that version
-/// however the answer came. The letter of §13.1.1 would have such a client fail for ever.
+/// The tags in a list (RFC 9110, section 8.8.3) without their quotes; `None` when something else is in it. A weak tag
+/// counts as a strong one: a proxy that compresses a response weakens its tag, and a version is that version however the
+/// response came. Section 13.1.1 to the letter would make such a client fail for ever.
 fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
     let mut tags = Vec::new();
     loop {
@@ -119,14 +127,27 @@ fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// The version that a tag without its quotes stands for; a tag that is not ours is no version.
-fn version(tag: &str) -> Option<Version> {
-    tag.parse().ok().map(Version)
+/// What proxies put behind a version when they compress a response: Apache `-gzip`, Jetty `--gzip`, others `;gzip`.
+const CODINGS: [&str; 5] = ["gzip", "br", "zstd", "deflate", "identity"];
+
+/// The versions that a list of tags stands for.
+fn versions(name: &str, list: &str) -> Result<Vec<Version>, Problem> {
+    let versions = entity_tags(list).and_then(|tags| tags.into_iter().map(version).collect());
+    versions.ok_or_else(|| {
+        let detail = "Send the `ETag` as it came, with its quotes: `\"2\"`.";
+        Problem::invalid(vec![FieldError::of_parameter(name, ViolationCode::InvalidFormat, detail)])
+    })
 }
 
-fn not_a_tag() -> Problem {
-    let detail = "Send the `ETag` as it came, with its quotes: `\"2\"`.";
-    Problem::invalid(vec![FieldError::of_parameter("If-Match", ViolationCode::InvalidFormat, detail)])
+/// The version that a tag without its quotes stands for. A number has one spelling, so that a tag that no response had
+/// is never taken for a version.
+fn version(tag: &str) -> Option<Version> {
+    let end = tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len());
+    let (number, suffix) = tag.split_at(end);
+    let coding = ["--", "-", ";"].iter().find_map(|mark| suffix.strip_prefix(mark));
+    let is_ours = (number == "0" || !number.starts_with('0'))
+        && (suffix.is_empty() || coding.is_some_and(|coding| CODINGS.contains(&coding)));
+    if is_ours { number.parse().ok().map(Version) } else { None }
 }
 
 /// A header's value, of as many lines as it has; `None` when it is not there.

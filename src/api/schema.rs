@@ -1,9 +1,7 @@
 //! Checks requests against the document itself, so that neither can say what the other does not: all
 //! problems of a request at once, each with its pointer.
 
-use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{LazyLock, Mutex, PoisonError};
 
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{Keyword, ValidationError, ValidationOptions, Validator};
@@ -16,31 +14,6 @@ use crate::domain::text::{self, Rule};
 
 /// The most problems that one answer lists; a body of 1 MiB can have many more.
 pub const MAX_PROBLEMS: usize = 100;
-
-static VALIDATORS: LazyLock<Mutex<HashMap<String, &'static Validator>>> = LazyLock::new(Mutex::default);
-
-/// What is wrong with a value by the document's schema of a name.
-pub fn violations(schema: &str, value: &Value) -> Vec<Violation> {
-    match component(schema) {
-        Some(validator) => check(validator, value, schema),
-        None => vec![Violation::new("", ViolationCode::InvalidType, format!("The document has no schema {schema}."))],
-    }
-}
-
-fn component(name: &str) -> Option<&'static Validator> {
-    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(validator) = validators.get(name) {
-        return Some(validator);
-    }
-    let schema = json!({
-        "$ref": format!("#/components/schemas/{name}"),
-        "components": { "schemas": DOCUMENT.value["components"]["schemas"] },
-    });
-    // One a schema for the life of the process.
-    let validator: &'static Validator = Box::leak(Box::new(compile(schema)?));
-    validators.insert(name.to_owned(), validator);
-    Some(validator)
-}
 
 /// Stands for `maxLength` where the schema has the format of a text.
 const MAX_NORMALIZED: &str = "maxNormalizedLength";
@@ -119,18 +92,30 @@ fn is_text_format(format: &str) -> bool {
     Rule::formats().any(|(name, _)| name == format)
 }
 
-/// What is wrong with a value by a schema. `name` tells which fields exist but cannot be changed.
-pub fn check(validator: &Validator, value: &Value, name: &str) -> Vec<Violation> {
-    validator.iter_errors(value).flat_map(|error| explain(&error, name)).take(MAX_PROBLEMS).collect()
+/// What is wrong with a value by a schema: at most [`MAX_PROBLEMS`] violations. `name` is the schema in the document to
+/// which the value belongs, and `at` a pointer to where.
+pub fn check(validator: &Validator, value: &Value, name: &str, at: &str) -> Vec<Violation> {
+    validator.iter_errors(value).flat_map(|error| explain(&error, name, at)).take(MAX_PROBLEMS).collect()
 }
 
-fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
+/// A list with fewer items than it must have.
+pub fn too_few_items(at: &str, least: &dyn Display) -> Violation {
+    Violation::new(at, ViolationCode::TooShort, format!("At least {least} item(s) are needed."))
+}
+
+/// A list with more items than it may have.
+pub fn too_many_items(at: &str, most: &dyn Display) -> Violation {
+    Violation::new(at, ViolationCode::TooLong, format!("At most {most} items are allowed."))
+}
+
+fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation> {
     use ViolationCode as Code;
-    let at = error.instance_path().to_string();
+    let at = format!("{at}{}", error.instance_path());
     let one = |code, detail: String| vec![Violation::new(at.clone(), code, detail)];
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => unexpected
             .iter()
+            .take(MAX_PROBLEMS)
             .map(|field| {
                 let pointer = format!("{at}/{}", quoted(field).replace('~', "~0").replace('/', "~1"));
                 if at.is_empty() && is_immutable(schema, field) {
@@ -164,8 +149,8 @@ fn explain(error: &ValidationError<'_>, schema: &str) -> Vec<Violation> {
         Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are needed.")),
         Kind::MaxLength { limit } => one(Code::TooLong, too_long(limit)),
         Kind::Custom { keyword, message } if keyword == MAX_NORMALIZED => one(Code::TooLong, message.clone()),
-        Kind::MinItems { limit } => one(Code::TooShort, format!("At least {limit} item(s) are needed.")),
-        Kind::MaxItems { limit } => one(Code::TooLong, format!("At most {limit} items are allowed.")),
+        Kind::MinItems { limit } => vec![too_few_items(&at, limit)],
+        Kind::MaxItems { limit } => vec![too_many_items(&at, limit)],
         Kind::Minimum { limit } => one(Code::OutOfRange, format!("The least possible is {limit}.")),
         Kind::Maximum { limit } => one(Code::OutOfRange, format!("The most possible is {limit}.")),
         Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice.".to_owned()),

@@ -52,8 +52,8 @@ pub async fn healthz(_: NoQuery) -> HttpResponse {
 
 /// Can requests be served?
 ///
-/// Asks the database, and whether its schema is the one that this release was built for; 503 says what is
-/// missing. For readiness probes and load balancers.
+/// Asks the database whether its schema is the one that this release was built for, at most once a second for all who
+/// ask. 503 says what is missing. For readiness probes and load balancers.
 #[utoipa::path(tag = "Service", extensions(("x-errors" = json!(["unavailable"]))), responses(
     (status = 200, description = "They can.", body = Health)
 ))]
@@ -63,13 +63,13 @@ pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> Result<HttpRespon
     if state.shutdown.is_draining() {
         return not_ready("The service is being stopped; ask another instance.");
     }
-    match state.db.schema().await {
+    match state.readiness.schema(&state.db).await {
         Ok(Schema::Current) => Ok(HttpResponse::Ok().json(Health { status: HealthStatus::Ok })),
         Ok(Schema::Behind(_)) => not_ready("The database lacks migrations; run `migrate`."),
         Ok(Schema::Newer(_)) => not_ready("The database was migrated by a newer release; run that."),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            not_ready("The database does not answer; it is asked again with the next request.")
+            not_ready("The database does not respond. It is asked again in a second.")
         }
     }
 }

@@ -7,13 +7,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::HttpMessage;
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use futures_util::Stream;
+
+use super::response_body;
 
 /// A body that two hold.
 #[derive(Clone)]
@@ -24,24 +26,6 @@ impl Stream for Held {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
-    }
-}
-
-/// An answer's body that holds the request's.
-struct Holding {
-    body: BoxBody,
-    _held: Held,
-}
-
-impl MessageBody for Holding {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
     }
 }
 
@@ -58,6 +42,5 @@ pub async fn hold(
     }
     let held = Held(Rc::new(RefCell::new(request.take_payload())));
     request.set_payload(Payload::Stream { payload: Box::pin(held.clone()) });
-    let answer = next.call(request).await?.map_into_boxed_body();
-    Ok(answer.map_body(|_, body| Holding { body, _held: held }.boxed()))
+    Ok(response_body::hold(next.call(request).await?, held))
 }

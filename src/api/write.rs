@@ -1,34 +1,32 @@
 //! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
 //! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody, to_bytes};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{HttpMessage, HttpResponse, ResponseError, web};
-use futures_util::stream;
+use actix_web::{HttpMessage, HttpResponse, ResponseError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::auth;
 use super::code::ErrorCode;
+use super::incoming::Incoming;
 use super::json;
-use super::middleware::{RequestId, as_problem};
-use super::openapi::DOCUMENT;
+use super::middleware::as_problem;
 use super::problem::{FieldError, Problem};
-use crate::app::AppState;
 use crate::db;
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
 use crate::domain::refusal::ViolationCode;
 use crate::ops::Context;
+use crate::ops::budget::Taken;
 use crate::ops::request::{self, Ending, Request};
 
 /// Marks a request that the client can safely send again.
@@ -54,20 +52,22 @@ pub async fn write(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let pattern = request.match_pattern().unwrap_or_default();
-    let operation = DOCUMENT.operation(request.method().as_str(), &pattern);
+    let incoming = Incoming::of(request.request()).ok();
     let cx = request.extensions().get::<Context>().cloned();
-    let (Some(operation), Some(mut cx)) = (operation.filter(|operation| operation.method != "GET"), cx) else {
+    let operation = incoming.as_ref().and_then(|incoming| incoming.operation());
+    let (Some(incoming), Some(operation), Some(mut cx)) = (incoming, operation.filter(|op| op.method != "GET"), cx)
+    else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let (claim, refusal) = match prepare(&mut request, &mut cx).await {
-        Ok((_, Some(answer))) => return Ok(request.into_response(replay(&answer))),
-        Ok((claim, None)) => (claim, None),
-        Err(problem) => (None, Some(problem)),
+    // What is taken of the budget for the body is held until the response is known.
+    let (claim, refusal, _budget) = match prepare(&mut request, &mut cx, &incoming).await {
+        Ok(Prepared { kept: Some(answer), .. }) => return Ok(request.into_response(replay(&answer))),
+        Ok(Prepared { claim, budget, .. }) => (claim, None, Some(budget)),
+        Err(problem) => (None, Some(problem), None),
     };
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let about = about(&pattern, request.path());
-    let write = Arc::new(Request::new(id, operation.id.clone(), about, source_address(&request), claim));
+    let source = incoming.source.map(|address| address.to_string());
+    let (id, operation_id) = (incoming.id.clone(), operation.id.clone());
+    let write = Arc::new(Request::new(id, operation_id, incoming.resource(), source, claim));
     cx.request = Some(write.clone());
     request.extensions_mut().insert(cx.clone());
 
@@ -80,7 +80,7 @@ pub async fn write(
         // The other one is told and kept.
         return Ok(answer);
     }
-    let (http, answer) = as_problem(answer, &write.id).into_parts();
+    let (http, answer) = as_problem(answer, &incoming).into_parts();
     let (head, body) = answer.into_parts();
     let body = to_bytes(body).await.unwrap_or_default();
     let answer = match finish(&cx, &write, &head, &body, code, operation.writes()).await {
@@ -123,15 +123,26 @@ async fn finish(
     Ok(db::within(FINISH_TIMEOUT, request::finish(cx, write, ending)).await?)
 }
 
-/// What tells a request from others, and what it was answered before, if it was. Everything is there then: the
-/// body too, while which somebody may have taken the caller's key away.
-async fn prepare(request: &mut ServiceRequest, cx: &mut Context) -> Result<(Option<Claim>, Option<Answer>), Problem> {
-    let body = body(request).await?;
+/// What is known of a request before it is handled.
+struct Prepared {
+    /// What tells it from others.
+    claim: Option<Claim>,
+    /// What it was answered before, if it was.
+    kept: Option<Answer>,
+    budget: Taken,
+}
+
+/// Reads the body, and looks whether the request was answered before. Somebody may have revoked the caller's key while
+/// the body arrived, so the caller is looked at again.
+async fn prepare(request: &mut ServiceRequest, cx: &mut Context, incoming: &Incoming) -> Result<Prepared, Problem> {
+    let mut payload = request.take_payload();
+    let (body, budget) = json::receive(request.request(), &mut payload, &cx.actor).await?;
+    incoming.keep_body(body);
     *cx = auth::context(request.request()).await?;
-    let Some(key) = key(request)? else { return Ok((None, None)) };
-    let claim = Claim { caller: cx.actor.caller(), key, fingerprint: fingerprint(request, &body) };
-    let answer = request::answered(&cx.db, &claim, cx.clock.machine()).await?;
-    Ok((Some(claim), answer))
+    let Some(key) = key(request)? else { return Ok(Prepared { claim: None, kept: None, budget }) };
+    let claim = Claim { caller: cx.actor.caller(), key, fingerprint: fingerprint(request, incoming) };
+    let kept = request::answered(&cx.db, &claim, cx.clock.machine()).await?;
+    Ok(Prepared { claim: Some(claim), kept, budget })
 }
 
 /// The key that the client gives its request.
@@ -158,31 +169,17 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The body, which the handler gets all the same.
-async fn body(request: &mut ServiceRequest) -> Result<Bytes, Problem> {
-    let mut payload = request.take_payload();
-    let body = json::bytes(request.request(), &mut payload).await?;
-    let once = stream::once(std::future::ready(Ok(body.clone())));
-    request.set_payload(Payload::Stream { payload: Box::pin(once) });
-    Ok(body)
-}
-
 /// Everything that makes a request the one that it is: sent again, it is the same.
-fn fingerprint(request: &ServiceRequest, body: &[u8]) -> Vec<u8> {
+fn fingerprint(request: &ServiceRequest, incoming: &Incoming) -> Vec<u8> {
     let mut hash = Sha256::new();
     let condition = request.headers().get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
-    for part in [request.method().as_str().as_bytes(), request.uri().to_string().as_bytes(), condition, body] {
+    let query = if incoming.query.is_empty() { String::new() } else { format!("?{}", incoming.query) };
+    let target = format!("{}{query}", incoming.path);
+    for part in [incoming.method.as_str().as_bytes(), target.as_bytes(), condition, &*incoming.body()] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
     hash.finalize().to_vec()
-}
-
-/// What a request is about: the first id in its path.
-fn about(pattern: &str, path: &str) -> Option<(ResourceType, Uuid)> {
-    let (name, id) = pattern.split('/').zip(path.split('/')).find(|(name, _)| name.starts_with('{'))?;
-    let kind = name.trim_matches(['{', '}']).strip_suffix("_id")?.parse().ok()?;
-    Some((kind, id.parse().ok()?))
 }
 
 /// What stands at a `Location`: `/v1/price-lists/<id>` is a price list.
@@ -190,20 +187,6 @@ fn created(location: &str) -> Option<(ResourceType, Uuid)> {
     let (kind, id) = location.strip_prefix("/v1/")?.split_once('/')?;
     let kind = kind.strip_suffix('s')?.replace('-', "_").parse().ok()?;
     Some((kind, id.parse().ok()?))
-}
-
-/// Where a request comes from: who is connected or, behind a proxy of ours, whom that names last.
-fn source_address(request: &ServiceRequest) -> Option<String> {
-    let trusts_proxy = request.app_data::<web::Data<AppState>>().is_some_and(|state| state.trust_forwarded_for);
-    let forwarded = || {
-        let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
-        let address = last.rsplit(',').next()?.trim();
-        // Some name the port, too.
-        let with_port = || address.parse().ok().map(|address: SocketAddr| address.ip());
-        address.parse::<IpAddr>().ok().or_else(with_port)
-    };
-    let named = if trusts_proxy { forwarded() } else { None };
-    named.or_else(|| request.peer_addr().map(|peer| peer.ip())).map(|address| address.to_string())
 }
 
 fn kept(status: StatusCode, headers: &header::HeaderMap, body: &Bytes) -> Answer {

@@ -5,21 +5,21 @@ use std::any::Any;
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::HttpResponse;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::task::JoinHandle;
 use actix_web::rt::{spawn, time};
-use actix_web::web::Bytes;
 use socket2::{SockRef, Socket, TcpKeepalive};
 
 use super::Http;
+use crate::api::response_body;
 
 /// A connection on which nothing came for so long is asked whether there is still somebody.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ type IdleSince = Rc<Cell<Option<Instant>>>;
 struct Watched {
     idle_since: IdleSince,
     watch: JoinHandle<()>,
+    /// Whether the client has said that it sends nothing more.
+    is_closing: Cell<bool>,
 }
 
 impl Drop for Watched {
@@ -61,24 +63,6 @@ impl Drop for UnderWay {
     }
 }
 
-/// An answer's body, with which a request ends.
-struct Tracked {
-    body: BoxBody,
-    _under_way: Option<UnderWay>,
-}
-
-impl MessageBody for Tracked {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
-}
-
 /// Sets up a connection that was accepted.
 pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
     let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
@@ -86,7 +70,7 @@ pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
         Ok(socket) => {
             let idle_since = Rc::new(Cell::new(Some(Instant::now())));
             let watch = spawn(watch(socket, Rc::clone(&idle_since), http.keep_alive + http.request_timeout));
-            data.insert(Watched { idle_since, watch });
+            data.insert(Watched { idle_since, watch, is_closing: Cell::new(false) });
         }
         Err(error) => tracing::debug!(%error, "a connection cannot be set up"),
     }
@@ -118,15 +102,25 @@ async fn watch(socket: Socket, idle_since: IdleSince, patience: Duration) {
     }
 }
 
-/// Lets a connection be while it has a request under way.
+/// Leaves a connection open while it has a request under way, and closes it after a request that says
+/// `Connection: close`: what a client sends after that is not processed (RFC 9112, section 9.6).
 ///
 /// # Errors
-/// Never on its own account.
+/// Of the request.
 pub async fn track(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let closes = request.head().connection_type() == ConnectionType::Close;
+    let is_closing = request.conn_data::<Watched>().map(|connection| &connection.is_closing);
+    if is_closing.is_some_and(|is_closing| is_closing.replace(is_closing.get() || closes)) {
+        tracing::warn!("a request after `Connection: close` was not processed");
+        return Ok(request.into_response(HttpResponse::BadRequest().force_close().finish()));
+    }
     let under_way = request.conn_data().map(UnderWay::on);
-    let answer = next.call(request).await?.map_into_boxed_body();
-    Ok(answer.map_body(|_, body| Tracked { body, _under_way: under_way }))
+    let mut response = response_body::hold(next.call(request).await?, under_way);
+    if closes {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }

@@ -2,21 +2,21 @@
 
 use std::time::Instant;
 
-use diesel_async::pooled_connection::deadpool::Object;
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, TransactionManager};
+use diesel_async::{AnsiTransactionManager, TransactionManager};
 
+use super::Connection;
 use crate::store::{self, Conn};
 
 /// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
 /// connection.
 pub struct Transaction {
     /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
-    conn: Option<Box<Object<AsyncPgConnection>>>,
+    conn: Option<Box<Connection>>,
     ends: Instant,
 }
 
 impl Transaction {
-    pub(super) fn new(conn: Object<AsyncPgConnection>, ends: Instant) -> Self {
+    pub(super) fn new(conn: Connection, ends: Instant) -> Self {
         Self { conn: Some(Box::new(conn)), ends }
     }
 
@@ -71,7 +71,7 @@ impl Transaction {
 
     fn throw_away(&mut self) {
         if let Some(conn) = self.conn.take() {
-            let _ = Object::take(*conn);
+            conn.throw_away();
         }
     }
 }

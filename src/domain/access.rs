@@ -74,7 +74,7 @@ impl Right {
 }
 
 /// What part of the data is visible. Only `api/auth.rs`, the command line and the jobs make one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// The whole partner.
     Partner,
@@ -90,6 +90,12 @@ impl Scope {
             Self::Partner => None,
             Self::Reseller(id) => Some(id),
         }
+    }
+
+    /// The name of the tenant in counters and logs: `tenant:provider` or `tenant:<id of the reseller>`.
+    #[must_use]
+    pub fn label(self) -> String {
+        self.reseller().map_or("tenant:provider".to_owned(), |id| format!("tenant:{id}"))
     }
 
     /// Whether everything that is visible to another is visible here.

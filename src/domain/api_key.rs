@@ -15,6 +15,9 @@ use super::time::{as_kept, written};
 /// How far ahead the end of a key may lie, in days: ten years.
 pub const MAX_VALIDITY_DAYS: i64 = 3653;
 
+/// The most live keys of a tenant, neither revoked nor expired: more keys would be more of every limit that is a key's.
+pub const MOST_LIVE_KEYS: i64 = 50;
+
 label! {
     /// State of an API key. `active`: works, unless its reseller is disabled; `expired`: its time is over, and
     /// another `expires_at` brings it back; `revoked`: ended for good. Expect more values.

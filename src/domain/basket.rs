@@ -112,10 +112,10 @@ fn opening(
             found.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
         }
         let code = &line.certificate_type;
-        found.extend(check_type(product, code, Some(line.quantity), &at("certificate_type"), &at("quantity")));
+        found.extend(check_type(product, code, 0, Some(line.quantity), &at("certificate_type"), &at("quantity")));
         if product.details.certificate_type(code).is_some() {
             let renewal = at("renewal_quantity");
-            found.extend(check_type(product, code, line.renewal_quantity, &renewal, &renewal));
+            found.extend(check_type(product, code, 0, line.renewal_quantity, &renewal, &renewal));
         }
     }
     if item.inventory.iter().all(|line| line.quantity == 0) {
@@ -162,10 +162,12 @@ fn check_start(start: NaiveDate, term_months: i32, today: NaiveDate, at_item: &s
     }
 }
 
-/// What is wrong with a certificate type and its quantity, if anything.
+/// The violation for a certificate type or its quantity, if there is one. `kept` is the quantity that stays allowed when
+/// the product's limit is below it.
 pub(super) fn check_type(
     product: &Product,
     code: &Code,
+    kept: i32,
     quantity: Option<i32>,
     at_type: &str,
     at_quantity: &str,
@@ -175,7 +177,7 @@ pub(super) fn check_type(
         let detail = format!("The product {} has {}.", product.code, known.join(", "));
         return Some(Violation::new(at_type, ViolationCode::CertificateTypeNotInProduct, detail));
     };
-    let max = certificate_type.max_quantity;
+    let max = certificate_type.max_quantity.max(kept);
     quantity.filter(|quantity| !(0..=max).contains(quantity)).map(|quantity| {
         let detail = format!("A subscription holds 0 to {max} of {code}; this would make {quantity}.");
         Violation::new(at_quantity, ViolationCode::OutOfRange, detail)

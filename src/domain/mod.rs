@@ -5,7 +5,7 @@
 //! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
 //! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
 //! [`report`] sums it up, [`event`] tells it, [`webhook`] carries that on. Who may: [`access`], by an [`api_key`]
-//! whose [`secret`] is a [`credential`], and how often: [`rate_limit`]. Who did: [`audit`]. Why not: [`refusal`].
+//! whose [`secret`] is a [`credential`], how often: [`rate_limit`], and how much at a time: [`budget`]. Who did: [`audit`]. Why not: [`refusal`].
 
 pub mod access;
 pub mod allocation;
@@ -13,6 +13,7 @@ pub mod api_key;
 pub mod audit;
 pub mod basket;
 pub mod billing;
+pub mod budget;
 pub mod company;
 pub mod credential;
 pub mod customer;

@@ -116,7 +116,7 @@ pub fn add_current_inventory(
         .map(|(code, add)| {
             let held = inventory::find(&subscription.lines, code).map_or(0, |line| line.current);
             let price = term_prices.get(code).or_else(|| today_prices.get(code)).copied();
-            Asked { code, field: "add", by: Some(*add), after: Some(held.saturating_add(*add)), price }
+            Asked { code, field: "add", by: Some(*add), kept: 0, after: Some(held.saturating_add(*add)), price }
         })
         .collect();
     check_lines(subscription, product, &asked)?;
@@ -129,9 +129,10 @@ pub fn add_current_inventory(
     }
     let mut draft = Draft::of(OrderKind::CurrentInventory, subscription, product, at.date_naive());
     let place = Place { index: None, subscription: &next };
-    for (code, add) in additions {
+    for (index, (code, add)) in additions.iter().enumerate() {
         let before = inventory::find(&subscription.lines, code).map_or(0, |line| line.current);
         draft.charge(&place, code, before, before + add)?;
+        draft.warn_of_renewal(product, &next, code, format!("/lines/{index}/add"));
     }
     draft.add_next_renewal(&next, product);
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
@@ -155,6 +156,7 @@ pub fn set_renewal_inventory(
             code,
             field: "quantity",
             by: None,
+            kept: inventory::find(&subscription.lines, code).map_or(0, |line| line.current),
             after: *quantity,
             price: prices.get(code).copied(),
         })
@@ -167,9 +169,7 @@ pub fn set_renewal_inventory(
     for (index, (code, quantity)) in quantities.iter().enumerate() {
         let before = inventory::find(&subscription.lines, code).and_then(|line| line.renewal);
         draft.set_renewal(&place, code, before, *quantity);
-        if let Some(line) = inventory::find(&next.lines, code).filter(|line| line.effective_renewal() < line.used) {
-            draft.warn_renewal_below_used(line, Some(format!("/lines/{index}/quantity")));
-        }
+        draft.warn_of_renewal(product, &next, code, format!("/lines/{index}/quantity"));
     }
     draft.add_next_renewal(&next, product);
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
@@ -198,16 +198,19 @@ fn next_term(
     command: Command,
     at: DateTime<Utc>,
 ) -> Result<Plan, Refusal> {
-    let next = changed(subscription, command, at)?;
+    let mut next = changed(subscription, command, at)?;
     let mut draft = Draft::of(OrderKind::Renewal, subscription, product, at.date_naive());
     if next.term.number != subscription.term.number {
+        for (before, after) in subscription.lines.iter().zip(&mut next.lines) {
+            after.current = renewed_quantity(product, before);
+        }
         let place = Place { index: None, subscription: &next };
         for (before, after) in subscription.lines.iter().zip(&next.lines) {
             let line = draft.line(&place, &after.certificate_type, Bucket::Current);
             let line = OrderLine { quantity_before: Some(before.current), quantity_after: Some(after.current), ..line };
             draft.charge_line(&place, line, after.current)?;
             if after.overage() > 0 {
-                draft.warn_renewal_below_used(after, None);
+                draft.warn_renewal_below_used(after, after.current, None);
             }
         }
         draft.add_next_renewal(&next, product);
@@ -246,6 +249,8 @@ struct Asked<'a> {
     field: &'a str,
     /// By how much the quantity is to be raised, if that is what is asked.
     by: Option<i32>,
+    /// The quantity that is allowed even when the product's limit is below it.
+    kept: i32,
     /// What the quantity would be.
     after: Option<i32>,
     /// What one certificate costs, where it has a price.
@@ -266,7 +271,7 @@ fn check_lines(subscription: &Subscription, product: &Product, lines: &[Asked<'_
             let detail = "The current inventory is raised, never lowered; add at least 1.";
             violations.push(Violation::new(at(line.field), ViolationCode::OutOfRange, detail));
         }
-        let wrong = check_type(product, line.code, line.after, &at("certificate_type"), &at(line.field));
+        let wrong = check_type(product, line.code, line.kept, line.after, &at("certificate_type"), &at(line.field));
         if wrong.is_none() && line.price.is_none() {
             let (months, currency) = (subscription.schedule.months, subscription.currency);
             let detail =
@@ -285,6 +290,13 @@ fn renewal_prices(subscription: &Subscription, product: &Product) -> UnitPrices 
     let mut prices = subscription.term.unit_prices.clone();
     prices.extend(today);
     prices
+}
+
+/// The quantity of a line with which the next term starts: the renewal quantity, within the product's limit. Where the
+/// limit was lowered below the current quantity, the current quantity is the limit, so that what is held can be renewed.
+fn renewed_quantity(product: &Product, line: &Line) -> i32 {
+    let limit = product.details.certificate_type(&line.certificate_type).map(|known| known.max_quantity);
+    limit.map_or(i32::MAX, |limit| limit.max(line.current)).min(line.effective_renewal())
 }
 
 /// Which subscription a line is about.
@@ -370,17 +382,27 @@ impl Draft {
         let prices = renewal_prices(subscription, product);
         for line in &subscription.lines {
             let unit_price = prices.get(&line.certificate_type).map_or(0, |price| price.amount);
-            self.renewal_amounts.push(unit_price.saturating_mul(i64::from(line.effective_renewal())));
+            self.renewal_amounts.push(unit_price.saturating_mul(i64::from(renewed_quantity(product, line))));
         }
     }
 
-    fn warn_renewal_below_used(&mut self, line: &Line, pointer: Option<String>) {
+    /// Warns where the next term would start with fewer certificates of a type than are in use.
+    fn warn_of_renewal(&mut self, product: &Product, next: &Subscription, code: &Code, pointer: String) {
+        if let Some(line) = inventory::find(&next.lines, code) {
+            let quantity = renewed_quantity(product, line);
+            if quantity < line.used {
+                self.warn_renewal_below_used(line, quantity, Some(pointer));
+            }
+        }
+    }
+
+    fn warn_renewal_below_used(&mut self, line: &Line, quantity: i32, pointer: Option<String>) {
         let detail = format!(
             "{} certificates of {} are in use; the next term would start with {} and an overage of {}.",
             line.used,
             line.certificate_type,
-            line.effective_renewal(),
-            line.used - line.effective_renewal(),
+            quantity,
+            line.used - quantity,
         );
         self.warnings.push(Warning { code: WarningCode::RenewalBelowUsed, detail, pointer });
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
+use super::budget::Holder;
 use super::label::label;
 
 label! {
@@ -52,17 +53,21 @@ impl Window {
     }
 }
 
-/// The most requests of one caller in a window; where there is no number, as many as it likes.
+/// The most requests in a window; where there is no number, there is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Of those that look.
+    /// Reads of one caller.
     pub reads: Option<u32>,
-    /// Of those that may change something.
+    /// Writes of one caller.
     pub writes: Option<u32>,
+    /// Reads of all callers of a tenant together, so that more keys are no more requests.
+    pub tenant_reads: Option<u32>,
+    /// Writes of all callers of a tenant together.
+    pub tenant_writes: Option<u32>,
 }
 
 impl Limits {
-    /// The limit for a kind of requests, if there is one.
+    /// The limit for a kind of requests of one caller, if there is one.
     #[must_use]
     pub fn of(self, kind: RateLimitKind) -> Option<u32> {
         match kind {
@@ -70,6 +75,26 @@ impl Limits {
             RateLimitKind::Writes => self.writes,
         }
     }
+
+    /// The limit for a kind of requests of a tenant, if there is one.
+    #[must_use]
+    pub fn of_tenant(self, kind: RateLimitKind) -> Option<u32> {
+        match kind {
+            RateLimitKind::Reads => self.tenant_reads,
+            RateLimitKind::Writes => self.tenant_writes,
+        }
+    }
+}
+
+/// Somebody who is limited, under the name that all instances count under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    /// The name.
+    pub name: String,
+    /// A caller or a tenant.
+    pub holder: Holder,
+    /// The most requests in a window.
+    pub limit: u32,
 }
 
 /// Where a caller stands with a kind of requests.
@@ -77,6 +102,8 @@ impl Limits {
 pub struct Standing {
     /// What is counted.
     pub kind: RateLimitKind,
+    /// Whose requests.
+    pub holder: Holder,
     /// When.
     pub window: Window,
     /// The most of them.
@@ -130,17 +157,22 @@ impl Counts {
         Self { window: Window::of(at), callers: HashMap::new() }
     }
 
-    /// Counts a request, unless it is one too many.
-    pub fn count(&mut self, caller: &str, kind: RateLimitKind, limit: u32, at: DateTime<Utc>) -> Verdict {
+    /// Counts a request for everybody that it is limited for, unless it is one too many for one of them: then it is
+    /// counted for nobody. Answers who is closest to the limit; `None` where nobody is limited.
+    pub fn count(&mut self, kind: RateLimitKind, limited: &[Limited], at: DateTime<Utc>) -> Option<Verdict> {
         self.turn_to(at);
         let window = self.window;
-        let standing = |remaining| Standing { kind, window, limit, remaining, seconds_left: window.seconds_left(at) };
-        let tally = &mut self.callers.entry(caller.to_owned()).or_default()[kind as usize];
-        if tally.remaining(limit) == 0 {
-            return Verdict::Refused(standing(0));
+        let standings = limited.iter().map(|Limited { name, holder, limit }| {
+            let tally = self.callers.get(name).map(|tallies| tallies[kind as usize]).unwrap_or_default();
+            let remaining = tally.remaining(*limit);
+            Standing { kind, holder: *holder, window, limit: *limit, remaining, seconds_left: window.seconds_left(at) }
+        });
+        let closest = standings.min_by_key(|standing| standing.remaining)?;
+        let Some(remaining) = closest.remaining.checked_sub(1) else { return Some(Verdict::Refused(closest)) };
+        for Limited { name, .. } in limited {
+            self.callers.entry(name.clone()).or_default()[kind as usize].untold += 1;
         }
-        tally.untold += 1;
-        Verdict::Admitted(standing(tally.remaining(limit)))
+        Some(Verdict::Admitted(Standing { remaining, ..closest }))
     }
 
     /// What the others have not been told, in an order that is the same everywhere; and the window of it.

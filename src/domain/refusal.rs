@@ -130,6 +130,9 @@ pub enum Refusal {
         "The price list is assigned, or orders or terms refer to it, so it stays; assign another list where it is in use, and leave this one."
     )]
     PriceListInUse,
+    /// A tenant has as many live API keys as it may have.
+    #[error("This tenant already has the maximum of {0} live API keys. Revoke a key that is no longer used.")]
+    TooManyApiKeys(i64),
     /// A tenant has so many webhook endpoints.
     #[error(
         "There are {0} webhook endpoints, and there cannot be more; delete one, or let one get more types of events."

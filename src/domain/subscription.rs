@@ -56,7 +56,7 @@ pub struct Subscription {
     pub currency: Currency,
     /// Its state.
     pub state: State,
-    /// Whether it renews by itself when a term ends.
+    /// Whether it renews by itself when a term ends. Always false when cancelled or expired.
     pub auto_renew: bool,
     /// Where its terms lie.
     pub schedule: Schedule,
@@ -217,6 +217,12 @@ impl Subscription {
         }
     }
 
+    /// Whether it is cancelled or expired. Both are final: it never renews.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Expired | State::Cancelled(_))
+    }
+
     /// Whether an action is possible on a day.
     ///
     /// # Errors
@@ -331,6 +337,9 @@ impl Subscription {
                 state => *state = State::Expired,
             },
             Command::Expire => next.state = State::Expired,
+        }
+        if next.has_ended() {
+            next.auto_renew = false;
         }
         if next == *self {
             return Ok(Outcome::Unchanged);

@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use turns::{TURN, share_out};
 
 /// The most messages on their way at once of an instance that serves, as each has a connection.
-pub const MOST_LANES: usize = 400;
+pub const MOST_LANES: usize = courier::MOST_SENDS;
 
 /// How long it is remembered when an endpoint last had its turn: by then, everybody else has had one.
 const REMEMBERED: Duration = Duration::from_secs(3600);

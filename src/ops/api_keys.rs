@@ -5,14 +5,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, found};
 use crate::domain::access::Role;
-use crate::domain::api_key::{ApiKey, Command, Details, Fingerprint};
+use crate::domain::api_key::{ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS};
 use crate::domain::id::{ApiKeyId, ResellerId};
 use crate::domain::listing::{ApiKeyFilter, Page, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::secret::{RANDOM_BYTES, Secret};
 use crate::domain::text::{KeyName, Reason};
-use crate::store::{self, api_keys, resellers};
+use crate::store::{self, Conn, api_keys, resellers};
 
 /// What a new key is made of.
 pub struct NewApiKey {
@@ -67,6 +67,7 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
                 return Err(Error::from(Refusal::from(violation)));
             }
             cx.actor.check_grant(role, partner_id)?;
+            check_room(tx, cx, partner_id).await?;
             let created_by = cx.actor.label();
             let key = ApiKey::create(cx.new_id(), details, role, partner_id, fingerprint, created_by, cx.at)?;
             api_keys::insert(tx, &key).await?;
@@ -127,6 +128,9 @@ async fn change(
         match change(&key).map_err(|refusal| refused(cx, &key, refusal))? {
             Outcome::Unchanged => Ok(key),
             Outcome::Changed(changed) => {
+                if key.status(cx.at) != ApiKeyStatus::Active && changed.status(cx.at) == ApiKeyStatus::Active {
+                    check_room(tx, cx, key.partner_id).await?;
+                }
                 api_keys::save(tx, &changed).await?;
                 cx.record(tx, [Saved::new(cx, Some(&key), &changed)]).await?;
                 cx.change_access();
@@ -135,6 +139,14 @@ async fn change(
         }
     })
     .await
+}
+
+/// Succeeds when a tenant may have one more live key.
+async fn check_room(tx: &mut Conn, cx: &Context, tenant: Option<ResellerId>) -> Result<()> {
+    if api_keys::count_live(tx, tenant, cx.at).await? >= MOST_LIVE_KEYS {
+        return Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into());
+    }
+    Ok(())
 }
 
 fn refused(cx: &Context, key: &ApiKey, refusal: Refusal) -> Error {

@@ -15,8 +15,8 @@ use crate::domain::webhook::schedule::Pacing;
 pub use crate::store::webhook_turns::Due;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns, webhooks};
 pub use line::{fan_out, sweep};
-pub use message::Courier;
 pub(super) use message::Message;
+pub use message::{Courier, MOST_SENDS};
 
 /// How many messages to an endpoint an instance sends at once.
 pub const LANES: usize = 4;
@@ -58,11 +58,13 @@ pub async fn deliver(cx: &Context, courier: &Courier, id: WebhookEndpointId, sto
 }
 
 async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Next> {
+    // Before the delivery is taken: its lease runs.
+    let slot = courier.slot().await;
     let Some(Taken { endpoint, delivery, event }) = courier.transaction(cx, async |tx| take(tx, cx, id).await).await?
     else {
         return Ok(Next::Stop);
     };
-    let (attempt, retry_after) = courier.send(cx, &Message { endpoint, event: &event }).await;
+    let (attempt, retry_after) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
     let mut jitter = [0; 2];
     getrandom::fill(&mut jitter).map_err(|error| store::Error::Unavailable(format!("randomness: {error}")))?;
     let pacing = Pacing { retry_after, jitter: u16::from_ne_bytes(jitter) };

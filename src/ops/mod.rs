@@ -6,6 +6,7 @@ pub mod allocations;
 pub mod api_keys;
 pub mod audit;
 pub mod billing;
+pub mod budget;
 pub mod courier;
 pub mod customers;
 pub mod demo;
@@ -37,6 +38,7 @@ use crate::access_cache::AccessCache;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::{Actor, Offer};
+use crate::domain::budget::Exhausted;
 use crate::domain::id::{AllocationId, CustomerId, OrderId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::quote::Quote;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
@@ -132,6 +134,9 @@ pub enum Error {
     /// More is due than a request can wait for.
     #[error("The service is catching up with what fell due meanwhile; try again in a moment.")]
     CatchingUp,
+    /// A budget is used up.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// The feed of events never came to where the caller says that it was.
     #[error("`after` is not a place of the feed. Send `next_after` of an answer, an event's `sequence`, or `latest`.")]
     UnknownPlace,

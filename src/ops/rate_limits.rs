@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Result;
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::domain::rate_limit::{Counts, Limits, RateLimitKind, Standing, Verdict, Window};
+use crate::domain::access::Actor;
+use crate::domain::budget::Holder;
+use crate::domain::rate_limit::{Counts, Limited, Limits, RateLimitKind, Standing, Verdict, Window};
 use crate::store::rate_limits;
 
 /// The limits of this instance, and what it has counted.
@@ -29,10 +31,14 @@ impl RateLimits {
         Self { limits, clock, counts: Arc::new(Mutex::new(counts)), forgotten: Arc::default() }
     }
 
-    /// Counts a request and says whether it may go on; `None` where there is no limit.
+    /// Counts a request of an actor, for itself and for its tenant, and says whether it may go on; `None` where there
+    /// is no limit.
     #[must_use]
-    pub fn count(&self, caller: &str, kind: RateLimitKind) -> Option<Verdict> {
-        self.limits.of(kind).map(|limit| self.counts().count(caller, kind, limit, self.clock.machine()))
+    pub fn count(&self, actor: &Actor, kind: RateLimitKind) -> Option<Verdict> {
+        let caller = self.limits.of(kind).map(|limit| (actor.label(), Holder::Caller, limit));
+        let tenant = self.limits.of_tenant(kind).map(|limit| (actor.scope.label(), Holder::Tenant, limit));
+        let limited = caller.into_iter().chain(tenant).map(|(name, holder, limit)| Limited { name, holder, limit });
+        self.counts().count(kind, &limited.collect::<Vec<_>>(), self.clock.machine())
     }
 
     /// Where a caller stands that stood so a while ago, as far as its own requests since then do not matter.

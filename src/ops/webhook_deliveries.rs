@@ -1,8 +1,10 @@
 //! Deliveries to webhook endpoints, as their tenant sees them.
 
+use super::budget::Budgets;
 use super::courier::{Courier, Message};
 use super::record::Saved;
 use super::{Context, Result, found, webhooks};
+use crate::domain::budget;
 use crate::domain::event::{Event, EventType, Resource, Shown};
 use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::listing::{Page, WebhookDeliveryFilter, Window};
@@ -32,9 +34,11 @@ pub async fn list(
 /// disabled one, too: that is how one knows whether to enable it.
 ///
 /// # Errors
-/// The endpoint is not found.
-pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Delivery> {
+/// The endpoint is not found, or the tenant has too many tests under way.
+pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: WebhookEndpointId) -> Result<Delivery> {
+    let _place = budgets.take(&cx.actor, budget::Resource::WebhookTests, 1)?;
     let endpoint = webhooks::get(cx, id).await?;
+    let slot = courier.slot().await;
     let event = Event {
         id: cx.new_id(),
         sequence: None,
@@ -46,7 +50,7 @@ pub async fn test(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Res
         actor: cx.actor.label(),
         request_id: cx.request.as_ref().map(|request| request.id.clone()),
     };
-    let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }).await;
+    let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
     cx.write(async |tx| {
         // It may be gone meanwhile.
         found(store::webhooks::find(tx, cx.actor.scope, id).await?, "webhook endpoint")?;

@@ -187,6 +187,22 @@ pub async fn list(
     Page::cut(rows, window.limit, position).try_map(ApiKey::try_from)
 }
 
+/// Counts the keys of a tenant that work at an instant, neither revoked nor expired. A transaction that counts the same
+/// tenant's at the same time waits until this one ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn count_live(conn: &mut Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
+    let name = tenant.map_or_else(|| "provider".to_owned(), |id| id.to_string());
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended('API keys of ' || $1, 15))";
+    diesel::sql_query(lock).bind::<Text, _>(name).execute(conn).await?;
+    let live = api_keys::table
+        .filter(api_keys::reseller_id.is_not_distinct_from(tenant))
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at)));
+    Ok(live.count().get_result(conn).await?)
+}
+
 /// Writes a new key.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::support::world::{World, company, id};
-use crate::support::{Client, Database, Mode, Proxy, Server};
+use crate::support::{Client, Database, Lock, Mode, Proxy, Server};
 
 const KEYS: &str = "/v1/api-keys";
 
@@ -248,21 +248,61 @@ async fn only_the_very_key_is_the_key() {
     assert_eq!(knock(&server.stranger().with("authorization", &secret)).await, 401, "no scheme");
 }
 
+fn made_up(letter: char, number: usize) -> String {
+    format!("ppk_{letter}{number:0>3}{}", "A".repeat(39))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn that_a_key_is_unknown_is_not_remembered() {
+async fn the_database_is_asked_for_an_unknown_key_once() {
+    let server = Server::start().await;
+    server.admin().await.get("/v1/customers").await.ok();
+    let stranger = Client::new(&server.url, Some(&made_up('A', 0)));
+    let problem = stranger.get("/v1/customers").await.problem(401, "unauthenticated");
+    assert!(problem["detail"].as_str().unwrap().contains("unknown"), "{problem}");
+    // Whoever would ask would wait for the lock.
+    let lock = Lock::hold(&server.database, "api_keys").await;
+    for _ in 0..10 {
+        stranger.get("/v1/customers").await.problem(401, "unauthenticated");
+    }
+    lock.release().await;
+    server.admin().await.get("/v1/customers").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_sends_many_unknown_keys_has_to_wait_and_its_known_keys_do_not() {
     let server = Server::start().await;
     let admin = server.admin().await;
-    let secret = format!("ppk_{}", "A".repeat(43));
-    let client = Client::new(&server.url, Some(&secret));
-    let problem = client.get("/v1/customers").await.problem(401, "unauthenticated");
-    assert!(problem["detail"].as_str().unwrap().contains("unknown"), "{problem}");
-    let row = format!(
-        "INSERT INTO api_keys (id, name, role, secret_sha256, created_at, created_by, version, updated_at) \
-         VALUES (gen_random_uuid(), 'By hand', 'sales', sha256('{secret}'), now(), 'system', 1, now())"
-    );
-    server.database.execute(&row).await;
-    client.get("/v1/customers").await.ok();
-    assert_eq!(admin.get(&format!("{KEYS}?role=sales")).await.ok()["data"][0]["name"], "By hand");
+    admin.get("/v1/customers").await.ok();
+    let refused =
+        async |letter, number| Client::new(&server.url, Some(&made_up(letter, number))).get("/v1/customers").await;
+    for number in 0..60 {
+        refused('B', number).await.problem(401, "unauthenticated");
+    }
+    let lock = Lock::hold(&server.database, "api_keys").await;
+    for number in 0..10 {
+        let answer = refused('C', number).await;
+        let wait: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        let problem = answer.problem(429, "rate_limited");
+        assert!(problem["detail"].as_str().unwrap().contains("unknown keys"), "{problem}");
+    }
+    admin.get("/v1/customers").await.ok();
+    lock.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_keys_at_once_are_hardly_more_questions_than_one_after_the_other() {
+    let server = Server::start().await;
+    let requests = (0..200).map(|number| {
+        let client = Client::new(&server.url, Some(&made_up('D', number)));
+        async move { client.get("/v1/customers").await.status }
+    });
+    let statuses = futures_util::future::join_all(requests).await;
+    let (unknown, too_many) =
+        (statuses.iter().filter(|status| **status == 401), statuses.iter().filter(|status| **status == 429));
+    let (unknown, too_many) = (unknown.count(), too_many.count());
+    // As many as are looked up at once may come on top.
+    assert!((60..=110).contains(&unknown) && unknown + too_many == 200, "{unknown} {too_many}");
 }
 
 /// Whether a reseller works, as whoever has no key of it sees.

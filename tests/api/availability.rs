@@ -108,6 +108,8 @@ async fn answers_while_the_database_is(mode: Mode) {
         let reads = within_bound(start(&admin, "/v1/customers", 12).join_all()).await;
         reads.into_iter().for_each(assert_unavailable);
         assert_unavailable(within_bound(admin.post("/v1/customers", company("Lost"))).await);
+        // What was found a moment ago is believed for a second.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_unavailable(within_bound(server.stranger().get("/readyz")).await);
         within_bound(server.stranger().get("/healthz")).await.ok();
         within_bound(server.stranger().get("/metrics")).await.ok();

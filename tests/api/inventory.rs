@@ -189,6 +189,47 @@ async fn less_than_is_in_use_for_the_next_term_is_warned_of_where_it_is_asked_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn raising_the_current_inventory_warns_while_the_renewal_is_below_what_is_in_use() {
+    let world = World::new().await;
+    allocate(&world.admin, &world.active(""), 29, "in use").await;
+    set(&world, &world.active(""), json!([{ "certificate_type": "dv", "quantity": 12 }])).await.ok();
+    let more = json!({ "lines": [{ "certificate_type": "ov", "add": 1 }, { "certificate_type": "dv", "add": 1 }] });
+    let quote = world.admin.post(&world.active("/inventory/current/preview"), more).await.ok();
+    let detail = "30 certificates of dv are in use; the next term would start with 12 and an overage of 18.";
+    let warning = json!({ "code": "renewal_below_used", "detail": detail, "pointer": "/lines/1/add" });
+    assert_eq!(quote["warnings"], json!([warning]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_renewed_after_the_limit_was_lowered_below_it() {
+    let world = World::new().await;
+    let path = world.active("");
+    let ov = |field: &str, quantity: i32| json!([{ "certificate_type": "ov", field: quantity }]);
+    let lower = async |limit: i32| {
+        let mut types = product("tls")["certificate_types"].clone();
+        types[1]["max_quantity"] = json!(limit);
+        let product = format!("/v1/products/{}", id(&world.product_id));
+        world.admin.patch(&product, json!({ "certificate_types": types })).await.ok();
+    };
+    // It holds 10.
+    set(&world, &path, ov("quantity", 80)).await.ok();
+    lower(5).await;
+    let too_many = [("/lines/0/quantity".to_owned(), "out_of_range".to_owned())];
+    assert_eq!(set(&world, &path, ov("quantity", 11)).await.violations(), too_many);
+    let too_many = [("/lines/0/add".to_owned(), "out_of_range".to_owned())];
+    assert_eq!(raise(&world, &path, ov("add", 1)).await.violations(), too_many);
+    on_day(&world.server, "2027-12-20");
+    let upcoming = all(&world.admin, &world.customer("/upcoming-charges")).await;
+    let upcoming = upcoming.iter().find(|it| it["certificate_type"] == "ov" && it["kind"] == "renewal").unwrap();
+    assert_eq!(upcoming["calculation"]["quantity"], 10, "80 were set before");
+    on_day(&world.server, "2028-01-01");
+    let renewed = world.admin.get(&path).await.ok();
+    assert_eq!((&renewed["term"]["number"], &renewed["inventory"][1]["current"]["quantity"]), (&json!(2), &json!(10)));
+    set(&world, &path, ov("quantity", 10)).await.ok();
+    assert_ledger_adds_up(&world.admin, &path).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quote_tells_what_the_next_renewal_costs() {
     let world = World::new().await;
     let next = async |rest: &str, lines: Value| {

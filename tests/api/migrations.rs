@@ -8,6 +8,7 @@ use partner_platform::db::{Db, Schema};
 use tokio::task::JoinSet;
 
 use crate::support::Database;
+use crate::support::world::{World, id};
 
 /// A migration's name, and what it does each way.
 struct Migration {
@@ -70,7 +71,8 @@ async fn each_migration_is_undone_exactly() {
     for Migration { name, up, .. } in &migrations() {
         before.push(dump(&by_hand).await);
         by_hand.execute(up).await;
-        assert_ne!(before.last(), Some(&dump(&by_hand).await), "{name} does something");
+        let changes_rows_alone = name.ends_with("_clear_auto_renew_of_ended_subscriptions");
+        assert_eq!(before.last() == Some(&dump(&by_hand).await), changes_rows_alone, "{name} does something");
     }
     let whole = dump(&by_hand).await;
     assert_eq!(whole, dump(&migrated).await, "what is embedded is what is in the folder");
@@ -205,4 +207,25 @@ async fn as_diesel(database: &Database, table: &str) -> String {
         writeln!(text, "        {} -> {kind},", parts[0]).unwrap();
     }
     text + "    }"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_that_had_ended_before_stop_renewing_and_the_others_go_on() {
+    let world = World::new().await;
+    let pending = format!("/v1/subscriptions/{}", id(&world.pending_id));
+    let cancelled = world.admin.act(&format!("{pending}/cancel")).await.ok();
+    // What an earlier release has left.
+    world.server.database.execute("UPDATE subscriptions SET auto_renew = true").await;
+    let before = world.admin.get(&world.active("")).await.ok();
+    let is_it = |migration: &Migration| migration.name.ends_with("_clear_auto_renew_of_ended_subscriptions");
+    let migration = migrations().into_iter().find(is_it).unwrap();
+    world.server.database.execute(&migration.up).await;
+    let ended = world.admin.get(&pending).await.ok();
+    assert_eq!(ended["auto_renew"], false);
+    assert_ne!(ended["version"], cancelled["version"], "its entity tag is another");
+    assert_eq!(world.admin.get(&world.active("")).await.ok(), before);
+    let versions = "SELECT string_agg(version::text, ' ' ORDER BY id) FROM subscriptions";
+    let first = world.server.database.text(versions).await;
+    world.server.database.execute(&migration.up).await;
+    assert_eq!(world.server.database.text(versions).await, first, "it can be repeated");
 }

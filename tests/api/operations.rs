@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::support::{Client, Raw, Server, http};
 
+/// How long an answer about readiness is believed, and a little more.
+const BELIEVED_FOR: std::time::Duration = std::time::Duration::from_millis(1100);
+
 const UNKNOWN: &str = "01990000-0000-7000-8000-0000000a11ce";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,11 +65,44 @@ async fn a_service_is_ready_only_on_the_schema_that_it_was_built_for() {
     let no_more = "DELETE FROM __diesel_schema_migrations WHERE version = '29990101000000'";
     for (broken, repaired, word) in [(&*behind, &*caught_up, "lacks migrations"), (newer, no_more, "newer release")] {
         server.database.execute(broken).await;
+        tokio::time::sleep(BELIEVED_FOR).await;
         let problem = stranger.get("/readyz").await.problem(503, "unavailable");
         assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
         stranger.get("/healthz").await.ok();
         server.database.execute(repaired).await;
+        tokio::time::sleep(BELIEVED_FOR).await;
         stranger.get("/readyz").await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_is_asked_whether_it_is_ready_once_a_second_however_many_ask() {
+    let server = Server::start().await;
+    let stranger = server.stranger();
+    stranger.get("/readyz").await.ok();
+    let transactions = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    let committed = async || -> i64 { server.database.text(transactions).await.parse().unwrap() };
+    let (before, started) = (committed().await, std::time::Instant::now());
+    futures_util::future::join_all((0..500).map(|_| stranger.get("/readyz"))).await.into_iter().for_each(|answer| {
+        answer.ok();
+    });
+    let seconds = i64::try_from(started.elapsed().as_secs()).unwrap() + 1;
+    let asked = committed().await - before;
+    // The keeper of keys asks three times a second, and this test a few times.
+    assert!(asked < 50 + 20 * seconds, "{asked} in {seconds} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_may_have_a_listener_of_their_own() {
+    let server = Server::with_operators().await;
+    let operators = server.operators.clone().unwrap();
+    let admin = server.admin().await;
+    let status = async |client: &Client, path| client.open(Method::GET, path, None).await.status().as_u16();
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!((status(&admin, path).await, status(&admin.at(&operators), path).await), (404, 200), "{path}");
+    }
+    for path in ["/v1/customers", "/openapi.json", "/docs/"] {
+        assert_eq!((status(&admin, path).await, status(&admin.at(&operators), path).await), (200, 404), "{path}");
     }
 }
 

@@ -340,9 +340,49 @@ async fn what_is_wrong_in_a_query_is_told_with_what_would_be_right() {
             "customers?created_after=2027-01-01",
             "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.",
         ),
+        (
+            "customers?created_after=2026-11-20+13:00",
+            "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.",
+        ),
+        ("customers?limit=1+1", "This must be an integer."),
     ] {
         let problem = world.admin.get(&format!("/v1/{query}")).await.problem(422, "validation_failed");
         assert_eq!(problem["errors"][0]["detail"], detail, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_plus_of_an_offset_became_a_space_the_detail_names_its_escape() {
+    let world = World::new().await;
+    let detail = "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z. A `+` in a query means a \
+         space: send it as `%2B`.";
+    for parameter in ["customers?created_after", "customers?created_before", "audit-entries?occurred_after"] {
+        for written in ["+01:00", "%2001:00"] {
+            let path = format!("/v1/{parameter}=2026-11-20T13:00:00{written}");
+            let problem = world.admin.get(&path).await.problem(422, "validation_failed");
+            assert_eq!(problem["errors"][0]["detail"], detail, "{path}");
+        }
+    }
+    let path = world.active("/inventory?as_of=2027-01-01T13:00:00+01:00");
+    let problem = world.admin.get(&path).await.problem(422, "validation_failed");
+    assert_eq!(problem["errors"][0]["detail"], detail);
+    world.admin.get(&path.replace('+', "%2B")).await.ok();
+    let both = world.admin.get("/v1/customers?created_after=2026-11-20T13:00:00+01:00&sort=a+b").await;
+    let problem = both.problem(422, "validation_failed");
+    let named: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().filter(|error| error["detail"] == detail).collect();
+    assert_eq!(named.len(), 1, "what a plus does not mend says nothing of it: {problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_begins_with_a_byte_order_mark_is_read() {
+    let world = World::new().await;
+    let send = async |path: &str, body: String| world.admin.send(Method::POST, path, Some(body.into_bytes())).await;
+    let created = send("/v1/customers", format!("\u{feff}{}", company("Marked"))).await.created();
+    assert_eq!(created["company_name"], "Marked");
+    send(&world.active("/enable"), "\u{feff}{}".to_owned()).await.ok();
+    for malformed in ["\u{feff}", "\u{feff}\u{feff}{}", "{}\u{feff}", "{\u{feff}}", "\u{fffe}{}"] {
+        send("/v1/customers", malformed.to_owned()).await.problem(400, "malformed_request");
     }
 }
 

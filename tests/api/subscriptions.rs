@@ -139,8 +139,34 @@ async fn automatic_renewal_and_the_reference_can_be_edited() {
 
     let over = format!("/v1/subscriptions/{}", id(&world.pending_id));
     world.admin.act(&format!("{over}/cancel")).await.ok();
-    world.admin.patch(&over, json!({ "auto_renew": false })).await.problem(409, "invalid_transition");
-    world.admin.patch(&over, json!({ "external_id": "kept" })).await.ok();
+    world.admin.patch(&over, json!({ "auto_renew": true })).await.problem(409, "invalid_transition");
+    world.admin.patch(&over, json!({ "auto_renew": false, "external_id": "kept" })).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_has_ended_does_not_renew_whatever_shows_it() {
+    let world = World::new().await;
+    let pending = format!("/v1/subscriptions/{}", id(&world.pending_id));
+    let lapsed = format!("/v1/subscriptions/{}", id(&world.lapsed_id));
+    world.admin.act(&format!("{pending}/cancel")).await.ok();
+    // 90 days after its term.
+    on_day(&world.server, "2027-03-20");
+    let renewing: Vec<_> = all(&world.admin, "/v1/subscriptions?auto_renew=true").await;
+    let renewing: Vec<_> = renewing.iter().map(|row| row["id"].clone()).collect();
+    let ended = all(&world.admin, "/v1/subscriptions?auto_renew=false&status=expired,cancelled").await;
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    for (path, status) in [(&pending, "cancelled"), (&lapsed, "expired")] {
+        let shown = world.admin.get(path).await.ok();
+        assert_eq!((&shown["status"], &shown["auto_renew"]), (&json!(status), &json!(false)));
+        let actions = shown["actions"].as_array().unwrap();
+        let set = actions.iter().find(|action| action["action"] == "set_auto_renew").unwrap();
+        assert_eq!((&set["allowed"], &set["code"]), (&json!(false), &json!("invalid_transition")));
+        assert!(!renewing.contains(&shown["id"]), "the filter agrees");
+        world.admin.patch(path, json!({ "auto_renew": true })).await.problem(409, "invalid_transition");
+    }
+    let events = "SELECT string_agg(data->>'auto_renew', ' ') FROM events \
+         WHERE kind IN ('subscription.cancelled', 'subscription.expired')";
+    assert_eq!(world.server.database.text(events).await, "false false");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +248,11 @@ async fn in_state(world: &World, state: &str) -> String {
 /// Does what an action stands for.
 async fn act(client: &Client, path: &str, action: &str) -> Answer {
     let (method, rest, body) = match action {
-        "set_auto_renew" => (Method::PATCH, "", json!({ "auto_renew": false })),
+        // The other value: the same one changes nothing in any state.
+        "set_auto_renew" => {
+            let auto_renew = client.get(path).await.ok()["auto_renew"].as_bool().unwrap();
+            (Method::PATCH, "", json!({ "auto_renew": !auto_renew }))
+        }
         "add_current_inventory" => {
             (Method::POST, "/inventory/current", json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] }))
         }

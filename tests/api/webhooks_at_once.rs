@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use partner_platform::domain::access::Role;
+use partner_platform::domain::budget::{Limit, Limits};
 use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::ops::budget::Budgets;
 use partner_platform::ops::courier::Courier;
 use partner_platform::outbound::guarded::Caller;
 use reqwest::dns::{Name, Resolve, Resolving};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::support::world::company;
-use crate::support::{Client, Lock, Receiver, Reply, Server, settings};
+use crate::support::{Answer, Client, Lock, Receiver, Reply, Server, settings};
 use crate::worker::until;
 
 /// So many events of new customers.
@@ -121,6 +125,78 @@ async fn sending_does_not_wait_for_writing_down() {
     let postman = server.postman();
     receiver.wait_for(1).await;
     drop(lock);
+    drop(postman);
+}
+
+/// Sends so many tests of an endpoint at once.
+fn test_at_once(client: &Client, endpoint: &str, count: usize) -> Vec<JoinHandle<Answer>> {
+    let path = format!("{endpoint}/test");
+    let test = |_| {
+        let (client, path) = (client.clone(), path.clone());
+        tokio::spawn(async move { client.act(&path).await })
+    };
+    (0..count).map(test).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_four_tests_under_way_and_the_others_are_refused_at_once() {
+    let server = Server::start().await;
+    let admin = server.admin().await;
+    let reseller = admin.post("/v1/resellers", company("Harbour Resale")).await.created()["id"].clone();
+    let own = server.client(Role::Admin, Some(&reseller)).await;
+    let silent = Receiver::start().await;
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    let (endpoint, _) = silent.endpoint(&admin, &["reseller.created"]).await;
+    let (of_reseller, _) = silent.endpoint(&own, &["reseller.created"]).await;
+    let mut tests = test_at_once(&admin, &endpoint, 60);
+    tests.extend(test_at_once(&own, &of_reseller, 60));
+    silent.wait_for(8).await;
+    let started = Instant::now();
+    let keyed = own.with("idempotency-key", "test-1");
+    let refused = keyed.act(&format!("{of_reseller}/test")).await;
+    assert_eq!(refused.header("retry-after"), "2");
+    let problem = refused.problem(429, "too_many_concurrent_requests");
+    let detail = "This key or user already has 4 webhook tests under way. Wait for one of them to end, then retry.";
+    assert_eq!(problem["detail"], detail);
+    assert!(started.elapsed() < Duration::from_secs(5), "at once: {:?}", started.elapsed());
+    let mut statuses = BTreeMap::new();
+    for test in tests {
+        let answer = test.await.unwrap();
+        *statuses.entry(answer.status).or_insert(0) += 1;
+        if answer.status == 429 {
+            answer.problem(429, "too_many_concurrent_requests");
+        }
+    }
+    assert_eq!(statuses, BTreeMap::from([(200, 8), (429, 112)]), "four of each tenant");
+    assert_eq!(silent.connections(), 8);
+    silent.reply([204]);
+    assert_eq!(keyed.act(&format!("{of_reseller}/test")).await.ok()["status"], "succeeded", "a refusal is not kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_and_tests_together_keep_to_the_bound_of_the_process() {
+    let addresses = Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()]);
+    let courier = Courier::bounded(Caller::new(addresses).unwrap(), 6);
+    let two = Limit { caller: 2, tenant: 2, instance: 2 };
+    let server = Server::adjusted(|state, _| {
+        state.courier = courier;
+        state.budgets = Budgets::new(Limits { webhook_tests: two, ..Limits::NONE }, 100);
+    })
+    .await;
+    let admin = server.admin().await;
+    let silent = Receiver::start().await;
+    silent.reply([Reply::from(204).after(Duration::from_secs(600))]);
+    let (endpoint, _) = silent.endpoint(&admin, &["customer.created"]).await;
+    silent.endpoint(&admin, &["customer.created"]).await;
+    let tests = test_at_once(&admin, &endpoint, 20);
+    silent.wait_for(2).await;
+    let postman = server.postman();
+    happen(&admin, 10).await;
+    silent.wait_for(6).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(silent.connections(), 6, "two tests and four deliveries");
+    admin.act(&format!("{endpoint}/test")).await.problem(429, "too_many_concurrent_requests");
+    tests.iter().for_each(JoinHandle::abort);
     drop(postman);
 }
 

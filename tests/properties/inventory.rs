@@ -165,6 +165,7 @@ fn check_step(command: &Command, before: &Subscription, after: &Subscription) {
     if let Command::Allocate(name, _) = command {
         assert_eq!(inventory::find(&after.lines, name).unwrap().overage(), 0, "{command:?} allocates too much");
     }
+    assert!(!after.has_ended() || !after.auto_renew, "{command:?} ends it, and it would renew");
     let idle = |subscription: &Subscription| {
         let lines = subscription.lines.iter().map(|line| Line { used: 0, ..line.clone() }).collect();
         Subscription { lines, version: before.version, updated_at: before.updated_at, ..subscription.clone() }

@@ -6,6 +6,7 @@ use partner_platform::domain::id::SubscriptionId;
 use partner_platform::domain::inventory;
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::order::{Bucket, OrderKind, OrderLine};
+use partner_platform::domain::product::Product;
 use partner_platform::domain::quote::{self, Plan, WarningCode};
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::subscription::{Command, State, Subscription};
@@ -132,6 +133,46 @@ fn renewing_fewer_than_are_in_use_is_warned_of() {
 }
 
 #[test]
+fn raising_the_current_quantity_warns_while_the_next_term_starts_with_fewer_than_are_in_use() {
+    let warnings = |lines, additions: &[(Code, i32)]| {
+        let subscription = Subscription { lines, ..subscription() };
+        let plan = quote::add_current_inventory(&subscription, &product(), additions, noon(IN_TERM)).unwrap();
+        plan.quote.warnings.into_iter().map(|of| (of.code, of.pointer.unwrap(), of.detail)).collect::<Vec<_>>()
+    };
+    let set = warnings(vec![line("ev", 5, Some(1), 4)], &[(code("ov"), 1), (code("ev"), 3)]);
+    let detail = "4 certificates of ev are in use; the next term would start with 1 and an overage of 3.";
+    assert_eq!(set, [(WarningCode::RenewalBelowUsed, "/lines/1/add".to_owned(), detail.to_owned())]);
+    let over = vec![line("ev", 1, None, 4)];
+    let detail = "4 certificates of ev are in use; the next term would start with 3 and an overage of 1.";
+    let pointer = "/lines/0/add".to_owned();
+    assert_eq!(
+        warnings(over.clone(), &[(code("ev"), 2)]),
+        [(WarningCode::RenewalBelowUsed, pointer, detail.to_owned())],
+        "an overage is left over"
+    );
+    assert_eq!(warnings(over, &[(code("ev"), 3)]), [], "the renewal follows the rise");
+    assert_eq!(warnings(vec![line("ev", 5, Some(4), 4)], &[(code("ev"), 1)]), []);
+}
+
+/// The product with another limit for `ov`.
+fn limited(limit: i32) -> Product {
+    edited(&product(), |details| details.certificate_types[1].max_quantity = limit)
+}
+
+#[test]
+fn what_is_held_can_be_renewed_when_the_limit_is_lowered_below_it_and_not_raised() {
+    let held = Subscription { lines: vec![line("ov", 100, None, 0)], ..subscription() };
+    let set =
+        |quantity| quote::set_renewal_inventory(&held, &limited(50), &[(code("ov"), Some(quantity))], noon(IN_TERM));
+    assert_eq!(set(100).unwrap().quote.lines[0].quantity_after, Some(100));
+    let refusal = set(101).unwrap_err();
+    let Refusal::Invalid(violations) = &refusal else { panic!("{refusal:?}") };
+    assert_eq!(violations[0].detail, "A subscription holds 0 to 100 of ov; this would make 101.");
+    let raised = quote::add_current_inventory(&held, &limited(50), &[(code("ov"), 1)], noon(IN_TERM)).unwrap_err();
+    assert_eq!(problems(raised), [("/lines/0/add".to_owned(), ViolationCode::OutOfRange)]);
+}
+
+#[test]
 fn a_renewal_after_a_lapse_is_charged_in_full_at_today_s_prices() {
     let dearer = edited(&product(), |details| details.prices.iter_mut().for_each(|price| price.unit_price += 100));
     let plan = quote::renew(&in_state(suspended(true)), &dearer, noon("2027-02-10")).unwrap();
@@ -183,6 +224,36 @@ fn any_additions() -> impl Strategy<Value = Vec<(Code, i32)>> {
 }
 
 proptest! {
+    #[test]
+    fn a_renewal_starts_with_at_most_the_limit_or_what_is_held_and_all_quotes_agree(
+        current in 1..200, renewal in prop::option::of(1..200), used in 0..200, limit in 1..200, asked in 0..200,
+    ) {
+        let before = Subscription { lines: vec![line("ov", current, renewal, used)], ..subscription() };
+        let product = limited(limit);
+        let most = limit.max(current);
+        let set = quote::set_renewal_inventory(&before, &product, &[(code("ov"), Some(asked))], noon(IN_TERM));
+        prop_assert_eq!(set.is_ok(), asked <= most);
+        let add = quote::add_current_inventory(&before, &product, &[(code("ov"), asked.max(1))], noon(IN_TERM));
+        prop_assert_eq!(add.is_ok(), current + asked.max(1) <= limit, "the current quantity is never raised above it");
+
+        let renewed = quote::end_term(&before, &product, noon(END)).unwrap();
+        let expected = renewal.unwrap_or(current).min(most);
+        prop_assert_eq!(renewed.subscriptions[0].lines[0].current, expected);
+        prop_assert_eq!(renewed.quote.lines[0].quantity_after, Some(expected));
+        prop_assert_eq!(renewed.subscriptions[0].lines[0].renewal, renewal, "what was set stays");
+        let lapsed = Subscription { state: suspended(true), ..before.clone() };
+        let by_hand = quote::renew(&lapsed, &product, noon(END)).unwrap();
+        prop_assert_eq!(&by_hand.subscriptions[0].lines, &renewed.subscriptions[0].lines);
+
+        let Ok(foretold) = quote::set_renewal_inventory(&before, &product, &[(code("ev"), Some(0))], noon(IN_TERM)) else {
+            panic!("another type is not concerned");
+        };
+        prop_assert_eq!(foretold.quote.next_renewal_total, by_hand.quote.total);
+        if let Ok(add) = add {
+            prop_assert_eq!(add.quote.warnings.len(), usize::from(renewal.unwrap_or(current + asked.max(1)).min(limit) < used));
+        }
+    }
+
     #[test]
     fn the_total_is_the_sum_of_lines_that_anyone_can_recompute(additions in any_additions(), days in 0..365_u64) {
         let at = at(day("2026-01-01") + chrono::Days::new(days));

@@ -1,8 +1,9 @@
 //! Rate limits: windows, counting, and what instances make of it together.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use partner_platform::domain::budget::Holder;
 use partner_platform::domain::rate_limit::{
-    Count, Counts, Limits, RateLimitKind, Standing, Verdict, WINDOW_SECONDS, Window,
+    Count, Counts, Limited, Limits, RateLimitKind, Standing, Verdict, WINDOW_SECONDS, Window,
 };
 use proptest::prelude::*;
 
@@ -26,6 +27,15 @@ fn standing(verdict: Verdict) -> Standing {
     match verdict {
         Verdict::Admitted(standing) | Verdict::Refused(standing) => standing,
     }
+}
+
+/// Counts a request of one caller, who is limited.
+fn count(counts: &mut Counts, caller: &str, kind: RateLimitKind, limit: u32, at: DateTime<Utc>) -> Verdict {
+    counts.count(kind, &[limited(caller, Holder::Caller, limit)], at).unwrap()
+}
+
+fn limited(name: &str, holder: Holder, limit: u32) -> Limited {
+    Limited { name: name.to_owned(), holder, limit }
 }
 
 /// What is kept for all instances: what each tells is added up.
@@ -74,21 +84,40 @@ proptest! {
     }
 
     #[test]
+    fn more_callers_of_a_tenant_are_no_more_requests_and_a_refused_one_is_counted_for_nobody(
+        requests in prop::collection::vec(0..3_usize, 1..80), own in 1..20_u32, together in 1..30_u32, at in instant(),
+    ) {
+        let mut counts = Counts::new(at);
+        let (mut admitted, names) = ([0_u32; 3], ["a", "b", "c"]);
+        for caller in requests {
+            let who = [limited(names[caller], Holder::Caller, own), limited("tenant", Holder::Tenant, together)];
+            let verdict = counts.count(RateLimitKind::Writes, &who, at).unwrap();
+            let (room, common) = (own - admitted[caller], together - admitted.iter().sum::<u32>());
+            prop_assert_eq!(is_admitted(verdict), room > 0 && common > 0);
+            admitted[caller] += u32::from(is_admitted(verdict));
+            let closest = if common < room { Holder::Tenant } else { Holder::Caller };
+            prop_assert_eq!(standing(verdict).holder, closest);
+            prop_assert_eq!(standing(verdict).remaining, room.min(common).saturating_sub(1));
+        }
+        prop_assert!(counts.count(RateLimitKind::Writes, &[], at).is_none(), "nobody is limited");
+    }
+
+    #[test]
     fn a_caller_gets_its_limit_in_a_window_and_not_one_more(limit in 0..40_u32, more in 0..5_u32, at in instant()) {
         let mut counts = Counts::new(at);
         for already in 0..limit {
-            let verdict = counts.count("a", RateLimitKind::Reads, limit, at);
+            let verdict = count(&mut counts, "a", RateLimitKind::Reads, limit, at);
             prop_assert!(is_admitted(verdict));
             prop_assert_eq!(standing(verdict).remaining, limit - already - 1);
         }
         for _ in 0..more {
-            let verdict = counts.count("a", RateLimitKind::Reads, limit, at);
+            let verdict = count(&mut counts, "a", RateLimitKind::Reads, limit, at);
             prop_assert!(!is_admitted(verdict) && standing(verdict).remaining == 0);
         }
         prop_assert_eq!(counts.news(at).1.iter().map(|count| count.requests).sum::<i64>(), i64::from(limit));
         if limit > 0 {
-            let later = at + TimeDelta::seconds(standing(counts.count("a", RateLimitKind::Reads, limit, at)).seconds_left);
-            prop_assert!(is_admitted(counts.count("a", RateLimitKind::Reads, limit, later)), "the next window is new");
+            let later = at + TimeDelta::seconds(standing(count(&mut counts, "a", RateLimitKind::Reads, limit, at)).seconds_left);
+            prop_assert!(is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)), "the next window is new");
         }
     }
 
@@ -101,7 +130,7 @@ proptest! {
         let mut admitted = std::collections::HashMap::new();
         for (caller, kind) in requests {
             let had = admitted.entry((caller, kind)).or_insert(0);
-            let verdict = counts.count(["a", "b", "c"][caller], kind, limit, at);
+            let verdict = count(&mut counts, ["a", "b", "c"][caller], kind, limit, at);
             prop_assert_eq!(is_admitted(verdict), *had < limit);
             *had += u32::from(is_admitted(verdict));
         }
@@ -118,7 +147,7 @@ proptest! {
         for round in rounds {
             for instance in round {
                 asked += 1;
-                admitted += i64::from(is_admitted(instances[instance].count("a", RateLimitKind::Reads, limit, at)));
+                admitted += i64::from(is_admitted(count(&mut instances[instance], "a", RateLimitKind::Reads, limit, at)));
             }
             instances.iter_mut().for_each(|instance| shared.exchange(instance, at));
             prop_assert_eq!(shared.total(), admitted, "each request is told once");
@@ -136,7 +165,7 @@ fn instances_that_tell_each_other_after_each_request_keep_the_limit_exactly() {
     let mut admitted = 0;
     for request in 0..100 {
         let instance = &mut instances[request % 2];
-        admitted += u32::from(is_admitted(instance.count("a", RateLimitKind::Reads, 10, at)));
+        admitted += u32::from(is_admitted(count(instance, "a", RateLimitKind::Reads, 10, at)));
         shared.exchange(instance, at);
     }
     // The one that is not at its turn knows of all but the other's last.
@@ -148,17 +177,17 @@ fn what_is_told_too_late_is_nothing_to_the_next_window() {
     let at = noon("2027-01-01");
     let later = at + TimeDelta::seconds(WINDOW_SECONDS);
     let mut counts = Counts::new(at);
-    assert!(is_admitted(counts.count("a", RateLimitKind::Reads, 1, at)));
+    assert!(is_admitted(count(&mut counts, "a", RateLimitKind::Reads, 1, at)));
     let (window, news) = counts.news(at);
-    assert!(is_admitted(counts.count("a", RateLimitKind::Reads, 1, later)));
+    assert!(is_admitted(count(&mut counts, "a", RateLimitKind::Reads, 1, later)));
     counts.learn(window, &news, &news);
     let (window, news) = counts.news(later);
     assert_eq!((window, news.len(), news[0].requests), (Window::of(later), 1, 1));
-    assert!(!is_admitted(counts.count("a", RateLimitKind::Reads, 1, later)));
+    assert!(!is_admitted(count(&mut counts, "a", RateLimitKind::Reads, 1, later)));
 }
 
 #[test]
 fn each_kind_has_its_limit() {
-    let limits = Limits { reads: Some(1), writes: None };
+    let limits = Limits { reads: Some(1), writes: None, tenant_reads: None, tenant_writes: Some(2) };
     assert_eq!((limits.of(RateLimitKind::Reads), limits.of(RateLimitKind::Writes)), (Some(1), None));
 }

@@ -244,7 +244,8 @@ pub fn any_lines() -> impl Strategy<Value = Vec<Line>> {
 /// A subscription in any state, and a day before, in or after its term.
 pub fn any_subscription() -> impl Strategy<Value = (Subscription, NaiveDate)> {
     (any_state(), any_lines(), any::<bool>(), 0..600_u64).prop_map(|(state, lines, auto_renew, days)| {
-        let subscription = Subscription { lines, auto_renew, ..in_state(state) };
+        let mut subscription = Subscription { lines, auto_renew, ..in_state(state) };
+        subscription.auto_renew &= !subscription.has_ended();
         (subscription, day("2025-12-01") + Days::new(days))
     })
 }

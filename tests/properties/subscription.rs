@@ -57,6 +57,7 @@ fn cancelling_a_pending_subscription_leaves_it_with_nothing() {
     let done = changed(apply(&pending, Command::Cancel { reason: reason.clone() }, "2025-12-15").unwrap());
     let expected = Subscription {
         state: State::Cancelled(Cancellation { at: noon("2025-12-15"), reason }),
+        auto_renew: false,
         lines: vec![line("ev", 0, None, 2), line("ov", 0, Some(8), 0)],
         ..once_more(&pending, "2025-12-15")
     };
@@ -169,7 +170,7 @@ fn without_automatic_renewal_the_term_s_end_is_the_end() {
 fn with_every_renewal_quantity_0_the_term_s_end_is_the_end() {
     let active = Subscription { lines: vec![line("ev", 5, Some(0), 2), line("ov", 0, None, 0)], ..subscription() };
     let done = changed(apply(&active, Command::EndTerm(dearer()), END).unwrap());
-    assert_eq!(done, Subscription { state: State::Expired, ..once_more(&active, END) });
+    assert_eq!(done, Subscription { state: State::Expired, auto_renew: false, ..once_more(&active, END) });
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn a_lapse_of_90_days_is_the_end() {
     let last_day = at(day(END) + Days::new(89));
     assert!(is_invalid(&refused(lapsed.apply(Command::Expire, last_day))));
     let done = changed(apply(&lapsed, Command::Expire, "2027-04-01").unwrap());
-    assert_eq!(done, Subscription { state: State::Expired, ..once_more(&lapsed, "2027-04-01") });
+    assert_eq!(done, Subscription { state: State::Expired, auto_renew: false, ..once_more(&lapsed, "2027-04-01") });
 }
 
 #[test]
@@ -209,8 +210,9 @@ fn automatic_renewal_is_switched_while_pending_active_or_suspended() {
         assert_eq!(done, Subscription { auto_renew: false, ..once_more(&before, IN_TERM) });
     }
     for state in [State::Expired, cancelled()] {
-        let before = in_state(state);
-        let details = Details { auto_renew: false, ..before.details() };
+        let before = Subscription { auto_renew: false, ..in_state(state) };
+        assert_eq!(before.edit(before.details(), noon(IN_TERM)), Ok(Outcome::Unchanged));
+        let details = Details { auto_renew: true, ..before.details() };
         assert!(is_invalid(&refused(before.edit(details, noon(IN_TERM)))));
     }
 }

@@ -45,7 +45,9 @@ pub(super) fn responses() -> Value {
 fn header(code: ErrorCode) -> Option<(&'static str, &'static str, Value)> {
     let seconds = || json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 });
     match code {
-        ErrorCode::RateLimited | ErrorCode::Unavailable => Some(("Retry-After", "Seconds to wait.", seconds())),
+        ErrorCode::RateLimited | ErrorCode::TooManyConcurrentRequests | ErrorCode::Unavailable => {
+            Some(("Retry-After", "Seconds to wait.", seconds()))
+        }
         ErrorCode::IdempotencyInProgress => {
             Some(("Retry-After", "Seconds to wait; with `idempotency_in_progress` alone.", seconds()))
         }

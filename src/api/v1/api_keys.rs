@@ -227,8 +227,8 @@ pub async fn list_api_keys(
 /// Create an API key
 ///
 /// It works at once. Its secret is in this answer and nowhere else. Nobody makes a key that can do more than their
-/// own. Role: admin.
-#[utoipa::path(tag = "API keys", responses(
+/// own. A tenant has up to 50 live keys. Role: admin.
+#[utoipa::path(tag = "API keys", extensions(("x-errors" = json!(["too_many_api_keys"]))), responses(
     (status = 201, description = "The key and its secret.", body = ApiKeySecret)
 ))]
 #[post("/api-keys")]

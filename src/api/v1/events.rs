@@ -15,6 +15,7 @@ use crate::api::auth::{self, Permit, Read};
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::app::AppState;
+use crate::domain::budget::Resource;
 use crate::domain::event::{self, EventType, ResourceType};
 use crate::domain::id::{EventId, Version};
 use crate::domain::text::Code;
@@ -181,6 +182,10 @@ pub async fn list_events(
     // In time for an answer, however little a request has: one without events is an answer, too.
     let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into()).min(state.answer_timeout / 2);
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let _place = match wait {
+        Duration::ZERO => None,
+        _ => Some(state.budgets.take(&permit.cx.actor, Resource::Waits, 1)?),
+    };
     let feed = events::list(&permit.cx, &types, after, limit, wait, &state.lookout, &state.shutdown).await?;
     if !wait.is_zero() {
         // The key may have been revoked while it waited.

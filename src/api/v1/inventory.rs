@@ -58,7 +58,8 @@ pub struct RenewalInventory {
     /// What was set; null follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub quantity: Option<i32>,
-    /// What it comes to.
+    /// `quantity`, or the current quantity where that is null. The next term starts with it, or with less if the
+    /// product's limit was lowered: then with at most the limit or the current quantity, whichever is more.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub effective_quantity: i32,
 }

@@ -91,7 +91,7 @@ pub struct CertificateType {
     pub code: Code,
     /// Its name.
     pub name: Line,
-    /// The most that a subscription can hold.
+    /// The most that a subscription can hold. What is held already can be renewed when this is lowered below it.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: i32,
 }
@@ -129,7 +129,7 @@ pub struct CertificateTypeCreate {
     pub code: Code,
     /// Its name.
     pub name: Line,
-    /// The most that a subscription can hold.
+    /// The most that a subscription can hold. What is held already can be renewed when this is lowered below it.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: i32,
 }

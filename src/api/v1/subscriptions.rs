@@ -47,7 +47,7 @@ pub struct Subscription {
     pub status: SubscriptionStatus,
     /// Suspended, and the term has ended meanwhile.
     pub lapsed: bool,
-    /// Whether it renews by itself when its term ends.
+    /// Whether it renews by itself when its term ends. Always false when cancelled or expired.
     pub auto_renew: bool,
     pub term: CurrentTerm,
     #[schema(required)]

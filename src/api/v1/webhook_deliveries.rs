@@ -98,8 +98,9 @@ impl From<Attempt> for WebhookAttempt {
 /// Test a webhook endpoint
 ///
 /// Sends it one event of type `webhook_endpoint.test` now, also when it is disabled or gets other types, and answers
-/// how that went, in 15 seconds at the most. It is not tried again. Roles: admin and technician.
-#[utoipa::path(tag = "Webhooks", responses(
+/// how that went, in 15 seconds at the most. It is not tried again. A tenant can have 4 tests under way at once; another
+/// one is rejected with `too_many_concurrent_requests`. Roles: admin and technician.
+#[utoipa::path(tag = "Webhooks", extensions(("x-errors" = json!(["too_many_concurrent_requests"]))), responses(
     (status = 200, description = "The delivery as it went.", body = WebhookDelivery)
 ))]
 #[post("/webhook-endpoints/{webhook_endpoint_id}/test")]
@@ -110,7 +111,7 @@ pub async fn test_webhook_endpoint(
     _: NoQuery,
     _: NoBody,
 ) -> Result<HttpResponse, Problem> {
-    let delivery = webhook_deliveries::test(&permit.cx, &state.courier, id.0).await?;
+    let delivery = webhook_deliveries::test(&permit.cx, &state.courier, &state.budgets, id.0).await?;
     Ok(HttpResponse::Ok().json(WebhookDelivery::from(delivery)))
 }
 

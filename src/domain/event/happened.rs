@@ -123,7 +123,9 @@ impl Resource for Subscription {
             (S::Pending, S::Cancelled) => Some(SubscriptionCancelled),
             _ => None,
         };
-        let edited = (before.details() != self.details()).then_some(SubscriptionUpdated);
+        // What ends a subscription also clears its automatic renewal: that is no edit of its own.
+        let ends = self.has_ended() && !before.has_ended();
+        let edited = (before.details() != self.details() && !ends).then_some(SubscriptionUpdated);
         moved.into_iter().chain(edited).map(Happening::from).collect()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::event::{Event, Shown};
 use crate::domain::webhook::Endpoint;
@@ -27,8 +27,16 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 #[derive(Clone)]
 pub struct Courier {
     caller: Caller,
+    /// One for each message that may be under way: each has a connection.
+    slots: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
+
+/// The most messages that a process sends at once.
+pub const MOST_SENDS: usize = 400;
+
+/// Permits one message; given back when it is dropped.
+pub(in crate::ops) struct Slot(#[allow(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
 
 /// An event for an endpoint.
 pub(in crate::ops) struct Message<'a> {
@@ -40,7 +48,19 @@ impl Courier {
     /// A courier that sends by a caller.
     #[must_use]
     pub fn new(caller: Caller) -> Self {
-        Self { caller, turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+        Self::bounded(caller, MOST_SENDS)
+    }
+
+    /// A courier that sends at most so many messages at once.
+    #[must_use]
+    pub fn bounded(caller: Caller, most_sends: usize) -> Self {
+        Self { caller, slots: Arc::new(Semaphore::new(most_sends)), turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
+    }
+
+    /// Waits for a slot to send a message with. Deliveries and tests take theirs from the same bound.
+    pub(in crate::ops) async fn slot(&self) -> Slot {
+        // The semaphore is never closed.
+        Slot(self.slots.clone().acquire_owned().await.ok())
     }
 
     /// Where it may send to.
@@ -50,8 +70,13 @@ impl Courier {
     }
 
     /// Sends a message, and answers how it went and when the receiver wants to hear again. What it says of the time
-    /// is the receivers' time, which a sandbox does not move.
-    pub(in crate::ops) async fn send(&self, cx: &Context, message: &Message<'_>) -> (Attempt, Option<TimeDelta>) {
+    /// is the receivers' time, which a sandbox does not move. Takes a slot, so that nothing is sent without one.
+    pub(in crate::ops) async fn send(
+        &self,
+        cx: &Context,
+        message: &Message<'_>,
+        slot: Slot,
+    ) -> (Attempt, Option<TimeDelta>) {
         let Message { endpoint, event } = message;
         let at = cx.clock.machine();
         let (id, timestamp) = (event.id.to_string(), at.timestamp());
@@ -62,6 +87,7 @@ impl Courier {
             headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
         }
         let Called { answer, duration } = self.caller.post(&endpoint.details.url, headers, body).await;
+        drop(slot);
         let duration_ms = i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
         let (http_status, error, retry_after) = match answer {
             Ok(Answered { status, retry_after }) => {
@@ -94,9 +120,15 @@ fn complaint(status: u16) -> Option<String> {
     }
 }
 
-/// How long until what `Retry-After` says: a number of seconds, or a date.
+/// The time until the instant of a `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or a date in one of the
+/// three forms of HTTP.
 fn until(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let seconds = || text.trim().parse::<u32>().ok().map(|seconds| TimeDelta::seconds(seconds.into()));
-    let date = || DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.with_timezone(&Utc) - now);
-    seconds().or_else(date).filter(|wait| *wait > TimeDelta::zero())
+    let text = text.trim();
+    let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is as long as can be; the schedule has a maximum of its own.
+        TimeDelta::seconds(text.parse::<u32>().unwrap_or(u32::MAX).into())
+    } else {
+        DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?) - now
+    };
+    (wait > TimeDelta::zero()).then_some(wait)
 }

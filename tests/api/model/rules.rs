@@ -153,10 +153,10 @@ impl Customer {
                     it.start_next(prices);
                     self.charge_term(index, today);
                 }
-                "active" if today == it.end => it.status = "expired",
+                "active" if today == it.end => (it.status, it.auto_renew) = ("expired", false),
                 "suspended" if !it.lapsed && today == it.end => it.lapsed = true,
                 "suspended" if it.lapsed && today == it.end + Days::new(90) => {
-                    (it.status, it.lapsed) = ("expired", false);
+                    (it.status, it.lapsed, it.auto_renew) = ("expired", false, false);
                 }
                 _ => {}
             }
@@ -236,7 +236,7 @@ impl Customer {
     pub fn cancel(&mut self, index: usize) -> Result<(), Refused> {
         let it = &mut self.subscriptions[index];
         match it.status {
-            "pending" => it.status = "cancelled",
+            "pending" => (it.status, it.auto_renew) = ("cancelled", false),
             "cancelled" => {}
             _ => return Err("invalid_transition"),
         }

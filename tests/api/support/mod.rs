@@ -6,6 +6,7 @@ mod http;
 pub mod issuer;
 mod lock;
 mod proxy;
+pub mod random;
 mod raw;
 mod receiver;
 mod server;

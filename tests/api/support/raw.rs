@@ -63,12 +63,31 @@ impl Raw {
         read.is_ok_and(|read| read.is_ok()) && rest.is_empty()
     }
 
-    async fn answer(&mut self) -> RawAnswer {
+    /// Reads an answer to HEAD: it has no body, whatever its length.
+    pub async fn read_head(&mut self) -> RawAnswer {
+        let head = tokio::time::timeout(PATIENCE, self.head()).await.expect("an answer");
+        RawAnswer { head, body: String::new() }
+    }
+
+    /// Everything that comes until the server closes the connection.
+    pub async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the connection ends");
+        // It may be reset where something was sent that nobody read.
+        let _ = read;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.expect("the connection stays open until it has answered"));
         }
-        let head = String::from_utf8(head).unwrap().to_lowercase();
+        String::from_utf8(head).unwrap().to_lowercase()
+    }
+
+    async fn answer(&mut self) -> RawAnswer {
+        let head = self.head().await;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         self.0.read_exact(&mut body).await.unwrap();

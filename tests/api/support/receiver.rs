@@ -1,6 +1,7 @@
 //! Who receives webhooks: answers as it is told to, and remembers what it got.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub struct Receiver {
 #[derive(Default)]
 struct Shared {
     received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
     replies: Mutex<VecDeque<Reply>>,
 }
 
@@ -71,6 +73,7 @@ impl Receiver {
         let of_connections = shared.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                of_connections.connections.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, of_connections.clone()));
             }
         });
@@ -85,6 +88,11 @@ impl Receiver {
     /// What has come so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
+    }
+
+    /// How many connections there have been so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// The types of the events that have come so far.

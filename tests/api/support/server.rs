@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 use partner_platform::access_cache::AccessCache;
-use partner_platform::app::{self, AppState, Http, KEEP_ALIVE};
+use partner_platform::app::{self, AppState, Http, KEEP_ALIVE, Listeners};
 use partner_platform::clock::Clock;
-use partner_platform::db::{self, Db};
+use partner_platform::db::{self, Db, Readiness};
 use partner_platform::domain::access::{Actor, Role};
+use partner_platform::domain::budget;
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::rate_limit::Limits;
 use partner_platform::domain::webhook::address::Addresses;
@@ -18,6 +19,7 @@ use partner_platform::jobs::webhooks::{MOST_LANES, Postman};
 use partner_platform::jobs::{Upkeep, Worker};
 use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::api_keys::{self, NewApiKey};
+use partner_platform::ops::budget::Budgets;
 use partner_platform::ops::courier::Courier;
 use partner_platform::ops::events::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
@@ -37,6 +39,8 @@ pub struct Server {
     pub db: Db,
     pub clock: Clock,
     pub url: String,
+    /// Where operators find it, if they have a listener of their own.
+    pub operators: Option<String>,
     pub rate_limits: RateLimits,
     pub shutdown: Shutdown,
     /// Sends to this machine, where the tests' receivers are, and to the internet.
@@ -115,12 +119,33 @@ impl Server {
         other
     }
 
+    /// A server with a listener of its own for operators.
+    pub async fn with_operators() -> Self {
+        let operators = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", operators.local_addr().unwrap());
+        let (database, settings) = (Database::create().await, super::database::settings());
+        let mut server = Self::listening(database.into(), None, settings, |_, _| {}, Some(operators)).await;
+        server.operators = Some(url);
+        server
+    }
+
     async fn build(
         database: Arc<Database>,
         url: &str,
         settings: db::Settings,
         adjust: impl FnOnce(&mut AppState, &mut Http),
     ) -> Self {
+        Self::listening(database, Some(url), settings, adjust, None).await
+    }
+
+    async fn listening(
+        database: Arc<Database>,
+        url: Option<&str>,
+        settings: db::Settings,
+        adjust: impl FnOnce(&mut AppState, &mut Http),
+        operators: Option<TcpListener>,
+    ) -> Self {
+        let url = url.unwrap_or(&database.url);
         let db = Db::new(url, &settings).unwrap();
         let clock = Clock::manual(noon(2027, 1, 1));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -138,12 +163,16 @@ impl Server {
         };
         adjust(&mut state, &mut http);
         let (rate_limits, access, courier) = (state.rate_limits.clone(), state.access.clone(), state.courier.clone());
-        let server = app::build(listener, state, &http).unwrap();
-        let handle = server.handle();
-        tokio::spawn(server);
+        let servers = app::build(Listeners { main: listener, operators }, state, &http).unwrap();
+        let handle = servers.main.handle();
+        tokio::spawn(servers.main);
+        if let Some(server) = servers.operators {
+            tokio::spawn(server);
+        }
         let (serving, served) = watch::channel(());
         tokio::spawn(AccessKeeper { db: db.clone(), cache: access.clone() }.run(served));
-        Self { database, db, clock, url, rate_limits, shutdown, courier, access, handle, _serving: serving }
+        let operators = None;
+        Self { database, db, clock, url, operators, rate_limits, shutdown, courier, access, handle, _serving: serving }
     }
 
     /// A client with a new key: the partner's, or a reseller's.
@@ -236,6 +265,11 @@ fn state(db: &Db, clock: &Clock, shutdown: &Shutdown) -> AppState {
         oidc: None,
         answer_timeout: Duration::from_secs(60),
         rate_limits: RateLimits::new(Limits::default(), clock.clone()),
+        budgets: Budgets::new(
+            budget::Limits { webhook_tests: budget::Limits::USUAL.webhook_tests, ..budget::Limits::NONE },
+            100,
+        ),
+        readiness: Readiness::default(),
         lookout: Lookout::default(),
         courier: Courier::new(Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()),
         metrics: Metrics::start().unwrap(),

@@ -1,0 +1,54 @@
+//! Response bodies: one that holds something until it is sent, and one of which only the size is sent.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::ServiceResponse;
+use actix_web::web::Bytes;
+
+/// A body that holds something until the last of it is sent, or until nobody wants it any more.
+struct Holding<T> {
+    body: BoxBody,
+    _held: T,
+}
+
+impl<T: Unpin> MessageBody for Holding<T> {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+/// Holds something until a response is sent.
+pub fn hold<T: Unpin + 'static>(
+    response: ServiceResponse<impl MessageBody + 'static>,
+    held: T,
+) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, body| Holding { body: body.boxed(), _held: held }.boxed())
+}
+
+/// The size of a body, and nothing of it: what HEAD is answered.
+struct SizeOnly(BodySize);
+
+impl MessageBody for SizeOnly {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// The response without its body. Its headers stay as they are, the length too.
+pub fn size_only(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, body| SizeOnly(body.size()).boxed())
+}

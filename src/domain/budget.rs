@@ -1,0 +1,189 @@
+//! How much a caller, a tenant and all callers together may have under way at the same time. What a request needs is
+//! taken before the work is done and given back at its end, so that nobody can make the service do more than this.
+
+use std::collections::HashMap;
+
+use super::access::{Actor, Scope};
+use super::label::label;
+
+label! {
+    /// What a budget is counted in.
+    Resource {
+        /// Requests that are under way.
+        Requests = "requests",
+        /// Requests that wait for an event.
+        Waits = "waits",
+        /// Bytes of request bodies that have arrived, or are announced.
+        BodyBytes = "body_bytes",
+        /// Tests of webhook endpoints.
+        WebhookTests = "webhook_tests",
+    }
+}
+
+label! {
+    /// Whose budget it is.
+    Holder {
+        /// One API key, or one subject of an identity provider.
+        Caller = "caller",
+        /// All callers of a reseller, or all of the provider's own.
+        Tenant = "tenant",
+        /// All callers of this instance.
+        Instance = "instance",
+    }
+}
+
+/// The most of a resource at a time, for each holder. An instance counts for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Of one caller.
+    pub caller: u64,
+    /// Of one tenant.
+    pub tenant: u64,
+    /// Of all callers together.
+    pub instance: u64,
+}
+
+impl Limit {
+    /// No limit at all.
+    pub const NONE: Self = Self { caller: u64::MAX, tenant: u64::MAX, instance: u64::MAX };
+
+    fn of(self, holder: Holder) -> u64 {
+        match holder {
+            Holder::Caller => self.caller,
+            Holder::Tenant => self.tenant,
+            Holder::Instance => self.instance,
+        }
+    }
+}
+
+/// The limits of each resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of requests that are under way.
+    pub requests: Limit,
+    /// Of requests that wait for an event.
+    pub waits: Limit,
+    /// Of bytes of request bodies.
+    pub body_bytes: Limit,
+    /// Of tests of webhook endpoints.
+    pub webhook_tests: Limit,
+}
+
+impl Limits {
+    /// No limits.
+    pub const NONE: Self =
+        Self { requests: Limit::NONE, waits: Limit::NONE, body_bytes: Limit::NONE, webhook_tests: Limit::NONE };
+
+    /// The limits of a service with the usual resources, about 200 MB of memory.
+    pub const USUAL: Self = Self {
+        requests: Limit { caller: 32, tenant: 64, instance: u64::MAX },
+        waits: Limit { caller: 8, tenant: 32, instance: u64::MAX },
+        body_bytes: Limit { caller: 4 << 20, tenant: 8 << 20, instance: 32 << 20 },
+        webhook_tests: Limit { caller: 4, tenant: 4, instance: 100 },
+    };
+
+    /// The limit of a resource.
+    #[must_use]
+    pub fn of(self, resource: Resource) -> Limit {
+        match resource {
+            Resource::Requests => self.requests,
+            Resource::Waits => self.waits,
+            Resource::BodyBytes => self.body_bytes,
+            Resource::WebhookTests => self.webhook_tests,
+        }
+    }
+}
+
+/// A budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.advice())]
+pub struct Exhausted {
+    /// What there is too much of.
+    pub resource: Resource,
+    /// Whose budget it is.
+    pub holder: Holder,
+    /// The most that there can be.
+    pub limit: u64,
+}
+
+impl Exhausted {
+    fn advice(&self) -> String {
+        let Self { resource, holder, limit } = self;
+        let whose = match holder {
+            Holder::Caller => "This key or user",
+            Holder::Tenant => "This tenant",
+            Holder::Instance => "The service",
+        };
+        match resource {
+            Resource::Requests => {
+                format!("{whose} already has {limit} requests under way. Wait for some of them to end, then retry.")
+            }
+            Resource::Waits => {
+                format!("{whose} already waits for events in {limit} requests. Follow the feed in fewer of them.")
+            }
+            Resource::BodyBytes => {
+                format!("{whose} already sends request bodies of {limit} bytes in all. Send fewer at the same time.")
+            }
+            Resource::WebhookTests => {
+                format!("{whose} already has {limit} webhook tests under way. Wait for one of them to end, then retry.")
+            }
+        }
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    callers: HashMap<(String, Resource), u64>,
+    tenants: HashMap<(Scope, Resource), u64>,
+    instance: HashMap<Resource, u64>,
+}
+
+impl Ledger {
+    /// Takes an amount for an actor, or nothing.
+    ///
+    /// # Errors
+    /// A budget is used up.
+    pub fn take(&mut self, limits: Limits, actor: &Actor, resource: Resource, amount: u64) -> Result<(), Exhausted> {
+        let limit = limits.of(resource);
+        let used = self.used_by(actor, resource);
+        let is_full = |(holder, used): &(Holder, u64)| used.saturating_add(amount) > limit.of(*holder);
+        if let Some((holder, _)) = used.into_iter().find(is_full) {
+            return Err(Exhausted { resource, holder, limit: limit.of(holder) });
+        }
+        *self.callers.entry((actor.caller(), resource)).or_default() += amount;
+        *self.tenants.entry((actor.scope, resource)).or_default() += amount;
+        *self.instance.entry(resource).or_default() += amount;
+        Ok(())
+    }
+
+    /// Gives back an amount that was taken for an actor.
+    pub fn give_back(&mut self, actor: &Actor, resource: Resource, amount: u64) {
+        give_back(&mut self.callers, (actor.caller(), resource), amount);
+        give_back(&mut self.tenants, (actor.scope, resource), amount);
+        give_back(&mut self.instance, resource, amount);
+    }
+
+    /// How much of a resource is taken by all.
+    #[must_use]
+    pub fn used(&self, resource: Resource) -> u64 {
+        self.instance.get(&resource).copied().unwrap_or_default()
+    }
+
+    /// The narrowest holder comes first: it is the one that can do something about it.
+    fn used_by(&self, actor: &Actor, resource: Resource) -> [(Holder, u64); 3] {
+        let caller = self.callers.get(&(actor.caller(), resource)).copied().unwrap_or_default();
+        let tenant = self.tenants.get(&(actor.scope, resource)).copied().unwrap_or_default();
+        [(Holder::Caller, caller), (Holder::Tenant, tenant), (Holder::Instance, self.used(resource))]
+    }
+}
+
+/// What nobody uses is forgotten, so that the ledger is no larger than what is under way.
+fn give_back<K: Eq + std::hash::Hash>(used: &mut HashMap<K, u64>, key: K, amount: u64) {
+    if let Some(left) = used.get_mut(&key) {
+        *left = left.saturating_sub(amount);
+        if *left == 0 {
+            used.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is under way on this instance, and the share of the connection pool that a tenant may hold.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::domain::access::{Actor, Scope};
+use crate::domain::budget::{Exhausted, Ledger, Limits, Resource};
+
+/// Shares of tenants that are kept although nobody uses them.
+const IDLE_SHARES: usize = 1000;
+
+/// The budgets of this instance.
+#[derive(Debug, Clone)]
+pub struct Budgets(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limits: Limits,
+    ledger: Mutex<Ledger>,
+    connections: usize,
+    shares: Mutex<HashMap<Scope, Arc<Semaphore>>>,
+    lookups: Arc<Semaphore>,
+}
+
+/// An amount that was taken; dropping it gives it back.
+#[derive(Debug)]
+#[must_use]
+pub struct Taken {
+    budgets: Budgets,
+    actor: Actor,
+    resource: Resource,
+    amount: u64,
+}
+
+impl Budgets {
+    /// Budgets of which nothing is taken. A tenant may hold so many database connections at a time.
+    #[must_use]
+    pub fn new(limits: Limits, connections: usize) -> Self {
+        let (ledger, shares) = Default::default();
+        let connections = connections.max(1);
+        let lookups = Arc::new(Semaphore::new(connections.div_ceil(2)));
+        Self(Arc::new(Inner { limits, ledger, connections, shares, lookups }))
+    }
+
+    /// Takes an amount for an actor.
+    ///
+    /// # Errors
+    /// A budget is used up.
+    pub fn take(&self, actor: &Actor, resource: Resource, amount: u64) -> Result<Taken, Exhausted> {
+        self.charge(actor, resource, amount)?;
+        Ok(Taken { budgets: self.clone(), actor: actor.clone(), resource, amount })
+    }
+
+    fn charge(&self, actor: &Actor, resource: Resource, amount: u64) -> Result<(), Exhausted> {
+        self.change(resource, |ledger| ledger.take(self.0.limits, actor, resource, amount)).inspect_err(|exhausted| {
+            let labels = [("resource", resource.as_str()), ("holder", exhausted.holder.as_str())];
+            metrics::counter!("budget_refusals_total", &labels).increment(1);
+        })
+    }
+
+    /// The connections that a tenant may hold at a time.
+    #[must_use]
+    pub fn share(&self, scope: Scope) -> Arc<Semaphore> {
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if shares.len() > IDLE_SHARES {
+            shares.retain(|_, share| Arc::strong_count(share) > 1);
+        }
+        shares.entry(scope).or_insert_with(|| Arc::new(Semaphore::new(self.0.connections))).clone()
+    }
+
+    /// The connections that look-ups of credentials may hold at a time: nobody knows yet whose they are.
+    #[must_use]
+    pub fn lookups(&self) -> Arc<Semaphore> {
+        self.0.lookups.clone()
+    }
+
+    fn change<T>(&self, resource: Resource, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger: MutexGuard<'_, Ledger> = self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut ledger);
+        metrics::gauge!("budget_in_use", "resource" => resource.as_str())
+            .set(u32::try_from(ledger.used(resource)).unwrap_or(u32::MAX));
+        changed
+    }
+}
+
+impl Taken {
+    /// Takes more of the same.
+    ///
+    /// # Errors
+    /// A budget is used up; what was taken before stays taken.
+    pub fn add(&mut self, amount: u64) -> Result<(), Exhausted> {
+        self.budgets.charge(&self.actor, self.resource, amount)?;
+        self.amount += amount;
+        Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Self { budgets, actor, resource, amount } = self;
+        budgets.change(*resource, |ledger| ledger.give_back(actor, *resource, *amount));
+    }
+}

@@ -1,0 +1,188 @@
+//! What a caller and a tenant may have under way at a time, and that others do not notice when somebody does.
+
+use std::time::Duration;
+
+use partner_platform::domain::access::Role;
+use partner_platform::domain::budget::{Limit, Limits};
+use partner_platform::ops::budget::Budgets;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::coverage::{call, operations, recipe};
+use crate::support::world::{World, company};
+use crate::support::{Client, Lock, Raw, Server};
+
+const LIMITS: Limits = Limits {
+    requests: Limit { caller: 4, tenant: 6, instance: u64::MAX },
+    waits: Limit { caller: 2, tenant: 3, instance: u64::MAX },
+    body_bytes: Limit { caller: 2_000_000, tenant: 3_000_000, instance: 4_000_000 },
+    webhook_tests: Limit::NONE,
+};
+
+async fn server(limits: Limits, connections: usize) -> Server {
+    Server::adjusted(|state, _| state.budgets = Budgets::new(limits, connections)).await
+}
+
+/// Two resellers' administrators.
+async fn neighbours(server: &Server) -> (Client, Client) {
+    let admin = server.admin().await;
+    let one = admin.post("/v1/resellers", company("One")).await.created()["id"].clone();
+    let other = admin.post("/v1/resellers", company("Other")).await.created()["id"].clone();
+    (server.client(Role::Admin, Some(&one)).await, server.client(Role::Admin, Some(&other)).await)
+}
+
+/// Another key of the same tenant.
+async fn sibling(server: &Server, client: &Client) -> Client {
+    let reseller = client.get("/v1/resellers").await.ok()["data"][0]["id"].clone();
+    server.client(Role::Admin, Some(&reseller)).await
+}
+
+fn send(all: &mut JoinSet<u16>, client: &Client, path: &str) {
+    let (client, path) = (client.clone(), path.to_owned());
+    all.spawn(async move { client.get(&path).await.status });
+}
+
+#[track_caller]
+fn assert_refused(answer: crate::support::Answer, says: &str) {
+    assert_eq!(answer.header("retry-after"), "2");
+    let problem = answer.problem(429, "too_many_concurrent_requests");
+    assert!(problem["detail"].as_str().unwrap().contains(says), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_a_caller_and_of_a_tenant_are_bounded_and_a_place_is_free_when_one_ends() {
+    let server = server(LIMITS, 100).await;
+    let (one, other) = neighbours(&server).await;
+    let sibling = sibling(&server, &one).await;
+    let lock = Lock::hold(&server.database, "price_lists").await;
+    let mut under_way = JoinSet::new();
+    (0..4).for_each(|_| send(&mut under_way, &one, "/v1/price-lists"));
+    lock.wait_for(4).await;
+    assert_refused(one.get("/v1/customers").await, "This key or user already has 4 requests under way");
+    (0..2).for_each(|_| send(&mut under_way, &sibling, "/v1/price-lists"));
+    lock.wait_for(6).await;
+    assert_refused(sibling.get("/v1/customers").await, "This tenant already has 6 requests under way");
+    assert_refused(sibling.post("/v1/customers", company("Refused")).await, "under way");
+    other.get("/v1/customers").await.ok();
+    lock.release().await;
+    assert!(under_way.join_all().await.iter().all(|status| *status == 200));
+    for _ in 0..10 {
+        one.get("/v1/customers").await.ok();
+        sibling.get("/v1/customers").await.ok();
+    }
+    assert_eq!(server.database.text("SELECT count(*) FROM customers").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_holds_no_more_than_its_share_of_the_connections() {
+    let server = server(Limits::NONE, 3).await;
+    let (one, other) = neighbours(&server).await;
+    other.get("/v1/customers").await.ok();
+    let lock = Lock::hold(&server.database, "price_lists").await;
+    let mut under_way = JoinSet::new();
+    // More than the pool has.
+    (0..20).for_each(|_| send(&mut under_way, &one, "/v1/price-lists"));
+    lock.wait_for(3).await;
+    for _ in 0..20 {
+        other.get("/v1/customers").await.ok();
+    }
+    assert_eq!(lock.waiting().await, 3, "the others wait for the tenant's own share");
+    lock.release().await;
+    assert!(under_way.join_all().await.iter().all(|status| *status == 200));
+}
+
+/// A connection on which a body of an announced length begins and does not end.
+async fn unfinished(server: &Server, client: &Client, framing: &str, bytes: usize) -> Raw {
+    let mut raw = Raw::connect(&server.url).await;
+    let head = format!(
+        "POST /v1/customers HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         {framing}\r\n\r\n",
+        client.key().unwrap()
+    );
+    raw.write(head.as_bytes()).await;
+    raw.write(&vec![b' '; bytes]).await;
+    raw
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_do_not_end_are_no_more_than_their_senders_budget() {
+    let server = server(LIMITS, 100).await;
+    let (one, other) = neighbours(&server).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(unfinished(&server, &one, "Content-Length: 900000", 800_000).await);
+    }
+    let refused = async || {
+        let mut third = unfinished(&server, &one, "Content-Length: 900000", 0).await;
+        // One that is not refused is waited for.
+        let answer = tokio::time::timeout(Duration::from_millis(300), third.read()).await.ok()?;
+        Some((answer.status(), answer.body.contains("request bodies of 2000000 bytes")))
+    };
+    // Both have to have arrived.
+    while refused().await != Some((429, true)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other.post("/v1/customers", company("Served")).await.created();
+    one.post("/v1/customers", company("Small enough")).await.created();
+    drop(held);
+    // Whoever is not there any more gives back what it took.
+    while refused().await == Some((429, true)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_chunks_takes_of_the_budget_as_it_comes() {
+    let limits = Limits { body_bytes: Limit { caller: 100_000, ..Limit::NONE }, ..Limits::NONE };
+    let server = server(limits, 100).await;
+    let (one, _) = neighbours(&server).await;
+    let mut raw = unfinished(&server, &one, "Transfer-Encoding: chunked", 0).await;
+    let chunk = format!("{:x}\r\n{}\r\n", 60_000, " ".repeat(60_000));
+    raw.write(chunk.repeat(2).as_bytes()).await;
+    assert_eq!(raw.read().await.status(), 429);
+    one.post("/v1/customers", company("Next")).await.created();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_requests_of_a_caller_and_of_a_tenant_wait_for_events_and_no_more() {
+    let limits = Limits { requests: Limit::NONE, ..LIMITS };
+    let server = server(limits, 100).await;
+    let (one, other) = neighbours(&server).await;
+    let sibling = sibling(&server, &one).await;
+    let wait = "/v1/events?after=latest&wait=20";
+    let mut waiting = JoinSet::new();
+    (0..2).for_each(|_| send(&mut waiting, &one, wait));
+    (0..1).for_each(|_| send(&mut waiting, &sibling, wait));
+    // Those that are refused do not wait; one that is not refused came before the others.
+    let refusal = async |client: &Client, says: &str| {
+        for _ in 0..500 {
+            let answer = client.get("/v1/events?after=latest&wait=1").await;
+            if answer.status == 429 {
+                return assert_refused(answer, says);
+            }
+        }
+        panic!("{says}: nothing was refused");
+    };
+    refusal(&one, "This key or user already waits for events in 2 requests").await;
+    refusal(&sibling, "This tenant already waits for events in 3 requests").await;
+    one.get("/v1/events?after=latest").await.ok();
+    other.get("/v1/events?after=latest&wait=1").await.ok();
+    one.post("/v1/customers", company("Event")).await.created();
+    assert!(waiting.join_all().await.iter().all(|status| *status == 200));
+    one.get("/v1/events?after=latest&wait=1").await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_never_holds_a_connection_while_it_waits_for_another() {
+    let world = World::on(server(Limits::NONE, 1).await).await;
+    let (previews, others): (Vec<_>, Vec<_>) = operations().partition(|operation| operation.id.starts_with("preview"));
+    for operation in previews.into_iter().chain(others) {
+        let recipe = recipe(&operation.id, &world);
+        let path = recipe.id.as_str().unwrap_or_default();
+        let keyed = world.admin.with("idempotency-key", &operation.id);
+        let answer = call(&keyed, operation, path, recipe.body.as_ref()).await;
+        assert!((200..300).contains(&answer.status), "{}: {} {}", operation.id, answer.status, answer.body);
+    }
+    let csv = world.admin.with("accept", "text/csv").get("/v1/reports/usage").await;
+    assert!(matches!(csv.ok(), Value::String(_)));
+}

@@ -1,0 +1,39 @@
+//! Random bodies: whatever is in one, it is done or refused, and the service goes on.
+
+use crate::coverage::recipe;
+use crate::support::random::{body, targets};
+use crate::support::world::World;
+use crate::support::{Database, Server, settings};
+
+/// So many bodies; more by `RANDOM_BODIES`, others by `RANDOM_SEED`.
+const BODIES: u64 = 2500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_random_body_makes_the_service_fail() {
+    #[allow(clippy::disallowed_methods, reason = "tests have no settings but these")]
+    let asked = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let (bodies, seed) = (asked("RANDOM_BODIES").unwrap_or(BODIES), asked("RANDOM_SEED").unwrap_or(2027));
+    let database = Database::create().await;
+    let url = database.url.clone();
+    let world = World::on(Server::on(database, &url, settings()).await).await;
+    // A clock that is moved by years takes its time.
+    let targets: Vec<_> = targets().into_iter().filter(|target| target.id != "moveSandboxClock").collect();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut done, mut refused) = (0, 0);
+    for number in 0..bodies {
+        let target = &targets[rng.usize(..targets.len())];
+        let body = body(&mut rng, target.schema);
+        let id = recipe(target.id, &world).id.as_str().unwrap_or_default().to_owned();
+        let path = target.path.split('/').map(|part| if part.starts_with('{') { &*id } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
+        let answer = world.admin.send(target.method.parse().unwrap(), &path, Some(body.clone())).await;
+        assert!(
+            answer.status < 500,
+            "{number} of seed {seed}: {path} {}: {}",
+            String::from_utf8_lossy(&body),
+            answer.body
+        );
+        *if answer.status < 300 { &mut done } else { &mut refused } += 1;
+    }
+    assert!(done > bodies / 50 && refused > bodies / 4, "{done} done, {refused} refused");
+}
