@@ -60,6 +60,12 @@ impl Budgets {
         })
     }
 
+    /// How much of a resource is taken by all.
+    #[must_use]
+    pub fn used(&self, resource: Resource) -> u64 {
+        self.ledger().used(resource)
+    }
+
     /// The connections that a tenant may hold at a time.
     #[must_use]
     pub fn share(&self, scope: Scope) -> Arc<Semaphore> {
@@ -76,8 +82,12 @@ impl Budgets {
         self.0.lookups.clone()
     }
 
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change<T>(&self, resource: Resource, change: impl FnOnce(&mut Ledger) -> T) -> T {
-        let mut ledger: MutexGuard<'_, Ledger> = self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.ledger();
         let changed = change(&mut ledger);
         metrics::gauge!("budget_in_use", "resource" => resource.as_str())
             .set(u32::try_from(ledger.used(resource)).unwrap_or(u32::MAX));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use partner_platform::domain::access::Role;
-use partner_platform::domain::budget::{Limit, Limits};
+use partner_platform::domain::budget::{Limit, Limits, Resource};
 use partner_platform::ops::budget::Budgets;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -20,7 +20,21 @@ const LIMITS: Limits = Limits {
 };
 
 async fn server(limits: Limits, connections: usize) -> Server {
-    Server::adjusted(|state, _| state.budgets = Budgets::new(limits, connections)).await
+    with(&Budgets::new(limits, connections)).await
+}
+
+async fn with(budgets: &Budgets) -> Server {
+    Server::adjusted(|state, _| state.budgets = budgets.clone()).await
+}
+
+/// Returns once so much of a resource is taken.
+async fn until_used(budgets: &Budgets, resource: Resource, amount: u64) {
+    let wait = async {
+        while budgets.used(resource) != amount {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("so much is taken");
 }
 
 /// Two resellers' administrators.
@@ -106,29 +120,22 @@ async fn unfinished(server: &Server, client: &Client, framing: &str, bytes: usiz
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_do_not_end_are_no_more_than_their_senders_budget() {
-    let server = server(LIMITS, 100).await;
+    let budgets = Budgets::new(LIMITS, 100);
+    let server = with(&budgets).await;
     let (one, other) = neighbours(&server).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(unfinished(&server, &one, "Content-Length: 900000", 800_000).await);
     }
-    let refused = async || {
-        let mut third = unfinished(&server, &one, "Content-Length: 900000", 0).await;
-        // One that is not refused is waited for.
-        let answer = tokio::time::timeout(Duration::from_millis(300), third.read()).await.ok()?;
-        Some((answer.status(), answer.body.contains("request bodies of 2000000 bytes")))
-    };
-    // Both have to have arrived.
-    while refused().await != Some((429, true)) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_used(&budgets, Resource::BodyBytes, 1_800_000).await;
+    let answer = unfinished(&server, &one, "Content-Length: 900000", 0).await.read().await;
+    assert_eq!(answer.status(), 429, "{answer:?}");
+    assert!(answer.body.contains("request bodies of 2000000 bytes"), "{answer:?}");
     other.post("/v1/customers", company("Served")).await.created();
     one.post("/v1/customers", company("Small enough")).await.created();
-    drop(held);
     // Whoever is not there any more gives back what it took.
-    while refused().await == Some((429, true)) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    drop(held);
+    until_used(&budgets, Resource::BodyBytes, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,31 +152,21 @@ async fn a_body_in_chunks_takes_of_the_budget_as_it_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_requests_of_a_caller_and_of_a_tenant_wait_for_events_and_no_more() {
-    let limits = Limits { requests: Limit::NONE, ..LIMITS };
-    let server = server(limits, 100).await;
+    let budgets = Budgets::new(Limits { requests: Limit::NONE, ..LIMITS }, 100);
+    let server = with(&budgets).await;
     let (one, other) = neighbours(&server).await;
     let sibling = sibling(&server, &one).await;
     let wait = "/v1/events?after=latest&wait=20";
     let mut waiting = JoinSet::new();
-    (0..2).for_each(|_| send(&mut waiting, &one, wait));
-    (0..1).for_each(|_| send(&mut waiting, &sibling, wait));
-    // Those that are refused do not wait; one that is not refused came before the others.
-    let refusal = async |client: &Client, says: &str| {
-        for _ in 0..500 {
-            let answer = client.get("/v1/events?after=latest&wait=1").await;
-            if answer.status == 429 {
-                return assert_refused(answer, says);
-            }
-        }
-        panic!("{says}: nothing was refused");
-    };
-    refusal(&one, "This key or user already waits for events in 2 requests").await;
-    refusal(&sibling, "This tenant already waits for events in 3 requests").await;
+    [&one, &one, &sibling].into_iter().for_each(|client| send(&mut waiting, client, wait));
+    until_used(&budgets, Resource::Waits, 3).await;
+    assert_refused(one.get(wait).await, "This key or user already waits for events in 2 requests");
+    assert_refused(sibling.get(wait).await, "This tenant already waits for events in 3 requests");
     one.get("/v1/events?after=latest").await.ok();
     other.get("/v1/events?after=latest&wait=1").await.ok();
     one.post("/v1/customers", company("Event")).await.created();
     assert!(waiting.join_all().await.iter().all(|status| *status == 200));
-    one.get("/v1/events?after=latest&wait=1").await.ok();
+    until_used(&budgets, Resource::Waits, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
