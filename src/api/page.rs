@@ -17,7 +17,7 @@ use super::code::ErrorCode;
 use super::incoming::Incoming;
 use super::problem::Problem;
 use super::query::Query;
-use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window, fitting, json_size};
 
 const DEFAULT_LIMIT: i64 = 50;
 
@@ -83,20 +83,22 @@ impl<F: Paged> Listing<F> {
         Ok(Self { filter, window, place: Place { path: path.to_owned(), query, fingerprint } })
     }
 
-    /// The answer: what `list` makes of the rows and the next cursor.
-    pub fn answer<T, L: Serialize>(
+    /// The response: what `list` makes of the rows and the next cursor. A page ends at its limit, or where its rows
+    /// reach [`PAGE_BYTES`](crate::domain::listing::PAGE_BYTES); one row is always on it.
+    pub fn answer<T: Serialize, L: Serialize>(
         &self,
         page: Page<T>,
         list: impl FnOnce(Vec<T>, Option<String>) -> L,
     ) -> HttpResponse {
-        let Page { rows, next } = page;
+        let fitting = fitting(page.rows.iter().map(json_size));
+        let page = page.first(fitting);
         let place = &self.place;
-        let cursor = next.map(|after| encode(&Cursor { list: place.fingerprint.clone(), after }));
+        let cursor = page.next.map(|after| encode(&Cursor { list: place.fingerprint.clone(), after }));
         let mut answer = HttpResponse::Ok();
         if let Some(cursor) = &cursor {
             answer.insert_header((header::LINK, format!("<{}>; rel=\"next\"", place.link(cursor))));
         }
-        answer.json(list(rows, cursor))
+        answer.json(list(page.rows, cursor))
     }
 }
 

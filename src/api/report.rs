@@ -82,7 +82,7 @@ impl<Q: ReportQuery> Report<Q> {
         list: impl FnOnce(Vec<R>, Option<String>) -> L,
     ) -> Result<HttpResponse, Problem>
     where
-        R: Record<Column = Q::Column> + 'static,
+        R: Record<Column = Q::Column> + Serialize + 'static,
         L: Serialize,
     {
         match self {

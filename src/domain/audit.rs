@@ -11,6 +11,7 @@ use super::access::Role;
 use super::event::{Reference, ResourceType};
 use super::id::{AuditEntryId, ResellerId};
 use super::label::label;
+use super::listing::json_size;
 
 label! {
     /// How a write ended: `succeeded`, or `refused`: nothing was written, and `code` says why. Expect more values.
@@ -27,6 +28,34 @@ const FOLLOWING: &[&str] = &["actions", "updated_at"];
 
 /// A field of which a change is told as that of a resource of its own.
 const TOLD_APART: &str = "inventory";
+
+/// The most changes that an entry lists.
+pub const MAX_CHANGES: usize = 500;
+
+/// The most bytes of changed fields that an entry has.
+pub const MAX_CHANGED_BYTES: usize = 64 << 10;
+
+/// Cuts changes down to what an entry may have, and answers whether anything was left out: fields that do not fit, and
+/// changes beyond [`MAX_CHANGES`]. Which resources changed stays.
+#[must_use]
+pub fn cut(mut changes: Vec<Change>) -> (Vec<Change>, bool) {
+    let mut is_cut = changes.len() > MAX_CHANGES;
+    changes.truncate(MAX_CHANGES);
+    let mut room = MAX_CHANGED_BYTES;
+    for change in &mut changes {
+        for fields in [&mut change.before, &mut change.after].into_iter().flatten() {
+            let all = fields.len();
+            fields.retain(|name, value| {
+                let size = name.len() + json_size(value);
+                let fits = size <= room;
+                room -= if fits { size } else { 0 };
+                fits
+            });
+            is_cut |= fields.len() < all;
+        }
+    }
+    (changes, is_cut)
+}
 
 /// What became of a resource. It is a part of what is sealed: see [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +127,9 @@ pub struct Entry {
     pub code: Option<String>,
     /// What became of which resource.
     pub changes: Vec<Change>,
+    /// Whether changes or fields of them were left out, as they were too many or too large.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_truncated: Option<bool>,
 }
 
 /// The seal of an entry behind another.

@@ -13,6 +13,9 @@ use super::subscription::{Opening, Subscription};
 use super::text::{Code, ExternalId};
 use super::time::{MAX_START_AHEAD_DAYS, Schedule};
 
+/// The most inventory lines of a request, over all its subscriptions: its order and its response stay below 1 MiB.
+pub const MOST_LINES: usize = 1000;
+
 /// One subscription that is wanted.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -63,6 +66,11 @@ pub fn open<'a>(
 ) -> Result<Vec<Opened<'a>>, Refusal> {
     let mut violations = Vec::new();
     let mut opened = Vec::new();
+    if items.iter().map(|item| item.inventory.len()).sum::<usize>() > MOST_LINES {
+        let detail =
+            format!("A request has at most {MOST_LINES} inventory lines in all. Add fewer subscriptions at once.");
+        return Err(Violation::new("/subscriptions", ViolationCode::TooLong, detail).into());
+    }
     for (index, item) in items.iter().enumerate() {
         let at_item = format!("/subscriptions/{index}");
         let Some(product) = products.get(&item.product_id) else {

@@ -1,5 +1,7 @@
 //! What lists can be asked for: filters, orders, and where the last page ended.
 
+use std::io::{self, Write};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -84,6 +86,80 @@ pub struct Window {
     pub after: Option<Position>,
 }
 
+/// The most bytes of the rows of a page: with the rest of it, a response stays below 1 MiB.
+pub const PAGE_BYTES: usize = (1 << 20) - (8 << 10);
+
+/// Bytes of a value as JSON.
+#[must_use]
+pub fn json_size(value: &impl Serialize) -> usize {
+    let mut size = Size(0);
+    // Counting cannot fail; what cannot be written fails where it is written.
+    let _ = serde_json::to_writer(&mut size, value);
+    size.0
+}
+
+/// How many of the first rows, by their sizes, fit into a page; one always does.
+pub fn fitting(sizes: impl IntoIterator<Item = usize>) -> usize {
+    let mut all = 0;
+    let fits = |size: &usize| {
+        all += size;
+        all <= PAGE_BYTES
+    };
+    sizes.into_iter().take_while(fits).count().max(1)
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How a page of rows that may be large is read: a few at first, then as many as fit by what those were, so that hardly
+/// more is read than a page has.
+#[derive(Debug)]
+pub struct Reading {
+    limit: i64,
+    rows: i64,
+    bytes: usize,
+}
+
+impl Reading {
+    /// The rows that are read first.
+    const FIRST: i64 = 20;
+
+    /// A page of at most so many rows.
+    #[must_use]
+    pub fn new(limit: i64) -> Self {
+        Self { limit, rows: 0, bytes: 0 }
+    }
+
+    /// How many rows are to be read next; none when the page is full.
+    #[must_use]
+    pub fn next(&self) -> Option<i64> {
+        let room = PAGE_BYTES.saturating_sub(self.bytes);
+        let average = self.bytes / usize::try_from(self.rows.max(1)).unwrap_or(1);
+        let fit =
+            if self.rows == 0 { Self::FIRST } else { i64::try_from(room / average.max(1)).unwrap_or(i64::MAX).max(1) };
+        Some(fit.min(self.limit - self.rows)).filter(|rows| *rows > 0 && room > 0)
+    }
+
+    /// Notes rows that were read, by their sizes.
+    pub fn note(&mut self, sizes: impl IntoIterator<Item = usize>) {
+        for size in sizes {
+            self.rows += 1;
+            self.bytes += size;
+        }
+    }
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
@@ -91,29 +167,64 @@ pub struct Page<T> {
     pub rows: Vec<T>,
     /// Where it ended, when there is more.
     pub next: Option<Position>,
+    /// Where each row stands.
+    positions: Vec<Position>,
 }
 
 impl<T> Page<T> {
+    /// A page without rows, and none behind it.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { rows: Vec::new(), next: None, positions: Vec::new() }
+    }
+
     /// Cuts the page from rows of which one more than wanted was asked for.
     pub fn cut(mut rows: Vec<T>, limit: i64, position: impl Fn(&T) -> Position) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(position);
-        Self { rows, next }
+        let positions: Vec<_> = rows.iter().map(position).collect();
+        let next = positions.last().filter(|_| more).cloned();
+        Self { rows, next, positions }
+    }
+
+    /// The first rows of the page. The rows behind them are on the next page.
+    #[must_use]
+    pub fn first(mut self, rows: usize) -> Self {
+        if rows < self.rows.len() {
+            self.rows.truncate(rows);
+            self.positions.truncate(rows);
+            self.next = self.positions.last().cloned();
+        }
+        self
+    }
+
+    /// The page with those of the next one behind it.
+    #[must_use]
+    pub fn then(mut self, next: Self) -> Self {
+        self.rows.extend(next.rows);
+        self.positions.extend(next.positions);
+        Self { next: next.next, ..self }
+    }
+
+    /// The page with other rows in the same places, as many as there are.
+    pub fn with_rows<U>(self, rows: Vec<U>) -> Page<U> {
+        Page { rows, next: self.next, positions: self.positions }
     }
 
     /// The page with other rows in the same places.
-    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
-        Page { rows: self.rows.into_iter().map(change).collect(), next: self.next }
+    pub fn map<U>(mut self, change: impl FnMut(T) -> U) -> Page<U> {
+        let rows = std::mem::take(&mut self.rows).into_iter().map(change).collect();
+        self.with_rows(rows)
     }
 
     /// The page with other rows in the same places, if all can be made.
     ///
     /// # Errors
     /// The first that `change` answers.
-    pub fn try_map<U, E>(self, change: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
-        Ok(Page { rows: self.rows.into_iter().map(change).collect::<Result<_, E>>()?, next: self.next })
+    pub fn try_map<U, E>(mut self, change: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        let rows = std::mem::take(&mut self.rows).into_iter().map(change).collect::<Result<_, E>>()?;
+        Ok(self.with_rows(rows))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Context, Error, Named, Result};
 use crate::db::Db;
 use crate::domain::audit::{Broken, Entry, Link};
-use crate::domain::listing::{AuditFilter, Page, Window};
+use crate::domain::listing::{AuditFilter, Page, Reading, Window, json_size};
 use crate::store::{Conn, audit};
 
 /// How many entries are sealed, or verified, at once.
@@ -26,7 +26,18 @@ pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result
     cx.db
         .read(async |tx| {
             cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            Ok(audit::list(tx, cx.actor.scope, filter, window).await?)
+            let (mut page, mut reading) = (Page::empty(), Reading::new(window.limit));
+            let mut after = window.after.clone();
+            while let Some(limit) = reading.next() {
+                let part = audit::list(tx, cx.actor.scope, filter, &Window { limit, after }).await?;
+                reading.note(part.rows.iter().map(|entry| json_size(&entry.changes)));
+                after = part.next.clone();
+                page = page.then(part);
+                if after.is_none() {
+                    break;
+                }
+            }
+            Ok(page)
         })
         .await
 }

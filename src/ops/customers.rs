@@ -141,10 +141,11 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
             let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
             let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
             let page = if sellable {
-                let page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
-                Page { rows: offers::offered(tx, id, page.rows).await?, next: page.next }
+                let mut page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
+                let rows = offers::offered(tx, id, std::mem::take(&mut page.rows)).await?;
+                page.with_rows(rows)
             } else {
-                Page { rows: Vec::new(), next: None }
+                Page::empty()
             };
             Ok((customer, page))
         })

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::{Context, Error, Result};
 use crate::db::Db;
 use crate::domain::event::{Event, EventType};
+use crate::domain::listing::{Reading, fitting, json_size};
 use crate::shutdown::Shutdown;
 use crate::store::{Conn, events};
 
@@ -20,6 +21,9 @@ const REACH: i64 = 10_000;
 
 /// How many of these one look is at the most: then the reader comes again, from further on.
 const STRETCHES: usize = 20;
+
+/// The most bytes of an event beside its data.
+const ENVELOPE: usize = 1500;
 
 /// Between one look and the next of who waits.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -125,20 +129,29 @@ pub async fn list(
 }
 
 async fn look(cx: &Context, types: &[EventType], (after, last): (i64, i64), limit: i64) -> Result<Feed> {
-    let mut place = after;
+    let (mut place, mut reading) = (after, Reading::new(limit));
     let mut found = Vec::new();
     // A reader of old events is not made to come again for each stretch in which there is nothing for it.
     for _ in 0..STRETCHES {
-        if place >= last || !found.is_empty() {
-            break;
-        }
+        let Some(limit) = reading.next().filter(|_| place < last) else { break };
         let through = last.min(place.saturating_add(REACH));
         let list = async |conn: &mut Conn| {
             Ok::<_, Error>(events::list(conn, cx.actor.scope, types, (place, through), limit).await?)
         };
-        found = cx.db.statement(list).await?;
-        let is_full = i64::try_from(found.len()) == Ok(limit);
-        place = found.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(through);
+        let part = cx.db.statement(list).await?;
+        let is_full = i64::try_from(part.len()) == Ok(limit);
+        place = part.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(through);
+        reading.note(part.iter().map(|event| json_size(&event.data)));
+        let is_enough = !part.is_empty() && !is_full;
+        found.extend(part);
+        if is_enough {
+            break;
+        }
+    }
+    let fitting = fitting(found.iter().map(|event| json_size(&event.data) + ENVELOPE));
+    if fitting < found.len() {
+        found.truncate(fitting);
+        place = found.last().and_then(|event| event.sequence).unwrap_or(after);
     }
     Ok(Feed { events: found, after: place })
 }

@@ -5,16 +5,16 @@ use super::subscriptions::told;
 use super::{Context, Error, Named, Result, found, milestones};
 use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
-use crate::domain::order::{Charge, Order};
+use crate::domain::order::{Charge, Order, OrderLine};
 use crate::domain::quote::Plan;
 use crate::domain::subscription::Subscription;
 use crate::store::{Conn, orders, subscriptions};
 
-/// Orders in the tenant, newest first.
+/// Orders in the tenant, newest first, without their lines, and how many these are.
 ///
 /// # Errors
 /// The filter names what is not there.
-pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result<Page<Order>> {
+pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let named = [
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
@@ -34,6 +34,14 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
 /// Not found.
 pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
     cx.db.read(async |tx| found(orders::find(tx, cx.actor.scope, id).await?, "order")).await
+}
+
+/// The lines of an order.
+///
+/// # Errors
+/// The order is not found.
+pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<OrderLine>> {
+    cx.db.read(async |tx| found(orders::lines(tx, cx.actor.scope, id, window).await?, "order")).await
 }
 
 /// Charges in the tenant, newest first.

@@ -9,13 +9,10 @@ use uuid::Uuid;
 
 use super::{Context, Error, Result, found};
 use crate::db::{Db, Transaction};
-use crate::domain::audit::{Change, Entry, Outcome};
+use crate::domain::audit::{self as audit_trail, Change, Entry, MAX_CHANGES, Outcome};
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
 use crate::store::{self, Conn, audit, idempotency};
-
-/// The most changes that an entry of the audit trail lists.
-const MAX_CHANGES: usize = 500;
 
 /// How many answers that are no longer kept are deleted at once.
 const BATCH: i64 = 500;
@@ -120,7 +117,8 @@ impl Request {
 
     pub(super) fn tell(&self, changes: impl IntoIterator<Item = Change>) {
         let mut told = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_CHANGES.saturating_sub(told.len());
+        // One more than an entry lists says that there are more.
+        let room = (MAX_CHANGES + 1).saturating_sub(told.len());
         told.extend(changes.into_iter().take(room));
     }
 }
@@ -241,6 +239,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
 async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
     if ending.is_audited {
         let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        let (changes, is_cut) = audit_trail::cut(changes);
         let outcome = if ending.code.is_some() { Outcome::Refused } else { Outcome::Succeeded };
         let entry = Entry {
             id: cx.new_id(),
@@ -256,6 +255,7 @@ async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: &Ending) 
             status: ending.answer.status,
             code: ending.code.clone(),
             changes,
+            changes_truncated: is_cut.then_some(true),
         };
         audit::insert(tx, entry).await?;
     }

@@ -32,6 +32,7 @@ struct Row {
     status: i32,
     code: Option<String>,
     changes: Json<Vec<Change>>,
+    changes_truncated: Option<bool>,
 }
 
 impl From<Entry> for Row {
@@ -51,6 +52,7 @@ impl From<Entry> for Row {
             status: entry.status,
             code: entry.code,
             changes: Json(entry.changes),
+            changes_truncated: entry.changes_truncated,
         }
     }
 }
@@ -71,6 +73,7 @@ impl From<Row> for Entry {
             status: row.status,
             code: row.code,
             changes: row.changes.0,
+            changes_truncated: row.changes_truncated,
         }
     }
 }

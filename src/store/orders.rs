@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
+use super::page;
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -190,16 +192,15 @@ pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]
 /// # Errors
 /// The database fails.
 pub async fn find(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
-    let row: Option<Row> = orders::table
-        .filter(orders::id.eq(id))
-        .filter(orders::customer_id.eq_any(ids_in_scope(scope)))
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
-    let Some(row) = row else { return Ok(None) };
-    let lines = lines_of(conn, &[id]).await?.remove(&id).unwrap_or_default();
+    let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
+    let lines = order_lines::table.filter(order_lines::order_id.eq(id)).order(order_lines::position);
+    let lines: Vec<LineRow> = lines.select(LineRow::as_select()).load(conn).await?;
     Ok(Some(row.into_order(lines)))
+}
+
+async fn find_row(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<Row>> {
+    let query = orders::table.filter(orders::id.eq(id)).filter(orders::customer_id.eq_any(ids_in_scope(scope)));
+    Ok(query.select(Row::as_select()).first(conn).await.optional()?)
 }
 
 /// How many orders of a kind a customer has. Lock the customer first for an answer that lasts.
@@ -211,11 +212,11 @@ pub async fn count(conn: &mut Conn, customer_id: CustomerId, kind: OrderKind) ->
     Ok(query.count().get_result(conn).await?)
 }
 
-/// Orders in scope, newest first.
+/// Orders in scope, newest first, without their lines, and how many these are.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<Order>> {
+pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let mut query =
         orders::table.order(orders::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
     if scope.reseller().is_some() {
@@ -243,25 +244,37 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &
     let rows: Vec<Row> = query.load(conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
-    let mut lines = lines_of(conn, &ids).await?;
+    let counts: Vec<(OrderId, i64)> = order_lines::table
+        .filter(order_lines::order_id.eq_any(ids))
+        .group_by(order_lines::order_id)
+        .select((order_lines::order_id, count_star()))
+        .load(conn)
+        .await?;
+    let counts: HashMap<_, _> = counts.into_iter().collect();
     Ok(page.map(|row| {
-        let lines = lines.remove(&row.id).unwrap_or_default();
-        row.into_order(lines)
+        let count = counts.get(&row.id).copied().unwrap_or_default();
+        (row.into_order(Vec::new()), count)
     }))
 }
 
-async fn lines_of(conn: &mut Conn, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<LineRow>>> {
-    let rows: Vec<LineRow> = order_lines::table
-        .filter(order_lines::order_id.eq_any(ids))
+/// The lines of an order in scope, in their order; `None` when there is no such order.
+///
+/// # Errors
+/// The database fails.
+pub async fn lines(conn: &mut Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
+    let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
+    let mut query = order_lines::table
+        .filter(order_lines::order_id.eq(id))
         .order(order_lines::position)
+        .limit(window.limit + 1)
         .select(LineRow::as_select())
-        .load(conn)
-        .await?;
-    let mut lines: HashMap<_, Vec<_>> = HashMap::new();
-    for row in rows {
-        lines.entry(row.order_id).or_default().push(row);
+        .into_boxed();
+    if let Some(after) = page::number_after(window) {
+        query = query.filter(order_lines::position.gt(after));
     }
-    Ok(lines)
+    let lines: Vec<LineRow> = query.load(conn).await?;
+    let position = |line: &LineRow| Position { value: SortValue::Number(line.position), id: id.0 };
+    Ok(Some(Page::cut(lines, window.limit, position).map(|line| line.into_line(row.currency))))
 }
 
 /// Charges in scope, newest first.

@@ -70,6 +70,14 @@ pub fn instant_after(window: &Window) -> Option<DateTime<Utc>> {
     }
 }
 
+/// The number at which the page before ended.
+pub fn number_after(window: &Window) -> Option<i32> {
+    match window.after.as_ref()?.value {
+        SortValue::Number(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// The date at which the page before ended.
 pub fn date_after(window: &Window) -> Option<NaiveDate> {
     match window.after.as_ref()?.value {

@@ -372,6 +372,7 @@ table! {
         changes -> Jsonb,
         position -> Nullable<BigInt>,
         seal -> Nullable<Bytea>,
+        changes_truncated -> Nullable<Bool>,
     }
 }
 

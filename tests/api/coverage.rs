@@ -82,7 +82,7 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "allocate" => (active_id.clone(), Some(allocation), Allocate),
         "getAllocation" => (world.allocation_id.clone(), None, Read),
         "releaseAllocation" => (world.allocation_id.clone(), None, Allocate),
-        "getOrder" => (world.order_id.clone(), None, Read),
+        "getOrder" | "listOrderLines" => (world.order_id.clone(), None, Read),
         "getInvoice" | "getInvoiceDocument" => (world.invoice_id.clone(), None, Read),
         "runInvoices" => (Value::Null, Some(json!({ "through": "2026-12-31" })), WriteInvoices),
         "markInvoiceEmailed" | "markInvoicePaid" => (world.invoice_id.clone(), None, WriteInvoices),

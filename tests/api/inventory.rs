@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe};
+use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe, whole_orders};
 use crate::support::Answer;
 use crate::support::world::{World, id, product};
 
@@ -286,7 +286,7 @@ async fn the_version_moves_with_quantities_and_not_with_allocations() {
 async fn the_ledger_tells_every_change_newest_first() {
     let world = World::new().await;
     let path = subscribe(&world, json!({})).await;
-    let added = all(&world.admin, "/v1/orders").await[0]["id"].clone();
+    let added = whole_orders(&world.admin, "/v1/orders").await[0]["id"].clone();
     on_day(&world.server, "2027-01-02");
     let raised = raise(&world, &path, json!([{ "certificate_type": "dv", "add": 2 }])).await.created()["id"].clone();
     let renewal = async |quantity: Value| {

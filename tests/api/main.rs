@@ -10,6 +10,7 @@ mod as_of;
 mod audit;
 
 mod availability;
+mod bounded;
 mod browsers;
 mod budgets;
 mod catching_up;

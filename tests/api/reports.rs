@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partner_platform::domain::access::Role;
 use serde_json::{Value, json};
 
-use crate::steps::{all, allocate, on_day};
+use crate::steps::{all, allocate, on_day, whole_orders};
 use crate::support::Client;
 use crate::support::world::{World, basket, company, id, product};
 
@@ -150,7 +150,7 @@ async fn who_last_changed_what_is_older_than_the_record_is_the_system() {
 async fn the_transactions_are_the_lines_of_the_orders() {
     let world = busy().await;
     let mut rows = rows(&world.admin, "transactions").await.into_iter();
-    let orders = all(&world.admin, "/v1/orders").await;
+    let orders = whole_orders(&world.admin, "/v1/orders").await;
     let kinds: BTreeSet<_> = orders.iter().map(|order| order["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds.len(), 5, "every kind is there: {kinds:?}");
     for order in &orders {

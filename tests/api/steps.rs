@@ -27,6 +27,17 @@ pub async fn all(client: &Client, path: &str) -> Vec<Value> {
     }
 }
 
+/// Every order of a list, with its lines.
+pub async fn whole_orders(client: &Client, path: &str) -> Vec<Value> {
+    let mut orders = Vec::new();
+    for summary in all(client, path).await {
+        let order = client.get(&format!("/v1/orders/{}", summary["id"].as_str().unwrap())).await.ok();
+        assert_eq!(summary["line_count"], order["lines"].as_array().unwrap().len(), "{summary}");
+        orders.push(order);
+    }
+    orders
+}
+
 /// Adds a subscription and answers its path.
 pub async fn subscribe(world: &World, item: Value) -> String {
     let mut body = basket(&world.product_id, 5);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe};
+use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe, whole_orders};
 use crate::support::world::{World, basket, company, id, product};
 
 /// Five `dv` a month from 1 January 2027.
@@ -18,7 +18,7 @@ async fn set_renewal(world: &World, path: &str, quantity: Value) {
 /// The orders about a subscription, newest first.
 async fn orders(world: &World, path: &str) -> Vec<Value> {
     let about = path.rsplit('/').next().unwrap();
-    let orders = all(&world.admin, "/v1/orders").await;
+    let orders = whole_orders(&world.admin, "/v1/orders").await;
     orders.into_iter().filter(|order| order["lines"][0]["subscription_id"] == about).collect()
 }
 

@@ -24,6 +24,7 @@ fn entry(number: usize, actor: &str) -> Entry {
         status: 200,
         code: None,
         changes: Vec::new(),
+        changes_truncated: None,
     }
 }
 

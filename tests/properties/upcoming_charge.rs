@@ -247,7 +247,7 @@ fn a_page_that_is_just_full_is_the_last() {
     let charges: Vec<_> = (0..4).map(|number| charge(number, 1, 0, false, 1)).collect();
     assert_eq!(page(&charges, 4, None).0.next, None);
     assert!(page(&charges, 3, None).0.next.is_some());
-    assert_eq!(page(&[], 3, None), (Page { rows: Vec::new(), next: None }, Vec::new()));
+    assert_eq!(page(&[], 3, None), (Page::empty(), Vec::new()));
 }
 
 #[test]

@@ -67,6 +67,8 @@ pub struct AuditEntry {
     /// What became of which resource; at most 500 are listed.
     #[schema(max_items = 500)]
     pub changes: Vec<AuditChange>,
+    /// Whether changes, or fields of them, were left out: an entry has 500 changes and 64 KiB of fields at the most.
+    pub changes_truncated: bool,
 }
 
 /// Which resource.
@@ -156,6 +158,8 @@ impl From<audit::Change> for AuditChange {
 
 impl From<audit::Entry> for AuditEntry {
     fn from(entry: audit::Entry) -> Self {
+        // Entries of an earlier release may be larger.
+        let (changes, is_cut) = audit::cut(entry.changes);
         Self {
             id: entry.id,
             occurred_at: entry.occurred_at,
@@ -169,7 +173,8 @@ impl From<audit::Entry> for AuditEntry {
             outcome: entry.outcome,
             status: entry.status,
             code: entry.code,
-            changes: entry.changes.into_iter().map(AuditChange::from).collect(),
+            changes: changes.into_iter().map(AuditChange::from).collect(),
+            changes_truncated: is_cut || entry.changes_truncated == Some(true),
         }
     }
 }

@@ -95,6 +95,7 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(allocations::release_allocation)
         .service(orders::list_orders)
         .service(orders::get_order)
+        .service(orders::list_order_lines)
         .service(charges::list_charges)
         .service(upcoming_charges::list_upcoming_charges)
         .service(upcoming_charges::list_customer_upcoming_charges)

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::money::Money;
 use super::quote::OrderLine;
 use crate::api::auth::{Permit, Read};
-use crate::api::page::{Listing, list, listing};
+use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::path::Id;
 use crate::api::problem::{Problem, in_query};
 use crate::api::query::NoQuery;
@@ -37,7 +37,28 @@ pub struct Order {
     pub confirmed_at: DateTime<Utc>,
 }
 
-list!(OrderList of Order);
+/// An order in a list, without its lines.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderSummary {
+    /// Its id.
+    pub id: OrderId,
+    pub kind: OrderKind,
+    /// For whom.
+    pub customer_id: CustomerId,
+    /// How many lines it has.
+    #[schema(minimum = 0, maximum = 10_000, example = 2)]
+    pub line_count: i64,
+    /// The sum of the lines.
+    pub total: Money,
+    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
+    pub confirmed_by: String,
+    /// When.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+list!(OrderList of OrderSummary);
+list!(OrderLineList of OrderLine);
 
 listing! {
     /// Which orders.
@@ -74,9 +95,23 @@ impl From<&order::Order> for Order {
     }
 }
 
+impl From<(order::Order, i64)> for OrderSummary {
+    fn from((order, line_count): (order::Order, i64)) -> Self {
+        Self {
+            id: order.id,
+            kind: order.kind,
+            customer_id: order.customer_id,
+            line_count,
+            total: order.total.into(),
+            confirmed_by: order.confirmed_by,
+            confirmed_at: order.confirmed_at,
+        }
+    }
+}
+
 /// List orders
 ///
-/// Newest first.
+/// Newest first, without their lines.
 #[utoipa::path(tag = "Orders", params(OrderQuery), responses(
     (status = 200, description = "A page of orders.", body = OrderList)
 ))]
@@ -91,8 +126,7 @@ pub async fn list_orders(permit: Permit<Read>, listing: Listing<OrderQuery>) -> 
         confirmed_before: query.confirmed_before,
     };
     let page = orders::list(&permit.cx, &filter, &listing.window).await.map_err(in_query)?;
-    let page = page.map(|order| Order::from(&order));
-    Ok(listing.answer(page, |data, next_cursor| OrderList { data, next_cursor }))
+    Ok(listing.answer(page.map(OrderSummary::from), |data, next_cursor| OrderList { data, next_cursor }))
 }
 
 /// Get an order
@@ -103,4 +137,21 @@ pub async fn list_orders(permit: Permit<Read>, listing: Listing<OrderQuery>) -> 
 pub async fn get_order(permit: Permit<Read>, id: Id<OrderId>, _: NoQuery) -> Result<HttpResponse, Problem> {
     let order = orders::get(&permit.cx, id.0).await?;
     Ok(HttpResponse::Ok().json(Order::from(&order)))
+}
+
+/// List the lines of an order
+///
+/// In the order of its confirmation, as the order itself shows them.
+#[utoipa::path(tag = "Orders", params(PageQuery), responses(
+    (status = 200, description = "A page of lines.", body = OrderLineList)
+))]
+#[get("/orders/{order_id}/lines")]
+pub async fn list_order_lines(
+    permit: Permit<Read>,
+    id: Id<OrderId>,
+    listing: Listing<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let page = orders::lines(&permit.cx, id.0, &listing.window).await?;
+    let page = page.map(|line| OrderLine::from(&line));
+    Ok(listing.answer(page, |data, next_cursor| OrderLineList { data, next_cursor }))
 }
