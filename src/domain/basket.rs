@@ -14,7 +14,7 @@ use super::text::{Code, ExternalId};
 use super::time::{MAX_START_AHEAD_DAYS, Schedule};
 
 /// The most inventory lines of a request, over all its subscriptions: its order and its response stay below 1 MiB.
-pub const MOST_LINES: usize = 1000;
+pub const MOST_LINES: usize = 600;
 
 /// One subscription that is wanted.
 #[derive(Debug, Clone)]
