@@ -1,5 +1,5 @@
 """What a request that is called valid lacks to be so: an Idempotency-Key of its own, as that one stands for one request
-is not in the document; an If-Match that fits its pattern, in whose place comes a text that is one longer than allowed,
+is not in the document; an If-Match or If-None-Match that fits its pattern, in whose place comes a text that is one longer than allowed,
 or an empty one; and an id in the path, where it is taken from a field of an answer that is null. And texts of the
 document's own formats, which are described in its introduction."""
 
@@ -9,7 +9,8 @@ import uuid
 import schemathesis
 from hypothesis import strategies as st
 
-TAGS = re.compile(r'\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*')
+TAG = r'(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"'
+TAGS = re.compile(rf"\*|{TAG}( *, *{TAG})*")
 
 # Letters, marks, numbers, punctuation and symbols are visible; the service trims spaces and rejects controls.
 VISIBLE = st.characters(categories=("L", "N", "P", "S"), exclude_characters="\u115f\u1160\u3164\uffa0\u2800\U0001d159")
@@ -31,8 +32,9 @@ def before_call(context, case, **_):
         return
     if "Idempotency-Key" in headers:
         headers["Idempotency-Key"] = str(uuid.uuid4())
-    if "If-Match" in headers and not TAGS.fullmatch(headers["If-Match"]):
-        headers["If-Match"] = "*"
+    for name in ("If-Match", "If-None-Match"):
+        if name in headers and not TAGS.fullmatch(headers[name]):
+            headers[name] = "*"
     for name, value in (case.path_parameters or {}).items():
         if value in (None, "None"):
             case.path_parameters[name] = str(uuid.uuid4())

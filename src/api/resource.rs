@@ -28,7 +28,7 @@ pub struct IfMatchHeader {
         rename = "If-Match",
         nullable = false,
         max_length = 1000,
-        pattern = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
         example = "\"1\""
     )]
     if_match: Option<String>,
@@ -49,7 +49,13 @@ pub enum IfNoneMatch {
 pub struct IfNoneMatchHeader {
     /// The `ETag` of the version that you have, or several: when the resource is still there, the answer
     /// is 304 without a body.
-    #[param(rename = "If-None-Match", nullable = false, max_length = 1000, example = "\"1\"")]
+    #[param(
+        rename = "If-None-Match",
+        nullable = false,
+        max_length = 1000,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
+        example = "\"1\""
+    )]
     if_none_match: Option<String>,
 }
 
@@ -127,6 +133,9 @@ fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
     }
 }
 
+/// The digits of the greatest version that is taken, as the document has it.
+const MOST_DIGITS: usize = 9;
+
 /// What proxies put behind a version when they compress a response: Apache `-gzip`, Jetty `--gzip`, others `;gzip`.
 const CODINGS: [&str; 5] = ["gzip", "br", "zstd", "deflate", "identity"];
 
@@ -146,6 +155,7 @@ fn version(tag: &str) -> Option<Version> {
     let (number, suffix) = tag.split_at(end);
     let coding = ["--", "-", ";"].iter().find_map(|mark| suffix.strip_prefix(mark));
     let is_ours = (number == "0" || !number.starts_with('0'))
+        && number.len() <= MOST_DIGITS
         && (suffix.is_empty() || coding.is_some_and(|coding| CODINGS.contains(&coding)));
     if is_ours { number.parse().ok().map(Version) } else { None }
 }
