@@ -14,7 +14,7 @@ use random::{body, targets};
 static MEMORY: PeakAlloc = PeakAlloc;
 
 /// So many random bodies; more by `RANDOM_BODIES`.
-const BODIES: u64 = 1_000;
+const BODIES: u64 = 500;
 
 /// What a body of no size costs: the problems that are listed.
 const BASE: usize = 128 << 10;
@@ -72,7 +72,7 @@ fn a_refused_body_costs_at_most_eight_times_its_size() {
         cost(schema, b"{}");
     }
     let mut worst = (0, String::new());
-    for bytes in [1 << 20, 100 << 10, 10 << 10] {
+    for bytes in [1 << 20, 10 << 10] {
         for (what, body) in hostile(bytes) {
             for schema in &schemas {
                 let (peak, is_refused) = cost(schema, &body);

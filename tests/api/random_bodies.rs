@@ -6,7 +6,7 @@ use crate::support::world::World;
 use crate::support::{Database, Server, settings};
 
 /// So many bodies; more by `RANDOM_BODIES`, others by `RANDOM_SEED`.
-const BODIES: u64 = 2500;
+const BODIES: u64 = 1500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_random_body_makes_the_service_fail() {
