@@ -20,7 +20,7 @@ use crate::domain::money::Currency;
 use crate::oidc::Oidc;
 use crate::ops::budget::Budgets;
 use crate::ops::courier::Courier;
-use crate::ops::events::Lookout;
+use crate::ops::lookout::Lookout;
 use crate::ops::rate_limits::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;

@@ -29,7 +29,7 @@ use partner_platform::oidc::Oidc;
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::courier::{Courier, MOST_SENDS};
-use partner_platform::ops::events::Lookout;
+use partner_platform::ops::lookout::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
 use partner_platform::outbound::guarded::{Caller, MOST_LOOKUPS};

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::access::Scope;
 use super::id::{CustomerId, EventId, ResellerId, Version};
 use super::label::label;
 use super::text::Code;
@@ -213,4 +214,28 @@ pub struct Event {
     pub actor: String,
     /// In which request; `None` for what time did.
     pub request_id: Option<String>,
+}
+
+/// What there is to know of an event to tell whom it concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headline {
+    /// Its place in the feed.
+    pub sequence: i64,
+    /// What happened.
+    pub kind: EventType,
+    /// Who is told.
+    pub audience: Audience,
+}
+
+impl Headline {
+    /// Whether it is among what somebody asks for: the events of some types, or of all when there are none.
+    #[must_use]
+    pub fn is_for(&self, scope: Scope, types: &[EventType]) -> bool {
+        let is_told = match (scope, self.audience) {
+            (Scope::Partner, _) | (_, Audience::Everyone) => true,
+            (Scope::Reseller(own), Audience::Reseller(told)) => own == told,
+            (Scope::Reseller(_), Audience::Partner | Audience::ResellerOf(_)) => false,
+        };
+        is_told && (types.is_empty() || types.contains(&self.kind))
+    }
 }

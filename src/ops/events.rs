@@ -1,11 +1,9 @@
 //! The feed of events: everything that was committed, each once, in an order in which nothing ever appears before
 //! what a reader has seen.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::Mutex;
-
+use super::lookout::{Ask, Lookout};
 use super::{Context, Error, Result};
 use crate::db::Db;
 use crate::domain::event::{Event, EventType};
@@ -25,9 +23,6 @@ const STRETCHES: usize = 20;
 /// The most bytes of an event beside its data.
 const ENVELOPE: usize = 1500;
 
-/// Between one look and the next of who waits.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// From where the feed is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
@@ -38,33 +33,12 @@ pub enum After {
 }
 
 /// A part of the feed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Feed {
     /// The events.
     pub events: Vec<Event>,
     /// Behind which place to go on.
     pub after: i64,
-}
-
-/// Looks whether the feed has gone on, for all who wait for it.
-#[derive(Debug, Clone, Default)]
-pub struct Lookout(Arc<Mutex<Option<(Instant, i64)>>>);
-
-impl Lookout {
-    /// The last place of the feed as it was a moment ago. Whoever asks in that moment waits for whoever asked first.
-    async fn last(&self, db: &Db) -> Result<i64> {
-        let mut seen = self.0.lock().await;
-        if let Some((at, last)) = *seen
-            && at.elapsed() < PAUSE
-        {
-            return Ok(last);
-        }
-        let last = catch_up(db).await;
-        // A database that is away is not asked by each of them in turn.
-        let known = last.as_ref().ok().or(seen.as_ref().map(|(_, last)| last)).copied();
-        *seen = known.map(|known| (Instant::now(), known));
-        last
-    }
 }
 
 /// Gives every event that is committed its place, and answers the last. Whoever reads does so: nobody waits for a
@@ -95,52 +69,60 @@ pub async fn catch_up(db: &Db) -> Result<i64> {
 /// There never was such a place, or the database fails.
 pub async fn list(
     cx: &Context,
-    types: &[EventType],
+    types: Vec<EventType>,
     after: After,
     limit: i64,
     wait: Duration,
     lookout: &Lookout,
     shutdown: &Shutdown,
 ) -> Result<Feed> {
-    let started = Instant::now();
-    let mut last = catch_up(&cx.db).await?;
-    let mut place = match after {
-        After::Latest => last,
-        After::Place(place) if place <= last => place,
-        After::Place(_) => return Err(Error::UnknownPlace),
-    };
-    loop {
-        if last > place {
-            let feed = look(cx, types, (place, last), limit).await?;
-            if !feed.events.is_empty() {
-                return Ok(feed);
-            }
-            place = feed.after;
-        }
-        if started.elapsed() >= wait || shutdown.is_draining() {
-            return Ok(Feed { events: Vec::new(), after: place });
-        }
+    let is_over = async {
         tokio::select! {
-            () = tokio::time::sleep(PAUSE.min(wait.saturating_sub(started.elapsed()))) => {}
+            () = tokio::time::sleep(wait) => {}
             () = shutdown.draining() => {}
         }
-        last = lookout.last(&cx.db).await?;
+    };
+    tokio::pin!(is_over);
+    let mut waiter = lookout.waiter();
+    let mut through = catch_up(&cx.db).await?;
+    let after = match after {
+        After::Latest => through,
+        After::Place(place) if place <= through => place,
+        After::Place(_) => return Err(Error::UnknownPlace),
+    };
+    let mut ask = Ask { scope: cx.actor.scope, types, after, limit };
+    let mut feed = look(cx, &ask, through).await?;
+    // One that has not come to the end asks again, from where it is now.
+    while feed.events.is_empty() && feed.after == through && !wait.is_zero() {
+        ask.after = feed.after;
+        let news = tokio::select! {
+            biased;
+            () = &mut is_over => break,
+            news = waiter.news(&cx.db) => news?,
+        };
+        through = through.max(news.through);
+        feed = if news.concerns(&ask) {
+            news.reading(&ask, look(cx, &ask, through)).await?
+        } else {
+            Feed { events: Vec::new(), after: through }
+        };
     }
+    Ok(feed)
 }
 
-async fn look(cx: &Context, types: &[EventType], (after, last): (i64, i64), limit: i64) -> Result<Feed> {
-    let (mut place, mut reading) = (after, Reading::new(limit));
+async fn look(cx: &Context, ask: &Ask, through: i64) -> Result<Feed> {
+    let (mut place, mut reading) = (ask.after, Reading::new(ask.limit));
     let mut found = Vec::new();
     // A reader of old events is not made to come again for each stretch in which there is nothing for it.
     for _ in 0..STRETCHES {
-        let Some(limit) = reading.next().filter(|_| place < last) else { break };
-        let through = last.min(place.saturating_add(REACH));
+        let Some(limit) = reading.next().filter(|_| place < through) else { break };
+        let reach = through.min(place.saturating_add(REACH));
         let list = async |conn: &mut Conn| {
-            Ok::<_, Error>(events::list(conn, cx.actor.scope, types, (place, through), limit).await?)
+            Ok::<_, Error>(events::list(conn, ask.scope, &ask.types, (place, reach), limit).await?)
         };
         let part = cx.db.statement(list).await?;
         let is_full = i64::try_from(part.len()) == Ok(limit);
-        place = part.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(through);
+        place = part.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(reach);
         reading.note(part.iter().map(|event| json_size(&event.data)));
         let is_enough = !part.is_empty() && !is_full;
         found.extend(part);
@@ -151,7 +133,7 @@ async fn look(cx: &Context, types: &[EventType], (after, last): (i64, i64), limi
     let fitting = fitting(found.iter().map(|event| json_size(&event.data) + ENVELOPE));
     if fitting < found.len() {
         found.truncate(fitting);
-        place = found.last().and_then(|event| event.sequence).unwrap_or(after);
+        place = found.last().and_then(|event| event.sequence).unwrap_or(ask.after);
     }
     Ok(Feed { events: found, after: place })
 }

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod events;
 pub mod inventory;
 pub mod invoices;
+pub mod lookout;
 pub mod milestones;
 mod offers;
 pub mod orders;

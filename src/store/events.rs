@@ -13,7 +13,7 @@ use super::columns::Json;
 use super::schema::{customers, event_feed, events};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
-use crate::domain::event::{Audience, Event, EventType, Reference, ResourceType};
+use crate::domain::event::{Audience, Event, EventType, Headline, Reference, ResourceType};
 use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
 use crate::domain::text::Code;
 
@@ -177,6 +177,27 @@ pub async fn list_ids(
 ) -> Result<Vec<(i64, (EventId, EventType))>> {
     let query = feed(scope, types, (after, through)).limit(limit);
     Ok(query.select((events::position.assume_not_null(), (events::id, events::kind))).load(conn).await?)
+}
+
+/// What is known of the last events, whosever they are, from behind a place up to another: at most so many, the latest
+/// first.
+///
+/// # Errors
+/// The database fails.
+pub async fn headlines(conn: &mut Conn, (after, through): (i64, i64), limit: i64) -> Result<Vec<Headline>> {
+    let place = events::position.assume_not_null();
+    let query = events::table.filter(place.gt(after)).filter(place.le(through)).order(place.desc()).limit(limit);
+    let rows: Vec<(i64, EventType, Option<ResellerId>, bool)> =
+        query.select((place, events::kind, events::reseller_id, events::for_everyone)).load(conn).await?;
+    let headline = |(sequence, kind, reseller, for_everyone)| {
+        let audience = match reseller {
+            _ if for_everyone => Audience::Everyone,
+            Some(reseller) => Audience::Reseller(reseller),
+            None => Audience::Partner,
+        };
+        Headline { sequence, kind, audience }
+    };
+    Ok(rows.into_iter().map(headline).collect())
 }
 
 fn feed(scope: Scope, types: &[EventType], (after, through): (i64, i64)) -> events::BoxedQuery<'_, diesel::pg::Pg> {

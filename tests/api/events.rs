@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::steps::{on_day, subscribe};
 use crate::support::world::{World, company, id};
-use crate::support::{Client, Lock, database};
+use crate::support::{Client, Database, Lock, Proxy, Server, database, settings};
 
 /// Everything behind a place, in pages.
 async fn follow(client: &Client, after: &str, query: &str) -> (Vec<Value>, String) {
@@ -290,32 +291,65 @@ async fn a_customer_leaves_when_what_is_under_way_is_told() {
     assert_eq!(told[1]["resource"]["version"], customer["version"], "newer than all that was told of it before");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn however_many_wait_the_database_is_asked_for_one() {
-    let world = World::new().await;
+/// A server whose statements are listened to, and so many who wait for events with one key.
+async fn waiting(client: impl Fn(&World) -> Client, many: usize, query: &str) -> (World, Proxy, JoinSet<Value>) {
+    let database = Database::create().await;
+    let proxy = Proxy::start(&database).await;
+    let world = World::on(Server::on(database, &proxy.url, settings()).await).await;
     let after = latest(&world.admin).await;
-    let waiting: Vec<_> = (0..12)
-        .map(|_| {
-            let (client, path) = (world.admin.clone(), format!("/v1/events?after={after}&wait=30"));
-            tokio::spawn(async move { client.get(&path).await.ok() })
-        })
-        .collect();
-    // At first each looks for itself.
-    let mut asking = 0;
-    for _ in 0..20 {
-        let lock = Lock::hold(&world.server.database, "event_feed").await;
-        lock.wait_for(1).await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        asking = lock.waiting().await;
-        lock.release().await;
-        if asking == 1 {
-            break;
-        }
+    let mut waiting = JoinSet::new();
+    proxy.wire.take();
+    for _ in 0..many {
+        let (client, path) = (client(&world), format!("/v1/events?after={after}&wait=30{query}"));
+        waiting.spawn(async move { client.get(&path).await.ok() });
     }
-    assert_eq!(asking, 1);
-    world.admin.act(&world.active("/suspend")).await.ok();
-    for one in waiting {
-        assert_eq!(types(one.await.unwrap()["data"].as_array().unwrap()), ["subscription.suspended"]);
+    // Each looks for itself when it comes, then one for all.
+    let mut looks = 0;
+    while looks < many {
+        looks += proxy.wire.take().count(LOOK);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.wire.take();
+    (world, proxy, waiting)
+}
+
+/// Whether the feed has gone on.
+const LOOK: &str = "FROM \"event_feed\"";
+
+/// What is in it.
+const READ: &str = "SELECT \"events\".\"position\", \"events\".\"id\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_wait_for_the_same_it_is_read_once() {
+    for many in [1, 8] {
+        let (world, proxy, waiting) = waiting(|world| world.admin.clone(), many, "").await;
+        world.admin.act(&world.active("/suspend")).await.ok();
+        for feed in waiting.join_all().await {
+            assert_eq!(types(feed["data"].as_array().unwrap()), ["subscription.suspended"]);
+        }
+        let traffic = proxy.wire.take();
+        assert_eq!(traffic.count(READ), 1, "{many} wait: {:?}", traffic.statements);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_other_events_than_those_that_happen_reads_nothing() {
+    for (many, query) in [(1, ""), (8, ""), (8, "&types=invoice.created")] {
+        let whose = |world: &World| if query.is_empty() { world.other.clone() } else { world.admin.clone() };
+        let (world, proxy, mut waiting) = waiting(whose, many, query).await;
+        for action in ["/suspend", "/enable", "/suspend"] {
+            world.own.act(&world.active(action)).await.ok();
+            let mut told = 0;
+            while told == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let traffic = proxy.wire.take();
+                told += traffic.count("SET position");
+                assert_eq!(traffic.count(READ), 0, "{many} wait: {:?}", traffic.statements);
+            }
+        }
+        assert!(waiting.try_join_next().is_none(), "there is nothing for them");
+        waiting.abort_all();
     }
 }
 

@@ -186,7 +186,7 @@ pub async fn list_events(
         Duration::ZERO => None,
         _ => Some(state.budgets.take(&permit.cx.actor, Resource::Waits, 1)?),
     };
-    let feed = events::list(&permit.cx, &types, after, limit, wait, &state.lookout, &state.shutdown).await?;
+    let feed = events::list(&permit.cx, types, after, limit, wait, &state.lookout, &state.shutdown).await?;
     if !wait.is_zero() {
         // The key may have been revoked while it waited.
         auth::context(&request).await?;

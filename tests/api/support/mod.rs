@@ -10,6 +10,7 @@ pub mod random;
 mod raw;
 mod receiver;
 mod server;
+mod wire;
 pub mod world;
 
 pub use client::{Answer, Client};

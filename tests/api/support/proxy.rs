@@ -1,14 +1,15 @@
-//! What stands between a server and its database, and can break.
+//! What stands between a server and its database: it can break, and it listens.
 
 use std::io;
 use std::path::PathBuf;
 
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio_postgres::config::Host;
 
 use super::Database;
+use super::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -24,6 +25,8 @@ pub enum Mode {
 pub struct Proxy {
     /// Of the database, by way of this proxy.
     pub url: String,
+    /// What the server says.
+    pub wire: Wire,
     mode: watch::Sender<Mode>,
 }
 
@@ -50,12 +53,14 @@ impl Proxy {
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
 
         let (mode, watched) = watch::channel(Mode::Pass);
+        let wire = Wire::default();
+        let heard = wire.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, upstream.clone(), watched.clone()));
+                tokio::spawn(carry(client, upstream.clone(), watched.clone(), heard.clone()));
             }
         });
-        Self { url, mode }
+        Self { url, wire, mode }
     }
 
     pub fn set(&self, mode: Mode) {
@@ -63,13 +68,18 @@ impl Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, upstream: Upstream, mut mode: watch::Receiver<Mode>) -> io::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    upstream: Upstream,
+    mut mode: watch::Receiver<Mode>,
+    wire: Wire,
+) -> io::Result<()> {
     let first = *mode.borrow();
     if first == Mode::Pass {
-        let mut server = upstream.connect().await?;
+        let server = upstream.connect().await?;
         tokio::select! {
             // Ends when either side does.
-            carried = copy_bidirectional(&mut client, &mut server) => return carried.map(drop),
+            carried = wire.carry(&mut client, server) => return carried,
             mode = until(&mut mode, |mode| mode != Mode::Pass) => match mode {
                 Some(Mode::BlackHole) => {}
                 _ => return Ok(()),

@@ -21,7 +21,7 @@ use partner_platform::oidc::{self, Oidc};
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::budget::Budgets;
 use partner_platform::ops::courier::Courier;
-use partner_platform::ops::events::Lookout;
+use partner_platform::ops::lookout::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{Context, access};
 use partner_platform::outbound::guarded::Caller;
