@@ -55,7 +55,7 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "updateCustomer" => (customer_id.clone(), Some(json!({ "company_name": "Renamed" })), WriteCustomers),
         "archiveCustomer" => (world.idle_customer_id.clone(), None, WriteCustomers),
         "restoreCustomer" => (customer_id.clone(), None, WriteCustomers),
-        "createProduct" => (Value::Null, Some(product("new")), WriteProducts),
+        "createProduct" => (Value::Null, Some(product(&format!("new-{}", &id(product_id)[24..]))), WriteProducts),
         "getProduct" => (product_id.clone(), None, Read),
         "updateProduct" => (product_id.clone(), Some(json!({ "name": "Renamed" })), WriteProducts),
         "listPriceLists" => (Value::Null, None, Read),

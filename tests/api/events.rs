@@ -329,7 +329,7 @@ async fn however_many_wait_for_the_same_it_is_read_once() {
             assert_eq!(types(feed["data"].as_array().unwrap()), ["subscription.suspended"]);
         }
         let traffic = proxy.wire.take();
-        assert_eq!(traffic.count(READ), 1, "{many} wait: {:?}", traffic.statements);
+        assert_eq!(traffic.count(READ), 1, "{many} wait: {traffic:?}");
     }
 }
 
@@ -345,7 +345,7 @@ async fn who_waits_for_other_events_than_those_that_happen_reads_nothing() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let traffic = proxy.wire.take();
                 told += traffic.count("SET position");
-                assert_eq!(traffic.count(READ), 0, "{many} wait: {:?}", traffic.statements);
+                assert_eq!(traffic.count(READ), 0, "{many} wait: {traffic:?}");
             }
         }
         assert!(waiting.try_join_next().is_none(), "there is nothing for them");

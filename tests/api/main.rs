@@ -49,6 +49,7 @@ mod reports;
 mod reports_csv;
 mod requests;
 mod resellers;
+mod round_trips;
 mod sandbox;
 mod steps;
 mod storms;

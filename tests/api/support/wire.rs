@@ -2,40 +2,71 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// What was said since it was last taken.
+/// What was said since it was last taken: each round trip, from the first word of the server to the answer of the
+/// database.
 #[derive(Debug, Clone, Default)]
-pub struct Traffic {
-    /// How often the server waited for an answer of the database.
-    pub round_trips: usize,
+pub struct Traffic(pub Vec<Trip>);
+
+/// What was said before the database answered.
+#[derive(Debug, Clone, Default)]
+pub struct Trip {
+    connection: usize,
     /// The statements that were run, each in full.
     pub statements: Vec<String>,
-    /// Those that the database had to parse for it.
+    /// Those that the database had to parse.
     pub parsed: Vec<String>,
 }
 
 impl Traffic {
     /// How many statements were run that contain a text.
     pub fn count(&self, text: &str) -> usize {
-        self.statements.iter().filter(|sql| sql.contains(text)).count()
+        self.statements().filter(|sql| sql.contains(text)).count()
+    }
+
+    /// The statements that were run.
+    pub fn statements(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|trip| &trip.statements).map(String::as_str)
+    }
+
+    /// Those that were parsed.
+    pub fn parsed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|trip| &trip.parsed).map(String::as_str)
+    }
+
+    /// Without the round trips of statements that contain a text.
+    pub fn without(mut self, text: &str) -> Self {
+        self.0.retain(|trip| !trip.statements.iter().chain(&trip.parsed).any(|sql| sql.contains(text)));
+        self
+    }
+
+    /// Adds what was said on a connection: to the last of its round trips, or as another.
+    fn add(&mut self, said: Trip, is_new: bool) {
+        match self.0.iter_mut().rfind(|trip| trip.connection == said.connection) {
+            Some(last) if !is_new => {
+                last.statements.extend(said.statements);
+                last.parsed.extend(said.parsed);
+            }
+            _ => self.0.push(said),
+        }
     }
 }
 
 /// Notes what goes over the connections to a database.
 #[derive(Clone, Default)]
-pub struct Wire(Arc<Mutex<Traffic>>);
+pub struct Wire {
+    traffic: Arc<Mutex<Traffic>>,
+    connections: Arc<AtomicUsize>,
+}
 
 impl Wire {
     /// What was said since this was last asked.
     pub fn take(&self) -> Traffic {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn note(&self, note: impl FnOnce(&mut Traffic)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        std::mem::take(&mut self.traffic.lock().unwrap())
     }
 
     /// Carries a connection until either side ends it.
@@ -46,9 +77,10 @@ impl Wire {
     {
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_server, mut to_server) = tokio::io::split(server);
-        // Whether the database has the word.
-        let asked = Mutex::new(false);
+        // Whether the database has yet to answer.
+        let is_asked = AtomicBool::new(false);
         let there = async {
+            let connection = self.connections.fetch_add(1, Ordering::Relaxed);
             let mut session = Session::default();
             let mut part = vec![0; 1 << 16];
             loop {
@@ -57,13 +89,10 @@ impl Wire {
                     return Ok(());
                 }
                 let said = session.hear(&part[..read]);
-                if !std::mem::replace(&mut *asked.lock().unwrap(), true) && session.is_ready {
-                    self.note(|traffic| traffic.round_trips += 1);
+                let is_new = !is_asked.swap(true, Ordering::Relaxed);
+                if session.is_ready && (is_new || !said.statements.is_empty() || !said.parsed.is_empty()) {
+                    self.traffic.lock().unwrap().add(Trip { connection, ..said }, is_new);
                 }
-                self.note(|traffic| {
-                    traffic.statements.extend(said.statements);
-                    traffic.parsed.extend(said.parsed);
-                });
                 to_server.write_all(&part[..read]).await?;
             }
         };
@@ -74,7 +103,7 @@ impl Wire {
                 if read == 0 {
                     return Ok(());
                 }
-                *asked.lock().unwrap() = false;
+                is_asked.store(false, Ordering::Relaxed);
                 to_client.write_all(&part[..read]).await?;
             }
         };
@@ -97,9 +126,9 @@ struct Session {
 }
 
 impl Session {
-    fn hear(&mut self, part: &[u8]) -> Traffic {
+    fn hear(&mut self, part: &[u8]) -> Trip {
         self.unfinished.extend_from_slice(part);
-        let mut said = Traffic::default();
+        let mut said = Trip::default();
         loop {
             let header = usize::from(self.is_ready);
             let Some(length) = self.unfinished.get(header..header + 4) else { return said };
@@ -117,7 +146,7 @@ impl Session {
         }
     }
 
-    fn note(&mut self, kind: u8, body: &[u8], said: &mut Traffic) {
+    fn note(&mut self, kind: u8, body: &[u8], said: &mut Trip) {
         let mut texts = body.split(|byte| *byte == 0);
         let mut next = || texts.next().unwrap_or_default().to_vec();
         match kind {

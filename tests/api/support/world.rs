@@ -134,6 +134,11 @@ impl World {
     }
 
     pub async fn on(server: Server) -> Self {
+        Self::on_with(server, "tls").await
+    }
+
+    /// One where there may be another already: its product has another code.
+    pub async fn on_with(server: Server, product_code: &str) -> Self {
         // The subscription that will have lapsed starts a month and more ago.
         server.clock.set(noon(2026, 11, 20));
         let admin = server.admin().await;
@@ -141,7 +146,7 @@ impl World {
         let other_reseller_id = admin.post("/v1/resellers", company("Other Resale")).await.created()["id"].clone();
         let own = server.client(Role::Admin, Some(&reseller_id)).await;
         let other = server.client(Role::Admin, Some(&other_reseller_id)).await;
-        let product_id = admin.post("/v1/products", product("tls")).await.created()["id"].clone();
+        let product_id = admin.post("/v1/products", product(product_code)).await.created()["id"].clone();
         let customer_id = own.post("/v1/customers", company("Northwind")).await.created()["id"].clone();
         let idle_customer_id = own.post("/v1/customers", company("Idle")).await.created()["id"].clone();
         let subscriptions = format!("/v1/customers/{}/subscriptions", id(&customer_id));
