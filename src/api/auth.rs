@@ -124,7 +124,7 @@ async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Pro
         // Another instance may have moved it.
         sandbox::follow(&state.db, &state.clock).await?;
     }
-    let db = state.db.sharing(state.budgets.share(actor.scope));
+    let db = state.db.sharing(state.budgets.connections(actor.scope));
     let cx = Context::new(db, state.clock.clone(), actor).remembering(state.access.clone());
     Ok((cx, refusal.map(rejected)))
 }

@@ -8,13 +8,15 @@ use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::{self, Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::body_schema::{self, Checked};
 use super::code::ErrorCode;
 use super::incoming::Incoming;
+use super::large::turn;
 use super::problem::{FieldError, Problem};
 use super::schema;
 use crate::app::AppState;
@@ -25,6 +27,9 @@ use crate::ops::budget::Taken;
 
 /// The most bytes of a body.
 pub const MAX_BODY: usize = 1 << 20;
+
+/// From so many bytes on, bodies of a tenant are checked one after another.
+const LARGE_BODY: usize = 64 << 10;
 
 /// For a body to arrive, so that slow clients do not pile up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,22 +45,22 @@ pub struct NoBody;
 
 impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(body(request).and_then(|body| match body {
-            None => Err(Problem::new(ErrorCode::MalformedRequest, "The body is empty. Send a JSON object.")),
-            Some(body) => valid(&body).map(Self),
-        }))
+        let request = request.clone();
+        let empty = || Problem::new(ErrorCode::MalformedRequest, "The body is empty. Send a JSON object.");
+        async move { read(&request).await?.map(Self).ok_or_else(empty) }.boxed_local()
     }
 }
 
 impl<T: DeserializeOwned + ToSchema + Default + 'static> FromRequest for OptionalJson<T> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(body(request).and_then(|body| body.map_or_else(|| Ok(T::default()), |body| valid(&body)).map(Self)))
+        let request = request.clone();
+        async move { Ok(Self(read(&request).await?.unwrap_or_default())) }.boxed_local()
     }
 }
 
@@ -81,6 +86,13 @@ fn none(body: &Bytes) -> Result<NoBody, Problem> {
         }
         None => Err(Problem::invalid(vec![unknown(String::new())])),
     }
+}
+
+/// What the body of a request says, if there is one.
+async fn read<T: DeserializeOwned + ToSchema>(request: &HttpRequest) -> Result<Option<T>, Problem> {
+    let Some(body) = body(request)? else { return Ok(None) };
+    let _turn = if body.len() > LARGE_BODY { Some(turn(request).await) } else { None };
+    valid(&body).map(Some)
 }
 
 fn valid<T: DeserializeOwned + ToSchema>(body: &Bytes) -> Result<T, Problem> {
@@ -121,7 +133,7 @@ pub(super) async fn receive(
     }
     let mut taken = state.budgets.take(actor, Resource::BodyBytes, announced)?;
     let read = async {
-        let mut body = BytesMut::new();
+        let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| broken(&error))?;
             if body.len() + chunk.len() > MAX_BODY {

@@ -11,6 +11,7 @@ pub mod csv;
 mod example;
 pub mod incoming;
 pub mod json;
+mod large;
 pub mod middleware;
 pub mod openapi;
 pub mod page;

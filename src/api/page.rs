@@ -1,13 +1,13 @@
 //! Pages of lists: what a client may ask for, opaque cursors, and the answer with its `Link`.
 
-use std::future::{Ready, ready};
-
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Datelike;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::code::ErrorCode;
 use super::incoming::Incoming;
+use super::large::{Turn, turn};
 use super::problem::Problem;
 use super::query::Query;
 use crate::domain::listing::{Page, Position, SortValue, Window, fitting, json_size};
@@ -28,6 +29,7 @@ pub struct Listing<F> {
     /// The part.
     pub window: Window,
     place: Place,
+    _turn: Option<Turn>,
 }
 
 /// What `limit` and `cursor` of a query were.
@@ -51,19 +53,27 @@ struct Cursor {
     after: Position,
 }
 
-impl<F: Paged + DeserializeOwned> FromRequest for Listing<F> {
+impl<F: Paged + DeserializeOwned + 'static> FromRequest for Listing<F> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let query = Query::<F>::from_request(request, payload).into_inner();
-        let incoming = Incoming::of(request);
-        ready(incoming.and_then(|incoming| Self::new(&incoming.path, query?)))
+        let request = request.clone();
+        async move { Self::new(&request, query?).await }.boxed_local()
     }
 }
 
 impl<F: Paged> Listing<F> {
-    pub(super) fn new(path: &str, query: Query<F>) -> Result<Self, Problem> {
+    pub(super) async fn new(request: &HttpRequest, query: Query<F>) -> Result<Self, Problem> {
+        let mut listing = Self::parse(&Incoming::of(request)?.path, query)?;
+        if listing.window.limit > DEFAULT_LIMIT {
+            listing._turn = Some(turn(request).await);
+        }
+        Ok(listing)
+    }
+
+    fn parse(path: &str, query: Query<F>) -> Result<Self, Problem> {
         let Query { value: filter, json: mut query } = query;
         query.remove("cursor");
         let mut what = query.clone();
@@ -80,7 +90,8 @@ impl<F: Paged> Listing<F> {
             }
         };
         let window = Window { limit: filter.limit().unwrap_or(DEFAULT_LIMIT), after };
-        Ok(Self { filter, window, place: Place { path: path.to_owned(), query, fingerprint } })
+        let place = Place { path: path.to_owned(), query, fingerprint };
+        Ok(Self { filter, window, place, _turn: None })
     }
 
     /// The response: what `list` makes of the rows and the next cursor. A page ends at its limit, or where its rows

@@ -1,17 +1,16 @@
 //! Reports: rows in pages of JSON, or all of them as CSV, as the client accepts.
 
-use std::future::{Ready, ready};
-
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use chrono::NaiveDate;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::accept::Accepted;
 use super::csv::{self, CSV, Record};
-use super::incoming::Incoming;
 use super::page::{Listing, Paged};
 use super::problem::{FieldError, Problem};
 use super::query::Query;
@@ -36,19 +35,20 @@ pub trait ReportQuery: Paged + DeserializeOwned {
     fn bom(&self) -> bool;
 }
 
-impl<Q: ReportQuery> FromRequest for Report<Q> {
+impl<Q: ReportQuery + 'static> FromRequest for Report<Q> {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let accepted = Accepted::from_request(request, payload).into_inner();
         let query = Query::from_request(request, payload).into_inner();
-        ready(accepted.and_then(|accepted| Self::new(request, query?, accepted)))
+        let request = request.clone();
+        async move { Self::new(&request, query?, accepted?).await }.boxed_local()
     }
 }
 
 impl<Q: ReportQuery> Report<Q> {
-    fn new(request: &HttpRequest, query: Query<Q>, accepted: Accepted) -> Result<Self, Problem> {
+    async fn new(request: &HttpRequest, query: Query<Q>, accepted: Accepted) -> Result<Self, Problem> {
         let is_csv = accepted == Accepted(CSV);
         let errors = if is_csv { wrong_with_csv(&query.json) } else { wrong_with_json(&query.json) };
         if !errors.is_empty() {
@@ -57,7 +57,7 @@ impl<Q: ReportQuery> Report<Q> {
         Ok(if is_csv {
             Self::Csv(query.value, request.clone())
         } else {
-            Self::Page(Listing::new(&Incoming::of(request)?.path, query)?)
+            Self::Page(Listing::new(request, query).await?)
         })
     }
 

@@ -11,6 +11,9 @@ use crate::domain::budget::{Exhausted, Ledger, Limits, Resource};
 /// Shares of tenants that are kept although nobody uses them.
 const IDLE_SHARES: usize = 1000;
 
+/// The large pages and bodies of a tenant that are worked on at a time.
+const LARGE_AT_A_TIME: usize = 1;
+
 /// The budgets of this instance.
 #[derive(Debug, Clone)]
 pub struct Budgets(Arc<Inner>);
@@ -20,8 +23,15 @@ struct Inner {
     limits: Limits,
     ledger: Mutex<Ledger>,
     connections: usize,
-    shares: Mutex<HashMap<Scope, Arc<Semaphore>>>,
+    shares: Mutex<HashMap<Scope, Share>>,
     lookups: Arc<Semaphore>,
+}
+
+/// What a tenant may hold at a time.
+#[derive(Debug, Clone)]
+struct Share {
+    connections: Arc<Semaphore>,
+    large: Arc<Semaphore>,
 }
 
 /// An amount that was taken; dropping it gives it back.
@@ -68,12 +78,27 @@ impl Budgets {
 
     /// The connections that a tenant may hold at a time.
     #[must_use]
-    pub fn share(&self, scope: Scope) -> Arc<Semaphore> {
+    pub fn connections(&self, scope: Scope) -> Arc<Semaphore> {
+        self.share(scope).connections
+    }
+
+    /// The large pages and bodies that a tenant may have read and written at a time: they take a worker's whole time,
+    /// and the small requests of others come in between.
+    #[must_use]
+    pub fn large(&self, scope: Scope) -> Arc<Semaphore> {
+        self.share(scope).large
+    }
+
+    fn share(&self, scope: Scope) -> Share {
         let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if shares.len() > IDLE_SHARES {
-            shares.retain(|_, share| Arc::strong_count(share) > 1);
+            shares.retain(|_, share| Arc::strong_count(&share.connections) > 1 || Arc::strong_count(&share.large) > 1);
         }
-        shares.entry(scope).or_insert_with(|| Arc::new(Semaphore::new(self.0.connections))).clone()
+        let share = || Share {
+            connections: Arc::new(Semaphore::new(self.0.connections)),
+            large: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
+        };
+        shares.entry(scope).or_insert_with(share).clone()
     }
 
     /// The connections that look-ups of credentials may hold at a time: nobody knows yet whose they are.

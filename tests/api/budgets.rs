@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::access::{Role, Scope};
 use partner_platform::domain::budget::{Limit, Limits, Resource};
+use partner_platform::domain::id::ResellerId;
 use partner_platform::ops::budget::Budgets;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -167,6 +168,33 @@ async fn a_few_requests_of_a_caller_and_of_a_tenant_wait_for_events_and_no_more(
     one.post("/v1/customers", company("Event")).await.created();
     assert!(waiting.join_all().await.iter().all(|status| *status == 200));
     until_used(&budgets, Resource::Waits, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pages_and_bodies_of_a_tenant_wait_for_one_another_and_nothing_small_waits_for_them() {
+    let budgets = Budgets::new(Limits::NONE, 100);
+    let server = with(&budgets).await;
+    let (one, other) = neighbours(&server).await;
+    let reseller = one.get("/v1/resellers").await.ok()["data"][0]["id"].clone();
+    let scope = Scope::Reseller(ResellerId(reseller.as_str().unwrap().parse().unwrap()));
+    let mut long = company("Long");
+    long["contact"] = Value::String("x".repeat(70_000));
+    let (client, body) = (one.clone(), long.clone());
+    let turn = budgets.large(scope).acquire_owned().await.unwrap();
+    let mut waiting = JoinSet::new();
+    send(&mut waiting, &one, "/v1/customers?limit=51");
+    send(&mut waiting, &one, "/v1/reports/usage?limit=200");
+    waiting.spawn(async move { client.post("/v1/customers", body).await.status });
+    one.get("/v1/customers?limit=50").await.ok();
+    one.post("/v1/customers", company("Short")).await.created();
+    other.get("/v1/customers?limit=200").await.ok();
+    other.post("/v1/customers", long).await.problem(422, "validation_failed");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(waiting.try_join_next().is_none(), "it is not their turn");
+    drop(turn);
+    let mut statuses = waiting.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 422]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
