@@ -231,10 +231,10 @@ impl Headline {
     /// Whether it is among what somebody asks for: the events of some types, or of all when there are none.
     #[must_use]
     pub fn is_for(&self, scope: Scope, types: &[EventType]) -> bool {
-        let is_told = match (scope, self.audience) {
-            (Scope::Partner, _) | (_, Audience::Everyone) => true,
-            (Scope::Reseller(own), Audience::Reseller(told)) => own == told,
-            (Scope::Reseller(_), Audience::Partner | Audience::ResellerOf(_)) => false,
+        let is_told = match (scope.reseller(), self.audience) {
+            (None, _) | (_, Audience::Everyone) => true,
+            (Some(own), Audience::Reseller(told)) => own == told,
+            (Some(_), Audience::Partner | Audience::ResellerOf(_)) => false,
         };
         is_told && (types.is_empty() || types.contains(&self.kind))
     }

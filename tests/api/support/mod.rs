@@ -21,3 +21,4 @@ pub use proxy::{Mode, Proxy};
 pub use raw::Raw;
 pub use receiver::{Receiver, Reply};
 pub use server::Server;
+pub use wire::Traffic;

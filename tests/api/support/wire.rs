@@ -1,8 +1,8 @@
 //! What a server says to its database, as it goes over the wire.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -77,33 +77,40 @@ impl Wire {
     {
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_server, mut to_server) = tokio::io::split(server);
-        // Whether the database has yet to answer.
-        let is_asked = AtomicBool::new(false);
+        // What the database has yet to answer: whether somebody waits for it.
+        let asked = Mutex::new(VecDeque::new());
         let there = async {
             let connection = self.connections.fetch_add(1, Ordering::Relaxed);
-            let mut session = Session::default();
+            let (mut frames, mut session) = (Frames::of_client(), Session::default());
             let mut part = vec![0; 1 << 16];
             loop {
                 let read = from_client.read(&mut part).await?;
                 if read == 0 {
                     return Ok(());
                 }
-                let said = session.hear(&part[..read]);
-                let is_new = !is_asked.swap(true, Ordering::Relaxed);
-                if session.is_ready && (is_new || !said.statements.is_empty() || !said.parsed.is_empty()) {
-                    self.traffic.lock().unwrap().add(Trip { connection, ..said }, is_new);
+                for message in frames.hear(&part[..read]) {
+                    let Some((said, is_awaited)) = session.hear(&message) else { continue };
+                    let mut asked = asked.lock().unwrap();
+                    if is_awaited {
+                        let is_new = !asked.contains(&true);
+                        self.traffic.lock().unwrap().add(Trip { connection, ..said }, is_new);
+                    }
+                    asked.push_back(is_awaited);
                 }
                 to_server.write_all(&part[..read]).await?;
             }
         };
         let back = async {
+            let mut frames = Frames::default();
             let mut part = vec![0; 1 << 16];
             loop {
                 let read = from_server.read(&mut part).await?;
                 if read == 0 {
                     return Ok(());
                 }
-                is_asked.store(false, Ordering::Relaxed);
+                for _ in frames.hear(&part[..read]).iter().filter(|message| message[0] == b'Z') {
+                    asked.lock().unwrap().pop_front();
+                }
                 to_client.write_all(&part[..read]).await?;
             }
         };
@@ -114,57 +121,75 @@ impl Wire {
     }
 }
 
-/// What one connection has said, as far as it has to be remembered.
+/// Cuts what goes over a connection into messages.
 #[derive(Default)]
-struct Session {
+struct Frames {
     /// The beginning of a message that has not come whole.
     unfinished: Vec<u8>,
-    /// Whether the connection's own beginnings are over: messages have a type then.
-    is_ready: bool,
-    /// The text of each statement by its name.
-    named: HashMap<Vec<u8>, String>,
+    /// Whether the next message is the first of a client, which has no type: the tests do not encrypt the way to their
+    /// database.
+    is_first: bool,
 }
 
-impl Session {
-    fn hear(&mut self, part: &[u8]) -> Trip {
+impl Frames {
+    fn of_client() -> Self {
+        Self { is_first: true, ..Self::default() }
+    }
+
+    /// The messages that are complete by now, each with its type in front.
+    fn hear(&mut self, part: &[u8]) -> Vec<Vec<u8>> {
         self.unfinished.extend_from_slice(part);
-        let mut said = Trip::default();
+        let mut messages = Vec::new();
         loop {
-            let header = usize::from(self.is_ready);
-            let Some(length) = self.unfinished.get(header..header + 4) else { return said };
+            let header = usize::from(!self.is_first);
+            let Some(length) = self.unfinished.get(header..header + 4) else { return messages };
             let end = header + usize::try_from(u32::from_be_bytes(length.try_into().unwrap())).unwrap();
             if self.unfinished.len() < end {
-                return said;
+                return messages;
             }
             let message: Vec<u8> = self.unfinished.drain(..end).collect();
-            if self.is_ready {
-                self.note(message[0], &message[5..], &mut said);
-            } else {
-                // The first message without a type is the last: the tests do not encrypt the way to their database.
-                self.is_ready = true;
+            if !std::mem::take(&mut self.is_first) {
+                messages.push(message);
             }
         }
     }
+}
 
-    fn note(&mut self, kind: u8, body: &[u8], said: &mut Trip) {
-        let mut texts = body.split(|byte| *byte == 0);
+/// What one connection has said, as far as it has to be remembered.
+#[derive(Default)]
+struct Session {
+    /// The text of each statement by its name.
+    named: HashMap<Vec<u8>, String>,
+    /// What was said since the database was last asked for an answer.
+    said: Trip,
+    /// Whether there was more than goodbyes to statements, for whose answer nobody waits.
+    is_awaited: bool,
+}
+
+impl Session {
+    /// What was said, once the database is to answer, and whether somebody waits for that.
+    fn hear(&mut self, message: &[u8]) -> Option<(Trip, bool)> {
+        let mut texts = message[5..].split(|byte| *byte == 0);
         let mut next = || texts.next().unwrap_or_default().to_vec();
-        match kind {
+        self.is_awaited |= !matches!(message[0], b'C' | b'S');
+        match message[0] {
             b'P' => {
                 let (name, sql) = (next(), String::from_utf8(next()).unwrap());
-                said.parsed.push(sql.clone());
+                self.said.parsed.push(sql.clone());
                 self.named.insert(name, sql);
             }
             b'B' => {
                 let (_portal, name) = (next(), next());
-                said.statements.extend(self.named.get(&name).cloned());
+                self.said.statements.extend(self.named.get(&name).cloned());
             }
             b'Q' => {
                 let sql = String::from_utf8(next()).unwrap();
-                said.parsed.push(sql.clone());
-                said.statements.push(sql);
+                self.said.parsed.push(sql.clone());
+                self.said.statements.push(sql);
             }
             _ => {}
         }
+        matches!(message[0], b'S' | b'Q')
+            .then(|| (std::mem::take(&mut self.said), std::mem::take(&mut self.is_awaited)))
     }
 }
