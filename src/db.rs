@@ -13,9 +13,7 @@ use diesel::pg::Pg;
 use diesel::sql_types::Text;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{
-    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -288,10 +286,7 @@ impl Db {
     async fn begin_with(&self, begin: &str) -> Result<Transaction, store::Error> {
         let mut transaction =
             Transaction::new(self.acquire().await?, Instant::now() + shortened(self.transaction_timeout));
-        let begin = async |conn: &mut Conn| {
-            AnsiTransactionManager::begin_transaction_sql(conn, begin).await.map_err(store::Error::from)
-        };
-        transaction.run(begin).await?;
+        transaction.run(async |conn: &mut Conn| store::command(conn, begin).await).await?;
         Ok(transaction)
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use diesel_async::{AnsiTransactionManager, TransactionManager};
-
 use super::Connection;
 use crate::store::{self, Conn};
 
@@ -45,20 +43,14 @@ impl Transaction {
     /// # Errors
     /// The database is unavailable; then nobody knows whether it was done.
     pub async fn commit(mut self) -> Result<(), store::Error> {
-        self.run(async |conn: &mut Conn| {
-            Ok::<_, store::Error>(AnsiTransactionManager::commit_transaction(conn).await?)
-        })
-        .await?;
+        self.run(async |conn: &mut Conn| store::command(conn, "COMMIT").await).await?;
         self.give_back();
         Ok(())
     }
 
     /// Takes everything back that was done.
     pub async fn rollback(mut self) {
-        let undone = self.run(async |conn: &mut Conn| {
-            Ok::<_, store::Error>(AnsiTransactionManager::rollback_transaction(conn).await?)
-        });
-        match undone.await {
+        match self.run(async |conn: &mut Conn| store::command(conn, "ROLLBACK").await).await {
             Ok(()) => self.give_back(),
             // The connection is thrown away, and with it the server the transaction.
             Err(error) => tracing::warn!(%error, "rollback failed"),

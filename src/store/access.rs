@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
+use super::run::run_all;
 use super::schema::{access_version, api_key_uses, api_keys, resellers};
 use super::{Conn, Error, Result};
 use crate::domain::access::Role;
@@ -101,21 +102,19 @@ pub async fn reseller(conn: &mut Conn, id: ResellerId) -> Result<Option<(Reselle
     .transpose()
 }
 
-/// Writes when keys were used; in order of key, so that two who do so wait for each other in one direction.
+/// Writes when keys were used.
 ///
 /// # Errors
 /// The database fails.
 pub async fn save_uses(conn: &mut Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<()> {
-    let rows: Vec<_> =
-        uses.iter().map(|(id, at)| (api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at))).collect();
-    diesel::insert_into(api_key_uses::table)
-        .values(rows)
-        .on_conflict(api_key_uses::api_key_id)
-        .do_update()
-        .set(api_key_uses::last_used_at.eq(later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at))))
-        .execute(conn)
-        .await?;
-    Ok(())
+    let write = |(id, at): &(ApiKeyId, DateTime<Utc>)| {
+        diesel::insert_into(api_key_uses::table)
+            .values((api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at)))
+            .on_conflict(api_key_uses::api_key_id)
+            .do_update()
+            .set(api_key_uses::last_used_at.eq(later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at))))
+    };
+    Ok(run_all(conn, uses.iter().map(write)).await?)
 }
 
 diesel::define_sql_function! {

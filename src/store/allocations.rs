@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::customers::ids_in_scope;
+use super::run::Run;
 use super::schema::{allocations, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -14,7 +15,7 @@ use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::text::{Code, Reference};
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = allocations, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = allocations, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: AllocationId,
     subscription_id: SubscriptionId,
@@ -91,7 +92,7 @@ pub async fn insert(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
         created_at: allocation.created_at,
         released_at: allocation.released_at,
     };
-    diesel::insert_into(allocations::table).values(row).execute(conn).await?;
+    diesel::insert_into(allocations::table).values(row).run(conn).await?;
     Ok(())
 }
 
@@ -102,7 +103,7 @@ pub async fn insert(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
 pub async fn save(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
     diesel::update(allocations::table.find(allocation.id))
         .set(allocations::released_at.eq(allocation.released_at))
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
+use super::run::Run;
 use super::schema::{api_key_uses, api_keys};
 use super::{Conn, Error, Result};
 use crate::domain::access::{Role, Scope};
@@ -16,7 +17,7 @@ use crate::domain::secret::{Hint, SecretHash};
 use crate::domain::text::{KeyName, Reason};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = api_keys, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = api_keys, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: ApiKeyId,
     name: KeyName,
@@ -195,7 +196,7 @@ pub async fn list(
 pub async fn count_live(conn: &mut Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
     let name = tenant.map_or_else(|| "provider".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('API keys of ' || $1, 15))";
-    diesel::sql_query(lock).bind::<Text, _>(name).execute(conn).await?;
+    diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
     let live = api_keys::table
         .filter(api_keys::reseller_id.is_not_distinct_from(tenant))
         .filter(api_keys::revoked_at.is_null())
@@ -208,7 +209,7 @@ pub async fn count_live(conn: &mut Conn, tenant: Option<ResellerId>, at: DateTim
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, key: &ApiKey) -> Result<()> {
-    diesel::insert_into(api_keys::table).values(Row::from(key)).execute(conn).await?;
+    diesel::insert_into(api_keys::table).values(Row::from(key)).run(conn).await?;
     Ok(())
 }
 
@@ -217,6 +218,6 @@ pub async fn insert(conn: &mut Conn, key: &ApiKey) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, key: &ApiKey) -> Result<()> {
-    diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).execute(conn).await?;
+    diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).run(conn).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
+use super::run::Run;
 use super::schema::{audit_chain, audit_entries, audit_resources};
 use super::{Conn, Result};
 use crate::domain::access::{Role, Scope};
@@ -16,7 +17,7 @@ use crate::domain::id::{AuditEntryId, ResellerId};
 use crate::domain::listing::{AuditFilter, Page, Position, SortValue, Window};
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = audit_entries, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = audit_entries, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: AuditEntryId,
     occurred_at: DateTime<Utc>,
@@ -83,7 +84,7 @@ impl From<Row> for Entry {
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, entry: Entry) -> Result<()> {
-    diesel::insert_into(audit_entries::table).values(Row::from(entry)).execute(conn).await?;
+    diesel::insert_into(audit_entries::table).values(Row::from(entry)).run(conn).await?;
     Ok(())
 }
 
@@ -192,11 +193,11 @@ pub async fn seal(conn: &mut Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()
     .bind::<Array<sql_types::Uuid>, _>(ids)
     .bind::<Array<BigInt>, _>(positions)
     .bind::<Array<Bytea>, _>(seals)
-    .execute(conn)
+    .run(conn)
     .await?;
     diesel::update(audit_chain::table)
         .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::orders::ChargeRow;
+use super::run::{Prepared, Run};
 use super::schema::{charges, customers, invoice_numbers, invoice_runs, products, subscriptions};
 use super::{Conn, Result};
 use crate::domain::billing::Month;
@@ -91,14 +92,13 @@ pub async fn bill_to(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<Cust
 /// # Errors
 /// The database fails.
 pub async fn take_numbers(conn: &mut Conn, year: i32, count: i32) -> Result<impl Iterator<Item = InvoiceNumber>> {
-    let last: i32 = diesel::insert_into(invoice_numbers::table)
+    let take = diesel::insert_into(invoice_numbers::table)
         .values((invoice_numbers::year.eq(year), invoice_numbers::last.eq(count)))
         .on_conflict(invoice_numbers::year)
         .do_update()
         .set(invoice_numbers::last.eq(invoice_numbers::last + count))
-        .returning(invoice_numbers::last)
-        .get_result(conn)
-        .await?;
+        .returning(invoice_numbers::last);
+    let last: i32 = Prepared(take).get_result(conn).await?;
     Ok((last - count + 1..=last).map(move |sequence| InvoiceNumber { year, sequence }))
 }
 
@@ -122,7 +122,7 @@ pub async fn record_month(conn: &mut Conn, month: Month, completed_at: DateTime<
             invoice_runs::completed_at.eq(completed_at),
         ))
         .on_conflict_do_nothing()
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

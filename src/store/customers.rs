@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
+use super::run::Run;
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -22,7 +23,7 @@ const OPEN: [SubscriptionStatus; 3] =
     [SubscriptionStatus::Pending, SubscriptionStatus::Active, SubscriptionStatus::Suspended];
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = customers, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = customers, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: CustomerId,
     company_name: CompanyName,
@@ -209,7 +210,7 @@ pub async fn list(
 /// # Errors
 /// The external id is taken, or the database fails.
 pub async fn insert(conn: &mut Conn, customer: &Customer) -> Result<()> {
-    diesel::insert_into(customers::table).values(Row::from(customer)).execute(conn).await?;
+    diesel::insert_into(customers::table).values(Row::from(customer)).run(conn).await?;
     Ok(())
 }
 
@@ -218,6 +219,6 @@ pub async fn insert(conn: &mut Conn, customer: &Customer) -> Result<()> {
 /// # Errors
 /// The external id is taken, or the database fails.
 pub async fn save(conn: &mut Conn, customer: &Customer) -> Result<()> {
-    diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).execute(conn).await?;
+    diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).run(conn).await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
+use super::run::{Run, run_all};
 use super::schema::{customers, event_feed, events};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -17,11 +18,8 @@ use crate::domain::event::{Audience, Event, EventType, Headline, Reference, Reso
 use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
 use crate::domain::text::Code;
 
-/// PostgreSQL takes 65,535 parameters in a statement, and an event has twelve.
-const ROWS_AT_ONCE: usize = 5000;
-
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = events, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: EventId,
     kind: EventType,
@@ -74,23 +72,16 @@ impl From<(Option<i64>, Row)> for Event {
 /// The database fails.
 pub async fn insert(conn: &mut Conn, new: Vec<(Event, Audience)>) -> Result<()> {
     let resellers = resellers_of(conn, &new).await?;
-    let rows: Vec<_> = new
-        .into_iter()
-        .map(|(event, audience)| {
-            let reseller = match audience {
-                Audience::Reseller(id) => Some(id),
-                Audience::ResellerOf(customer) => resellers.get(&customer).copied().flatten(),
-                Audience::Partner | Audience::Everyone => None,
-            };
-            let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(audience == Audience::Everyone));
-            (Row::from(event), whose)
-        })
-        .collect();
-    for rows in rows.chunks(ROWS_AT_ONCE) {
-        let rows: Vec<_> = rows.iter().map(|(row, whose)| (row, *whose)).collect();
-        diesel::insert_into(events::table).values(rows).execute(conn).await?;
-    }
-    Ok(())
+    let rows = new.into_iter().map(|(event, audience)| {
+        let reseller = match audience {
+            Audience::Reseller(id) => Some(id),
+            Audience::ResellerOf(customer) => resellers.get(&customer).copied().flatten(),
+            Audience::Partner | Audience::Everyone => None,
+        };
+        let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(audience == Audience::Everyone));
+        (Row::from(event), whose)
+    });
+    Ok(run_all(conn, rows.map(|row| diesel::insert_into(events::table).values(row))).await?)
 }
 
 async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {
@@ -139,11 +130,11 @@ pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<(i64, i64)> {
     )
     .bind::<BigInt, _>(last)
     .bind::<BigInt, _>(limit)
-    .execute(conn)
+    .run(conn)
     .await?;
     let given = i64::try_from(given).unwrap_or(0);
     if given > 0 {
-        diesel::update(event_feed::table).set(event_feed::position.eq(last + given)).execute(conn).await?;
+        diesel::update(event_feed::table).set(event_feed::position.eq(last + given)).run(conn).await?;
     }
     Ok((given, last + given))
 }

@@ -7,13 +7,14 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
+use super::run::{Prepared, Run};
 use super::schema::idempotency_keys;
 use super::{Conn, Result};
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = idempotency_keys, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = idempotency_keys, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     caller: String,
     key: String,
@@ -73,7 +74,7 @@ struct Locked {
 pub async fn lock(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
     // Two keys with the same hash would only wait for each other.
     let query = diesel::sql_query("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7)) AS locked");
-    let locked: Locked = query.bind::<Text, _>(format!("{caller} {key}")).get_result(conn).await?;
+    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(conn).await?;
     Ok(locked.locked)
 }
 
@@ -89,7 +90,7 @@ pub async fn is_locked(conn: &mut Conn, caller: &str, key: &str) -> Result<bool>
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
          AND classid::bigint = (lock.id >> 32) & 4294967295 AND objid::bigint = lock.id & 4294967295) AS locked",
     );
-    let locked: Locked = query.bind::<Text, _>(format!("{caller} {key}")).get_result(conn).await?;
+    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(conn).await?;
     Ok(locked.locked)
 }
 
@@ -114,7 +115,7 @@ pub async fn insert(conn: &mut Conn, kept: &Kept) -> Result<()> {
         .on_conflict((idempotency_keys::caller, idempotency_keys::key))
         .do_update()
         .set(&row)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -129,5 +130,5 @@ pub async fn delete_expired(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> 
         "DELETE FROM idempotency_keys WHERE expires_at <= $1 AND ctid = ANY (ARRAY( \
              SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2))",
     );
-    Ok(delete.bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).execute(conn).await?)
+    Ok(delete.bind::<Timestamptz, _>(now).bind::<BigInt, _>(limit).run(conn).await?)
 }

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
+use super::run::run_all;
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
@@ -30,7 +31,7 @@ pub struct Cause<'a> {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = inventory_lines, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = inventory_lines, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 pub(super) struct LineRow {
     pub(super) subscription_id: SubscriptionId,
     pub(super) certificate_type: Code,
@@ -41,7 +42,7 @@ pub(super) struct LineRow {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = inventory_ledger, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = inventory_ledger, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct EntryRow {
     id: LedgerEntryId,
     subscription_id: SubscriptionId,
@@ -107,38 +108,33 @@ pub(super) async fn save(
     if changed.is_empty() {
         return Ok(());
     }
-    diesel::insert_into(inventory_lines::table)
-        .values(changed)
-        .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
-        .do_update()
-        .set((
-            inventory_lines::current.eq(excluded(inventory_lines::current)),
-            inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
-            inventory_lines::used.eq(excluded(inventory_lines::used)),
-            inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
-        ))
-        .execute(conn)
-        .await?;
-    let entries: Vec<_> = movements(before, after)
-        .into_iter()
-        .map(|movement| EntryRow {
-            id: LedgerEntryId(cause.clock.new_id()),
-            subscription_id,
-            certificate_type: movement.certificate_type,
-            measure: movement.measure,
-            before: movement.before,
-            after: movement.after,
-            order_id: cause.order,
-            allocation_id: cause.allocation,
-            actor: cause.actor.clone(),
-            occurred_at: cause.at,
-        })
-        .collect();
+    let write = |line: LineRow| {
+        diesel::insert_into(inventory_lines::table)
+            .values(line)
+            .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
+            .do_update()
+            .set((
+                inventory_lines::current.eq(excluded(inventory_lines::current)),
+                inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
+                inventory_lines::used.eq(excluded(inventory_lines::used)),
+                inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
+            ))
+    };
+    run_all(conn, changed.into_iter().map(write)).await?;
     // A threshold is a setting, which the ledger does not count.
-    if !entries.is_empty() {
-        diesel::insert_into(inventory_ledger::table).values(entries).execute(conn).await?;
-    }
-    Ok(())
+    let entries = movements(before, after).into_iter().map(|movement| EntryRow {
+        id: LedgerEntryId(cause.clock.new_id()),
+        subscription_id,
+        certificate_type: movement.certificate_type,
+        measure: movement.measure,
+        before: movement.before,
+        after: movement.after,
+        order_id: cause.order,
+        allocation_id: cause.allocation,
+        actor: cause.actor.clone(),
+        occurred_at: cause.at,
+    });
+    Ok(run_all(conn, entries.map(|entry| diesel::insert_into(inventory_ledger::table).values(entry))).await?)
 }
 
 /// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find

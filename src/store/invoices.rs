@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::orders::ChargeRow;
+use super::run::{Prepared, Run, run_all};
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -18,7 +19,7 @@ use crate::domain::order::{Charge, ChargeStatus};
 use crate::domain::text::{Line, Reason};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = invoices, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = invoices, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: InvoiceId,
     number_year: i32,
@@ -40,7 +41,7 @@ struct Row {
 }
 
 #[derive(Insertable)]
-#[diesel(table_name = invoice_lines)]
+#[diesel(table_name = invoice_lines, treat_none_as_default_value = false)]
 struct LineRow {
     invoice_id: InvoiceId,
     position: i32,
@@ -182,29 +183,25 @@ pub async fn lines(conn: &mut Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
-    let rows: Vec<_> = new.iter().map(|(invoice, _)| Row::from(invoice)).collect();
-    diesel::insert_into(invoices::table).values(rows).execute(conn).await?;
-    let lines: Vec<_> = new
-        .iter()
-        .flat_map(|(invoice, lines)| {
-            (0..).zip(lines).map(|(position, line)| LineRow {
-                invoice_id: invoice.id,
-                position,
-                charge_id: line.charge.id,
-                product_name: line.product_name.clone(),
-            })
+    let rows = new.iter().map(|(invoice, _)| Row::from(invoice));
+    run_all(conn, rows.map(|row| diesel::insert_into(invoices::table).values(row))).await?;
+    let lines = new.iter().flat_map(|(invoice, lines)| {
+        (0..).zip(lines).map(|(position, line)| LineRow {
+            invoice_id: invoice.id,
+            position,
+            charge_id: line.charge.id,
+            product_name: line.product_name.clone(),
         })
-        .collect();
-    diesel::insert_into(invoice_lines::table).values(lines).execute(conn).await?;
+    });
+    run_all(conn, lines.map(|line| diesel::insert_into(invoice_lines::table).values(line))).await?;
     let ids: Vec<_> = new.iter().map(|(invoice, _)| invoice.id).collect();
     let theirs = || invoice_lines::table.filter(invoice_lines::invoice_id.eq_any(&ids));
     let invoice_id = theirs().filter(invoice_lines::charge_id.eq(charges::id)).select(invoice_lines::invoice_id);
     let taken = theirs().select(invoice_lines::charge_id);
-    let rows: Vec<ChargeRow> = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+    let take = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Invoiced), charges::invoice_id.eq(invoice_id.single_value())))
-        .returning(ChargeRow::as_returning())
-        .load(conn)
-        .await?;
+        .returning(ChargeRow::as_returning());
+    let rows: Vec<ChargeRow> = Prepared(take).load(conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
@@ -214,7 +211,7 @@ pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Res
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, invoice: &Invoice) -> Result<Vec<Charge>> {
-    diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).execute(conn).await?;
+    diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).run(conn).await?;
     if invoice.status() == InvoiceStatus::Void { give_back(conn, invoice.id).await } else { Ok(Vec::new()) }
 }
 
@@ -229,10 +226,9 @@ async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<Vec<Charge>> {
         .for_update()
         .load(conn)
         .await?;
-    let rows: Vec<ChargeRow> = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
+    let give = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Pending), charges::invoice_id.eq(None::<InvoiceId>)))
-        .returning(ChargeRow::as_returning())
-        .load(conn)
-        .await?;
+        .returning(ChargeRow::as_returning());
+    let rows: Vec<ChargeRow> = Prepared(give).load(conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }

@@ -22,6 +22,7 @@ pub mod rate_limits;
 pub mod renewal_failures;
 pub mod reports;
 pub mod resellers;
+mod run;
 pub mod sandbox;
 mod schema;
 pub mod sort_keys;
@@ -32,6 +33,7 @@ pub mod webhook_turns;
 pub mod webhooks;
 
 pub use error::{Error, Unique};
+pub use run::command;
 
 /// A connection.
 pub type Conn = diesel_async::AsyncPgConnection;

@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::page;
+use super::run::{Prepared, Run, run_all};
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -21,7 +22,7 @@ use crate::domain::proration::Calculation;
 use crate::domain::text::Code;
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = orders, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: OrderId,
     kind: OrderKind,
@@ -33,7 +34,7 @@ struct Row {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = order_lines, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = order_lines, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 pub(super) struct LineRow {
     pub(super) order_id: OrderId,
     pub(super) position: i32,
@@ -51,7 +52,7 @@ pub(super) struct LineRow {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = charges, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = charges, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 pub(super) struct ChargeRow {
     id: ChargeId,
     order_id: OrderId,
@@ -65,9 +66,6 @@ pub(super) struct ChargeRow {
     status: ChargeStatus,
     invoice_id: Option<InvoiceId>,
 }
-
-/// PostgreSQL takes 65,535 parameters in a statement, and a line has thirteen.
-const ROWS_AT_ONCE: usize = 4_000;
 
 impl LineRow {
     fn new(order_id: OrderId, position: usize, line: &OrderLine) -> Option<Self> {
@@ -151,7 +149,7 @@ pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
         confirmed_by: order.confirmed_by.clone(),
         confirmed_at: order.confirmed_at,
     };
-    diesel::insert_into(orders::table).values(row).execute(conn).await?;
+    diesel::insert_into(orders::table).values(row).run(conn).await?;
     Ok(())
 }
 
@@ -161,30 +159,22 @@ pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
 /// The database fails.
 pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
     let lines = order.lines.iter().enumerate();
-    let lines: Vec<_> = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line)).collect();
-    for lines in lines.chunks(ROWS_AT_ONCE) {
-        diesel::insert_into(order_lines::table).values(lines).execute(conn).await?;
-    }
-    let rows: Vec<_> = new_charges
-        .iter()
-        .map(|charge| ChargeRow {
-            id: charge.id,
-            order_id: charge.order_id,
-            customer_id: charge.customer_id,
-            subscription_id: charge.subscription_id,
-            certificate_type: charge.certificate_type.clone(),
-            calculation: Json(charge.calculation),
-            amount: charge.amount.amount,
-            currency: charge.amount.currency,
-            due_date: charge.due_date,
-            status: charge.status,
-            invoice_id: charge.invoice_id,
-        })
-        .collect();
-    for rows in rows.chunks(ROWS_AT_ONCE) {
-        diesel::insert_into(charges::table).values(rows).execute(conn).await?;
-    }
-    Ok(())
+    let lines = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line));
+    run_all(conn, lines.map(|line| diesel::insert_into(order_lines::table).values(line))).await?;
+    let rows = new_charges.iter().map(|charge| ChargeRow {
+        id: charge.id,
+        order_id: charge.order_id,
+        customer_id: charge.customer_id,
+        subscription_id: charge.subscription_id,
+        certificate_type: charge.certificate_type.clone(),
+        calculation: Json(charge.calculation),
+        amount: charge.amount.amount,
+        currency: charge.amount.currency,
+        due_date: charge.due_date,
+        status: charge.status,
+        invoice_id: charge.invoice_id,
+    });
+    Ok(run_all(conn, rows.map(|row| diesel::insert_into(charges::table).values(row))).await?)
 }
 
 /// An order in scope.
@@ -332,6 +322,6 @@ pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<Vec<Cha
         .await?;
     let locked = charges::table.filter(charges::id.eq_any(pending));
     let voided = diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided));
-    let rows: Vec<ChargeRow> = voided.returning(ChargeRow::as_returning()).load(conn).await?;
+    let rows: Vec<ChargeRow> = Prepared(voided.returning(ChargeRow::as_returning())).load(conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }

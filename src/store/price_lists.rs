@@ -11,6 +11,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 use super::page::{self, keyset};
+use super::run::{Run, run_all};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -21,7 +22,7 @@ use crate::domain::price_list::{Details, ListPrice, Overrides, PriceList};
 use crate::domain::text::{Code, Line, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = price_lists, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = price_lists, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: PriceListId,
     name: Line,
@@ -34,7 +35,7 @@ struct Row {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = price_list_prices, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = price_list_prices, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct PriceRow {
     price_list_id: PriceListId,
     product_id: ProductId,
@@ -42,9 +43,6 @@ struct PriceRow {
     term_months: i32,
     unit_price: i64,
 }
-
-/// PostgreSQL takes 65,535 parameters in a statement, and a price has five.
-const ROWS_AT_ONCE: usize = 10_000;
 
 impl From<&PriceList> for Row {
     fn from(list: &PriceList) -> Self {
@@ -173,7 +171,7 @@ pub async fn list(
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, list: &PriceList) -> Result<()> {
-    diesel::insert_into(price_lists::table).values(Row::from(list)).execute(conn).await?;
+    diesel::insert_into(price_lists::table).values(Row::from(list)).run(conn).await?;
     insert_prices(conn, list).await
 }
 
@@ -182,25 +180,22 @@ pub async fn insert(conn: &mut Conn, list: &PriceList) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, list: &PriceList) -> Result<()> {
-    diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).execute(conn).await?;
+    diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).run(conn).await?;
     let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
-    diesel::delete(prices).execute(conn).await?;
+    diesel::delete(prices).run(conn).await?;
     insert_prices(conn, list).await
 }
 
 async fn insert_prices(conn: &mut Conn, list: &PriceList) -> Result<()> {
-    for prices in list.details.prices.chunks(ROWS_AT_ONCE) {
-        let row = |price: &ListPrice| PriceRow {
-            price_list_id: list.id,
-            product_id: price.product_id,
-            certificate_type: price.certificate_type.clone(),
-            term_months: price.term_months,
-            unit_price: price.unit_price,
-        };
-        let rows: Vec<_> = prices.iter().map(row).collect();
-        diesel::insert_into(price_list_prices::table).values(rows).execute(conn).await?;
-    }
-    Ok(())
+    let row = |price: &ListPrice| PriceRow {
+        price_list_id: list.id,
+        product_id: price.product_id,
+        certificate_type: price.certificate_type.clone(),
+        term_months: price.term_months,
+        unit_price: price.unit_price,
+    };
+    let rows = list.details.prices.iter().map(row);
+    Ok(run_all(conn, rows.map(|row| diesel::insert_into(price_list_prices::table).values(row))).await?)
 }
 
 /// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.
@@ -229,7 +224,7 @@ pub async fn is_in_use(conn: &mut Conn, id: PriceListId) -> Result<bool> {
 /// # Errors
 /// The database fails.
 pub async fn delete(conn: &mut Conn, id: PriceListId) -> Result<()> {
-    diesel::delete(price_lists::table.find(id)).execute(conn).await?;
+    diesel::delete(price_lists::table.find(id)).run(conn).await?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, keyset};
+use super::run::Run;
 use super::schema::{inventory_lines, products, subscriptions};
 use super::{Conn, Result};
 use crate::domain::id::{ProductId, Version};
@@ -17,7 +18,7 @@ use crate::domain::product::{CertificateType, Details, Price, Product, ProductSt
 use crate::domain::text::{Code, Description, Line, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = products, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = products, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: ProductId,
     code: Code,
@@ -167,7 +168,7 @@ pub async fn list(
 /// # Errors
 /// The code is taken, or the database fails.
 pub async fn insert(conn: &mut Conn, product: &Product) -> Result<()> {
-    diesel::insert_into(products::table).values(Row::from(product)).execute(conn).await?;
+    diesel::insert_into(products::table).values(Row::from(product)).run(conn).await?;
     Ok(())
 }
 
@@ -176,6 +177,6 @@ pub async fn insert(conn: &mut Conn, product: &Product) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, product: &Product) -> Result<()> {
-    diesel::update(products::table.find(product.id)).set(Row::from(product)).execute(conn).await?;
+    diesel::update(products::table.find(product.id)).set(Row::from(product)).run(conn).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
+use super::run::Run;
 use super::schema::rate_limit_windows as windows;
 use super::{Conn, Result};
 use crate::domain::rate_limit::{Count, RateLimitKind, Window};
@@ -45,6 +46,6 @@ pub async fn add(conn: &mut Conn, window: Window, counts: &[Count]) -> Result<Ve
 /// # Errors
 /// The database fails.
 pub async fn delete_before(conn: &mut Conn, window: Window) -> Result<()> {
-    diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).execute(conn).await?;
+    diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).run(conn).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::customers::ids_in_scope;
+use super::run::Run;
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -14,7 +15,7 @@ use crate::domain::listing::{Page, Position, SortValue, Whose, Window};
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = renewal_failures, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = renewal_failures, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     subscription_id: SubscriptionId,
     due_date: NaiveDate,
@@ -185,7 +186,7 @@ pub async fn save(conn: &mut Conn, failure: &RenewalFailure) -> Result<()> {
         .on_conflict(renewal_failures::subscription_id)
         .do_update()
         .set(&row)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

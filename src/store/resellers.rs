@@ -6,6 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
+use super::run::Run;
 use super::schema::resellers;
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -16,7 +17,7 @@ use crate::domain::reseller::{Reseller, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = resellers, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = resellers, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: ResellerId,
     company_name: CompanyName,
@@ -156,7 +157,7 @@ pub async fn list(
 /// # Errors
 /// The external id is taken, or the database fails.
 pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
-    diesel::insert_into(resellers::table).values(Row::from(reseller)).execute(conn).await?;
+    diesel::insert_into(resellers::table).values(Row::from(reseller)).run(conn).await?;
     Ok(())
 }
 
@@ -165,6 +166,6 @@ pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
 /// # Errors
 /// The external id is taken, or the database fails.
 pub async fn save(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
-    diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).execute(conn).await?;
+    diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).run(conn).await?;
     Ok(())
 }

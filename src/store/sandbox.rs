@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
+use super::run::Run;
 use super::schema::sandbox_clock;
 use super::{Conn, Result};
 
@@ -60,7 +61,7 @@ pub async fn save(conn: &mut Conn, ahead: Ahead) -> Result<()> {
             sandbox_clock::ahead_us.eq(greatest(sandbox_clock::ahead_us, excluded(sandbox_clock::ahead_us))),
             sandbox_clock::target_us.eq(greatest(sandbox_clock::target_us, excluded(sandbox_clock::target_us))),
         ))
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }

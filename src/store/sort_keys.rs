@@ -6,6 +6,7 @@ use diesel::sql_types::{Array, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::run::Run;
 use super::schema::{customers, price_lists, products, resellers};
 use super::{Conn, Result};
 use crate::domain::text::sort_key;
@@ -86,7 +87,7 @@ async fn save(conn: &mut Conn, table: &str, name: &str, rows: &[(Uuid, String)])
         .bind::<Array<Text>, _>(names)
         .bind::<Array<Text>, _>(keys)
         .bind::<SmallInt, _>(sort_key::VERSION)
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(saved)
 }

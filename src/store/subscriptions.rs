@@ -8,6 +8,7 @@ use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::inventory::{self, Cause};
 use super::page::{self, keyset};
+use super::run::Run;
 use super::schema::{customers, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -21,7 +22,7 @@ use crate::domain::text::{Code, ExternalId, Reason};
 use crate::domain::time::Schedule;
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = subscriptions, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = subscriptions, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: SubscriptionId,
     customer_id: CustomerId,
@@ -49,7 +50,7 @@ struct Row {
 }
 
 #[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = subscription_terms, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = subscription_terms, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct TermRow {
     subscription_id: SubscriptionId,
     number: i32,
@@ -237,7 +238,7 @@ pub async fn list(
 /// The database fails.
 pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
     let by = subscriptions::updated_by.eq(&cause.actor);
-    diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).execute(conn).await?;
+    diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).run(conn).await?;
     insert_term(conn, subscription).await?;
     inventory::save(conn, subscription.id, &[], &subscription.lines, cause).await
 }
@@ -249,7 +250,7 @@ pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<
 pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
     if after.version != before.version {
         let by = subscriptions::updated_by.eq(&cause.actor);
-        diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).execute(conn).await?;
+        diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).run(conn).await?;
     }
     if after.term.number != before.term.number {
         insert_term(conn, after).await?;
@@ -270,7 +271,7 @@ async fn insert_term(conn: &mut Conn, subscription: &Subscription) -> Result<()>
             end_date: term.end_date,
             unit_prices: Json(term.unit_prices.clone()),
         })
-        .execute(conn)
+        .run(conn)
         .await?;
     Ok(())
 }
@@ -279,7 +280,7 @@ async fn insert_term(conn: &mut Conn, subscription: &Subscription) -> Result<()>
 async fn update_term_prices(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
     let term = subscription_terms::table.find((subscription.id, subscription.term.number));
     let prices = Json(subscription.term.unit_prices.clone());
-    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).execute(conn).await?;
+    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).run(conn).await?;
     Ok(())
 }
 

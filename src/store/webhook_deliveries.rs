@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::run::{Run, run_all};
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
 use super::{Conn, Result};
@@ -13,11 +14,8 @@ use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::listing::{Page, Position, SortValue, WebhookDeliveryFilter, Window};
 use crate::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus, State};
 
-/// PostgreSQL takes 65,535 parameters in a statement, and a delivery has thirteen.
-const ROWS_AT_ONCE: usize = 4000;
-
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = webhook_deliveries, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = webhook_deliveries, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub(super) struct Row {
     id: WebhookDeliveryId,
     endpoint_id: WebhookEndpointId,
@@ -151,16 +149,13 @@ pub async fn list(
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &mut Conn, deliveries: &[Delivery]) -> Result<()> {
-    for deliveries in deliveries.chunks(ROWS_AT_ONCE) {
-        let rows: Vec<_> = deliveries.iter().map(Row::from).collect();
+    let write = |delivery: &Delivery| {
         diesel::insert_into(webhook_deliveries::table)
-            .values(rows)
+            .values(Row::from(delivery))
             .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
             .do_nothing()
-            .execute(conn)
-            .await?;
-    }
-    Ok(())
+    };
+    Ok(run_all(conn, deliveries.iter().map(write)).await?)
 }
 
 /// Writes a delivery that was locked.
@@ -168,6 +163,6 @@ pub async fn insert(conn: &mut Conn, deliveries: &[Delivery]) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, delivery: &Delivery) -> Result<()> {
-    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).execute(conn).await?;
+    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).run(conn).await?;
     Ok(())
 }

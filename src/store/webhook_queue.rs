@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 
+use super::run::{Prepared, Run};
 use super::schema::webhook_deliveries;
 use super::webhook_deliveries::Row;
 use super::{Conn, Result};
@@ -42,7 +43,7 @@ pub async fn is_long(conn: &mut Conn, id: WebhookEndpointId, length: i64) -> Res
 /// The database fails.
 pub async fn wake(conn: &mut Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<()> {
     let now = (webhook_deliveries::next_attempt_at.eq(at), webhook_deliveries::failures.eq(0));
-    diesel::update(pending(id)).set(now).execute(conn).await?;
+    diesel::update(pending(id)).set(now).run(conn).await?;
     Ok(())
 }
 
@@ -89,7 +90,7 @@ pub async fn delete_orphans(conn: &mut Conn, limit: i64) -> Result<usize> {
          ) \
          SELECT endpoint_id FROM known WHERE endpoint_id IS NOT NULL \
          AND NOT EXISTS (SELECT FROM webhook_endpoints WHERE id = endpoint_id)";
-    let orphaned: Vec<Orphaned> = diesel::sql_query(query).load(conn).await?;
+    let orphaned: Vec<Orphaned> = Prepared(diesel::sql_query(query)).load(conn).await?;
     let gone: Vec<_> = orphaned.into_iter().map(|orphaned| orphaned.endpoint_id).collect();
     let theirs = webhook_deliveries::table.filter(webhook_deliveries::endpoint_id.eq_any(gone));
     let ids: Vec<WebhookDeliveryId> = theirs.limit(limit).select(webhook_deliveries::id).load(conn).await?;
@@ -98,5 +99,5 @@ pub async fn delete_orphans(conn: &mut Conn, limit: i64) -> Result<usize> {
 
 async fn delete(conn: &mut Conn, ids: &[WebhookDeliveryId]) -> Result<usize> {
     let query = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(ids));
-    Ok(diesel::delete(query).execute(conn).await?)
+    Ok(diesel::delete(query).run(conn).await?)
 }

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
+use super::run::{Prepared, Run};
 use super::schema::{resellers, webhook_endpoints};
 use super::webhooks::Row;
 use super::{Conn, Result};
@@ -35,7 +36,7 @@ pub async fn recovered(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
     let never = None::<DateTime<Utc>>;
     let recovered = (webhook_endpoints::failing_since.eq(never), webhook_endpoints::last_failure_at.eq(never));
-    diesel::update(failing).set(recovered).execute(conn).await?;
+    diesel::update(failing).set(recovered).run(conn).await?;
     Ok(())
 }
 
@@ -91,7 +92,7 @@ pub async fn lock_served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Optio
 /// The database fails.
 pub async fn set_place(conn: &mut Conn, id: WebhookEndpointId, place: i64) -> Result<()> {
     let endpoint = webhook_endpoints::table.find(id);
-    diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).execute(conn).await?;
+    diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).run(conn).await?;
     Ok(())
 }
 
@@ -117,5 +118,5 @@ pub async fn due(conn: &mut Conn, at: DateTime<Utc>, without: &[WebhookEndpointI
     );
     let without: Vec<_> = without.iter().map(|id| id.0).collect();
     let query = query.bind::<Timestamptz, _>(at).bind::<BigInt, _>(most);
-    Ok(query.bind::<Array<SqlUuid>, _>(without).load(conn).await?)
+    Ok(Prepared(query.bind::<Array<SqlUuid>, _>(without)).load(conn).await?)
 }

@@ -6,6 +6,7 @@ use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
+use super::run::Run;
 use super::schema::webhook_endpoints;
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -18,7 +19,7 @@ use crate::domain::webhook::{Details, Endpoint, Failing, State, WebhookEndpointS
 
 /// Everything but its place in the feed, which is not the endpoint's own doing.
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = webhook_endpoints, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[diesel(table_name = webhook_endpoints, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub(super) struct Row {
     id: WebhookEndpointId,
     reseller_id: Option<ResellerId>,
@@ -165,7 +166,7 @@ pub async fn list(
 pub async fn count(conn: &mut Conn, tenant: Option<ResellerId>) -> Result<i64> {
     let name = tenant.map_or_else(|| "partner".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('webhook endpoints of ' || $1, 15))";
-    diesel::sql_query(lock).bind::<Text, _>(name).execute(conn).await?;
+    diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
     let of_tenant = webhook_endpoints::table.filter(webhook_endpoints::reseller_id.is_not_distinct_from(tenant));
     Ok(of_tenant.count().get_result(conn).await?)
 }
@@ -176,7 +177,7 @@ pub async fn count(conn: &mut Conn, tenant: Option<ResellerId>) -> Result<i64> {
 /// The database fails.
 pub async fn insert(conn: &mut Conn, endpoint: &Endpoint, place: i64) -> Result<()> {
     let values = (Row::from(endpoint), webhook_endpoints::place.eq(place));
-    diesel::insert_into(webhook_endpoints::table).values(values).execute(conn).await?;
+    diesel::insert_into(webhook_endpoints::table).values(values).run(conn).await?;
     Ok(())
 }
 
@@ -185,7 +186,7 @@ pub async fn insert(conn: &mut Conn, endpoint: &Endpoint, place: i64) -> Result<
 /// # Errors
 /// The database fails.
 pub async fn save(conn: &mut Conn, endpoint: &Endpoint) -> Result<()> {
-    diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).execute(conn).await?;
+    diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).run(conn).await?;
     Ok(())
 }
 
@@ -194,6 +195,6 @@ pub async fn save(conn: &mut Conn, endpoint: &Endpoint) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn delete(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
-    diesel::delete(webhook_endpoints::table.find(id)).execute(conn).await?;
+    diesel::delete(webhook_endpoints::table.find(id)).run(conn).await?;
     Ok(())
 }

@@ -1,0 +1,90 @@
+//! How statements are run: each text is parsed once on a connection, and several go out together.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, maybe_done};
+
+use super::{Conn, Result};
+
+/// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
+/// SQL of our own, as their texts could be without number; here only parameters differ from one run to the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepared<Q>(pub Q);
+
+impl<Q> QueryId for Prepared<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Prepared<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+/// Runs a statement that answers no rows, and keeps it. One that inserts a list of rows has another text for each
+/// number of them: see [`run_all`].
+pub trait Run {
+    /// How many rows were written.
+    fn run(self, conn: &mut Conn) -> BoxFuture<'_, QueryResult<usize>>;
+}
+
+impl<Q: QueryFragment<Pg> + Send> Run for Q {
+    fn run(self, conn: &mut Conn) -> BoxFuture<'_, QueryResult<usize>> {
+        Prepared(self).execute(conn)
+    }
+}
+
+/// Runs SQL that has no parameters and answers no rows, as `BEGIN`.
+///
+/// # Errors
+/// The database fails.
+pub async fn command(conn: &mut Conn, sql: &str) -> Result<()> {
+    diesel::sql_query(sql).run(conn).await?;
+    Ok(())
+}
+
+/// Runs statements in their order, and waits for the database once.
+///
+/// # Errors
+/// Of the first that fails.
+pub fn run_all<Q: QueryFragment<Pg> + Send>(
+    conn: &mut Conn,
+    statements: impl IntoIterator<Item = Q>,
+) -> BoxFuture<'_, QueryResult<()>> {
+    let conn = &*conn;
+    let running = statements.into_iter().map(|statement| maybe_done(Prepared(statement).execute(&mut &*conn)));
+    let mut running: Vec<_> = running.collect();
+    async move {
+        // Each is sent when it is first polled.
+        poll_fn(|cx| {
+            for statement in &mut running {
+                let _ = statement.poll_unpin(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        for mut statement in running {
+            (&mut statement).await;
+            Pin::new(&mut statement).take_output().transpose()?;
+        }
+        Ok(())
+    }
+    .boxed()
+}
