@@ -226,7 +226,7 @@ impl Db {
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
-    pub async fn read<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    pub async fn read<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -237,7 +237,7 @@ impl Db {
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
-    pub async fn transaction<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    pub async fn transaction<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -248,7 +248,7 @@ impl Db {
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
-    pub async fn statement<T, E>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    pub async fn statement<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -262,7 +262,7 @@ impl Db {
         }
     }
 
-    async fn run<T, E>(&self, begin: &str, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    async fn run<T, E>(&self, begin: &str, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -286,7 +286,7 @@ impl Db {
     async fn begin_with(&self, begin: &str) -> Result<Transaction, store::Error> {
         let mut transaction =
             Transaction::new(self.acquire().await?, Instant::now() + shortened(self.transaction_timeout));
-        transaction.run(async |conn: &mut Conn| store::command(conn, begin).await).await?;
+        transaction.run(async |conn: &Conn| store::command(conn, begin).await).await?;
         Ok(transaction)
     }
 

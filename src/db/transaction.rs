@@ -22,7 +22,7 @@ impl Transaction {
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable. Roll back then.
-    pub async fn run<T, E>(&mut self, work: impl AsyncFnOnce(&mut Conn) -> Result<T, E>) -> Result<T, E>
+    pub async fn run<T, E>(&mut self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -43,14 +43,14 @@ impl Transaction {
     /// # Errors
     /// The database is unavailable; then nobody knows whether it was done.
     pub async fn commit(mut self) -> Result<(), store::Error> {
-        self.run(async |conn: &mut Conn| store::command(conn, "COMMIT").await).await?;
+        self.run(async |conn: &Conn| store::command(conn, "COMMIT").await).await?;
         self.give_back();
         Ok(())
     }
 
     /// Takes everything back that was done.
     pub async fn rollback(mut self) {
-        match self.run(async |conn: &mut Conn| store::command(conn, "ROLLBACK").await).await {
+        match self.run(async |conn: &Conn| store::command(conn, "ROLLBACK").await).await {
             Ok(()) => self.give_back(),
             // The connection is thrown away, and with it the server the transaction.
             Err(error) => tracing::warn!(%error, "rollback failed"),

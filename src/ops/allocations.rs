@@ -29,7 +29,7 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
-    let find = async |conn: &mut Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
+    let find = async |conn: &Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
     milestones::settle(cx, Whose::Its(cx.db.statement(find).await?.subscription_id)).await?;
     cx.db.statement(find).await
 }
@@ -95,7 +95,7 @@ pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
 }
 
 async fn use_certificates(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     before: &Subscription,
     allocation: &Allocation,

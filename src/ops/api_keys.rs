@@ -142,7 +142,7 @@ async fn change(
 }
 
 /// Succeeds when a tenant may have one more live key.
-async fn check_room(tx: &mut Conn, cx: &Context, tenant: Option<ResellerId>) -> Result<()> {
+async fn check_room(tx: &Conn, cx: &Context, tenant: Option<ResellerId>) -> Result<()> {
     if api_keys::count_live(tx, tenant, cx.at).await? >= MOST_LIVE_KEYS {
         return Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into());
     }

@@ -58,7 +58,7 @@ pub async fn seal(db: &Db) -> Result<usize> {
     }
 }
 
-async fn seal_batch(tx: &mut Conn) -> Result<usize> {
+async fn seal_batch(tx: &Conn) -> Result<usize> {
     let Some(mut end) = audit::lock_end(tx).await? else { return Ok(0) };
     let mut links = Vec::new();
     for entry in audit::open_entries(tx, BATCH).await? {
@@ -76,11 +76,11 @@ async fn seal_batch(tx: &mut Conn) -> Result<usize> {
 /// The database fails; what is wrong with the trail is in the answer.
 pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Result<Verified, Broken>> {
     // Asked first: the entries that are read after it go at least as far.
-    let end = db.statement(async |conn: &mut Conn| Ok::<_, Error>(audit::end(conn).await?)).await?;
+    let end = db.statement(async |conn: &Conn| Ok::<_, Error>(audit::end(conn).await?)).await?;
     let known: Vec<_> = expected.into_iter().cloned().chain([end]).collect();
     let mut link = Link::start();
     loop {
-        let read = async |conn: &mut Conn| Ok::<_, Error>(audit::sealed_entries(conn, link.position, BATCH).await?);
+        let read = async |conn: &Conn| Ok::<_, Error>(audit::sealed_entries(conn, link.position, BATCH).await?);
         let entries = db.statement(read).await?;
         link = match link.follow(&entries, &known) {
             Ok(link) => link,
@@ -90,6 +90,6 @@ pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Res
             break;
         }
     }
-    let open = db.statement(async |conn: &mut Conn| Ok::<_, Error>(audit::count_open(conn).await?)).await?;
+    let open = db.statement(async |conn: &Conn| Ok::<_, Error>(audit::count_open(conn).await?)).await?;
     Ok(link.reaches(&known).map(|()| Verified { end: link, open }))
 }

@@ -66,7 +66,7 @@ enum Rest {
 
 /// Bills one batch of at most so many charges, and counts it in.
 async fn bill(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     through: NaiveDate,
     after: Option<CustomerId>,
@@ -102,7 +102,7 @@ fn leave_last_customer(charges: &mut Vec<Charge>) -> Option<CustomerId> {
     None
 }
 
-async fn with_products(tx: &mut Conn, charges: Vec<Charge>) -> Result<Vec<InvoiceLine>> {
+async fn with_products(tx: &Conn, charges: Vec<Charge>) -> Result<Vec<InvoiceLine>> {
     let ids: Vec<_> = charges.iter().map(|charge| charge.subscription_id).collect();
     let products = store::billing::products_of(tx, &ids).await?;
     charges
@@ -114,7 +114,7 @@ async fn with_products(tx: &mut Conn, charges: Vec<Charge>) -> Result<Vec<Invoic
         .collect()
 }
 
-async fn issue(tx: &mut Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draft>) -> Result<()> {
+async fn issue(tx: &Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draft>) -> Result<()> {
     let ids: Vec<_> = drafts.iter().map(|draft| draft.customer_id).collect();
     let bill_to = store::billing::bill_to(tx, &ids).await?;
     let count = i32::try_from(drafts.len()).unwrap_or(i32::MAX);

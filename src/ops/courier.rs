@@ -43,7 +43,7 @@ struct Taken {
 /// The database fails.
 pub async fn due(cx: &Context, without: &[WebhookEndpointId]) -> Result<Vec<Due>> {
     let most = i64::try_from(LANES).unwrap_or(i64::MAX);
-    let due = async |conn: &mut Conn| Ok(webhook_turns::due(conn, cx.clock.machine(), without, most).await?);
+    let due = async |conn: &Conn| Ok(webhook_turns::due(conn, cx.clock.machine(), without, most).await?);
     cx.db.statement(due).await
 }
 
@@ -77,7 +77,7 @@ async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) ->
 }
 
 /// The delivery that is due longest, for a while.
-async fn take(tx: &mut Conn, cx: &Context, id: WebhookEndpointId) -> Result<Option<Taken>> {
+async fn take(tx: &Conn, cx: &Context, id: WebhookEndpointId) -> Result<Option<Taken>> {
     let at = cx.clock.machine();
     let Some(endpoint) = webhook_turns::served(tx, id).await? else { return Ok(None) };
     let Some(delivery) = webhook_queue::lock_next(tx, id, at).await? else { return Ok(None) };
@@ -93,7 +93,7 @@ async fn take(tx: &mut Conn, cx: &Context, id: WebhookEndpointId) -> Result<Opti
 }
 
 /// Writes how an attempt ended.
-async fn note(tx: &mut Conn, cx: &Context, taken: &Delivery, attempt: Attempt, pacing: Pacing) -> Result<()> {
+async fn note(tx: &Conn, cx: &Context, taken: &Delivery, attempt: Attempt, pacing: Pacing) -> Result<()> {
     let scope = cx.actor.scope;
     let mut is_enabled = true;
     if attempt.has_succeeded() {

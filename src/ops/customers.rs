@@ -152,14 +152,14 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
         .await
 }
 
-pub(super) async fn lock(tx: &mut Conn, cx: &Context, id: CustomerId, precondition: &Precondition) -> Result<Known> {
+pub(super) async fn lock(tx: &Conn, cx: &Context, id: CustomerId, precondition: &Precondition) -> Result<Known> {
     let customer = found(customers::lock(tx, cx.actor.scope, id).await?, "customer")?;
     precondition.check(customer.version)?;
     let holdings = customers::holdings(tx, id).await?;
     Ok((customer, holdings))
 }
 
-async fn save(tx: &mut Conn, cx: &Context, before: Known, outcome: Outcome<Customer>) -> Result<Known> {
+async fn save(tx: &Conn, cx: &Context, before: Known, outcome: Outcome<Customer>) -> Result<Known> {
     let Outcome::Changed(changed) = outcome else { return Ok(before) };
     customers::save(tx, &changed).await?;
     let was_another = before.0.partner_id.is_some() && before.0.partner_id != changed.partner_id;
@@ -172,7 +172,7 @@ async fn save(tx: &mut Conn, cx: &Context, before: Known, outcome: Outcome<Custo
 /// Succeeds when the actor may put a customer in the care of this reseller, or of the partner. `also` is
 /// what else is wrong, to be told together.
 async fn check_partner(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     partner_id: Option<ResellerId>,
     also: Option<&Violation>,

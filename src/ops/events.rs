@@ -47,13 +47,13 @@ pub struct Feed {
 /// # Errors
 /// The database fails.
 pub async fn catch_up(db: &Db) -> Result<i64> {
-    let head = async |conn: &mut Conn| Ok::<_, Error>(events::head(conn).await?);
+    let head = async |conn: &Conn| Ok::<_, Error>(events::head(conn).await?);
     let (last, are_waiting) = db.statement(head).await?;
     if !are_waiting {
         return Ok(last);
     }
     loop {
-        let give = async |tx: &mut Conn| Ok::<_, Error>(events::give_places(tx, BATCH).await?);
+        let give = async |tx: &Conn| Ok::<_, Error>(events::give_places(tx, BATCH).await?);
         let (given, last) = db.transaction(give).await?;
         // What others have committed since may wait for the next who reads.
         if given < BATCH {
@@ -117,9 +117,8 @@ async fn look(cx: &Context, ask: &Ask, through: i64) -> Result<Feed> {
     for _ in 0..STRETCHES {
         let Some(limit) = reading.next().filter(|_| place < through) else { break };
         let reach = through.min(place.saturating_add(REACH));
-        let list = async |conn: &mut Conn| {
-            Ok::<_, Error>(events::list(conn, ask.scope, &ask.types, (place, reach), limit).await?)
-        };
+        let list =
+            async |conn: &Conn| Ok::<_, Error>(events::list(conn, ask.scope, &ask.types, (place, reach), limit).await?);
         let part = cx.db.statement(list).await?;
         let is_full = i64::try_from(part.len()) == Ok(limit);
         place = part.last().filter(|_| is_full).and_then(|event| event.sequence).unwrap_or(reach);

@@ -109,7 +109,7 @@ impl Lookout {
             turn.next_look = Some(Instant::now() + PAUSE);
             let (after, through) = (turn.seen, catch_up(db).await?);
             if through > after {
-                let read = async |conn: &mut Conn| {
+                let read = async |conn: &Conn| {
                     Ok::<_, Error>(events::headlines(conn, (after, through), MOST_HEADLINES).await?)
                 };
                 let headlines = db.statement(read).await?;

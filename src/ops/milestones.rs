@@ -128,7 +128,7 @@ async fn pass_next(cx: &Context) -> Result<bool> {
 }
 
 /// What is due of a subscription that was locked, if anything is.
-async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Option<Milestone>> {
+async fn pass(tx: &Conn, cx: &Context, before: &Subscription) -> Result<Option<Milestone>> {
     let Some(Due { milestone, on }) = before.due(cx.today()) else { return Ok(None) };
     let cx = cx.at_start_of(on);
     match milestone {
@@ -150,7 +150,7 @@ async fn pass(tx: &mut Conn, cx: &Context, before: &Subscription) -> Result<Opti
     Ok(Some(milestone))
 }
 
-async fn apply(tx: &mut Conn, cx: &Context, before: &Subscription, command: Command) -> Result<()> {
+async fn apply(tx: &Conn, cx: &Context, before: &Subscription, command: Command) -> Result<()> {
     if let Outcome::Changed(after) = before.apply(command, cx.at)? {
         save(tx, cx, before, &after, &cx.cause(None, None)).await?;
     }

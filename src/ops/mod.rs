@@ -92,7 +92,7 @@ impl Context {
     ///
     /// # Errors
     /// The error of `work`, or that the database is unavailable.
-    async fn write<T>(&self, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    async fn write<T>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
         let Some(request) = &self.request else {
             let outcome = self.db.transaction(work).await;
             self.forget_access();
@@ -210,7 +210,7 @@ impl Context {
     ///
     /// # Errors
     /// `unknown_reference` for each that is not.
-    pub(crate) async fn check_filter(&self, conn: &mut Conn, named: &[(&str, Named)]) -> Result<()> {
+    pub(crate) async fn check_filter(&self, conn: &Conn, named: &[(&str, Named)]) -> Result<()> {
         let scope = self.actor.scope;
         let mut violations = Vec::new();
         for (parameter, named) in named {

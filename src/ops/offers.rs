@@ -20,7 +20,7 @@ pub(super) struct Offers {
 ///
 /// # Errors
 /// The database fails.
-pub(super) async fn offered(tx: &mut Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
+pub(super) async fn offered(tx: &Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
     Ok(Offers::load(tx, &[customer_id], products).await?.into_products_for(customer_id))
 }
 
@@ -28,11 +28,7 @@ pub(super) async fn offered(tx: &mut Conn, customer_id: CustomerId, products: Ve
 ///
 /// # Errors
 /// The database fails.
-pub(super) async fn hold_offered(
-    tx: &mut Conn,
-    customer_id: CustomerId,
-    products: Vec<Product>,
-) -> Result<Vec<Product>> {
+pub(super) async fn hold_offered(tx: &Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
     let lists = price_lists::assigned(tx, &[customer_id]).await?.remove(&customer_id).unwrap_or_default();
     if !lists.is_empty() {
         price_lists::keep(tx, &lists).await?;
@@ -45,14 +41,14 @@ impl Offers {
     ///
     /// # Errors
     /// The database fails.
-    pub(super) async fn of_subscriptions(tx: &mut Conn, subscriptions: &[Subscription]) -> Result<Self> {
+    pub(super) async fn of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
         let customer_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
         let products = products::find_all(tx, &Vec::from_iter(product_ids)).await?;
         Self::load(tx, &Vec::from_iter(customer_ids), products).await
     }
 
-    async fn load(tx: &mut Conn, customer_ids: &[CustomerId], products: Vec<Product>) -> Result<Self> {
+    async fn load(tx: &Conn, customer_ids: &[CustomerId], products: Vec<Product>) -> Result<Self> {
         let lists = price_lists::assigned(tx, customer_ids).await?;
         let product_ids: Vec<_> = products.iter().map(|product| product.id).collect();
         let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), &product_ids).await?;

@@ -64,7 +64,7 @@ pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) 
 /// # Errors
 /// The plan is not the one that was reviewed.
 pub(super) async fn confirm(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     customer_id: CustomerId,
     before: Option<&Subscription>,

@@ -91,7 +91,7 @@ pub async fn delete(cx: &Context, id: PriceListId, precondition: &Precondition) 
     .await
 }
 
-async fn products_of(tx: &mut Conn, details: &Details) -> Result<BTreeMap<ProductId, Product>> {
+async fn products_of(tx: &Conn, details: &Details) -> Result<BTreeMap<ProductId, Product>> {
     let ids: Vec<_> = details.product_ids().into_iter().collect();
     Ok(products::hold(tx, &ids).await?.into_iter().map(|product| (product.id, product)).collect())
 }
@@ -110,7 +110,7 @@ pub(super) fn check_right(cx: &Context) -> Result<()> {
 /// # Errors
 /// The list is unknown or in another currency.
 pub(super) async fn check_assignment(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     id: Option<PriceListId>,
     currency: Option<Currency>,

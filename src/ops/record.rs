@@ -55,7 +55,7 @@ impl Context {
     ///
     /// # Errors
     /// The database fails.
-    pub(super) async fn record(&self, tx: &mut Conn, saved: impl IntoIterator<Item = Saved>) -> Result<()> {
+    pub(super) async fn record(&self, tx: &Conn, saved: impl IntoIterator<Item = Saved>) -> Result<()> {
         let mut new = Vec::new();
         for Saved { reference, audience, events, before, after } in saved {
             for Happening { kind, certificate_type } in events {

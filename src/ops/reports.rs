@@ -58,7 +58,7 @@ pub async fn usage(cx: &Context, filter: &UsageReportFilter, window: &Window) ->
         .await
 }
 
-async fn check(tx: &mut Conn, cx: &Context, about: About) -> Result<()> {
+async fn check(tx: &Conn, cx: &Context, about: About) -> Result<()> {
     let named = [
         ("partner_id", Named::Reseller(about.partner_id)),
         ("customer_id", Named::Customer(about.customer_id)),

@@ -67,7 +67,7 @@ impl Request {
     }
 
     /// Runs a part of what the request does in its transaction, which stays open. An error takes all of it back.
-    pub(super) async fn run<T>(&self, cx: &Context, work: impl AsyncFnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    pub(super) async fn run<T>(&self, cx: &Context, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
         let mut open = self.transaction.lock().await;
         let mut transaction = match open.take() {
             Some(transaction) => transaction,
@@ -87,7 +87,7 @@ impl Request {
 
     async fn begin(&self, cx: &Context) -> Result<Begun> {
         let mut transaction = cx.db.begin().await?;
-        match transaction.run(async |tx: &mut Conn| self.look(tx, cx).await).await {
+        match transaction.run(async |tx: &Conn| self.look(tx, cx).await).await {
             Ok(None) => Ok(Begun::Open(transaction)),
             Ok(Some(answer)) => {
                 transaction.rollback().await;
@@ -101,7 +101,7 @@ impl Request {
     }
 
     /// Takes the key, if there is one, unless the same request has it or had it.
-    async fn look(&self, tx: &mut Conn, cx: &Context) -> Result<Option<Answer>> {
+    async fn look(&self, tx: &Conn, cx: &Context) -> Result<Option<Answer>> {
         let Some(claim) = &self.claim else { return Ok(None) };
         if !idempotency::lock(tx, &claim.caller, &claim.key).await? {
             return Err(Error::IdempotencyInProgress);
@@ -128,7 +128,7 @@ impl Request {
 /// # Errors
 /// The key stands for another request, or the database fails.
 pub async fn answered(db: &Db, claim: &Claim, now: DateTime<Utc>) -> Result<Option<Answer>> {
-    let find = async |conn: &mut Conn| Ok::<_, Error>(idempotency::find(conn, &claim.caller, &claim.key, now).await?);
+    let find = async |conn: &Conn| Ok::<_, Error>(idempotency::find(conn, &claim.caller, &claim.key, now).await?);
     db.statement(find).await?.map(|kept| replay(claim, kept)).transpose()
 }
 
@@ -146,7 +146,7 @@ pub enum Known {
 /// Nothing is known of it, or the database fails.
 pub async fn known(cx: &Context, key: &str) -> Result<Known> {
     let (caller, now) = (cx.actor.caller(), cx.clock.machine());
-    let look = async |conn: &mut Conn| {
+    let look = async |conn: &Conn| {
         if let Some(kept) = idempotency::find(conn, &caller, key, now).await? {
             return Ok(Some(Known::Answered(kept)));
         }
@@ -164,7 +164,7 @@ pub async fn known(cx: &Context, key: &str) -> Result<Known> {
 /// # Errors
 /// The database fails.
 pub async fn forget_expired(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    let delete = async |conn: &mut Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
+    let delete = async |conn: &Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
     while db.statement(delete).await? > 0 {}
     Ok(())
 }
@@ -197,7 +197,7 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
 /// key, it is done once.
 pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Option<Answer>> {
     if request.has_ended.load(Ordering::Relaxed) {
-        let last = async |conn: &mut Conn| Ok::<_, Error>(keep(conn, cx, request, &ending).await?);
+        let last = async |conn: &Conn| Ok::<_, Error>(keep(conn, cx, request, &ending).await?);
         cx.db.statement(last).await?;
         return Ok(None);
     }
@@ -218,8 +218,8 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
             Begun::Answered(answer) => return Ok(Some(answer)),
         },
     };
-    let traces = transaction
-        .run(async |tx: &mut Conn| if leaves_traces { leave(tx, cx, request, &ending).await } else { Ok(()) });
+    let traces =
+        transaction.run(async |tx: &Conn| if leaves_traces { leave(tx, cx, request, &ending).await } else { Ok(()) });
     match traces.await {
         Ok(()) => {
             let committed = transaction.commit().await;
@@ -236,7 +236,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
     Ok(None)
 }
 
-async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
+async fn leave(tx: &Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
     if ending.is_audited {
         let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
         let (changes, is_cut) = audit_trail::cut(changes);
@@ -262,7 +262,7 @@ async fn leave(tx: &mut Conn, cx: &Context, request: &Request, ending: &Ending) 
     keep(tx, cx, request, ending).await
 }
 
-async fn keep(conn: &mut Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
+async fn keep(conn: &Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
     let Some(claim) = request.claim.clone().filter(|_| is_kept(ending.answer.status)) else { return Ok(()) };
     let (operation, answer) = (request.operation.clone(), ending.answer.clone());
     let resource = ending.created.or(request.resource);

@@ -85,13 +85,13 @@ pub async fn transition(
     .await
 }
 
-async fn lock(tx: &mut Conn, cx: &Context, id: ResellerId, precondition: &Precondition) -> Result<Reseller> {
+async fn lock(tx: &Conn, cx: &Context, id: ResellerId, precondition: &Precondition) -> Result<Reseller> {
     let reseller = found(resellers::lock(tx, cx.actor.scope, id).await?, "reseller")?;
     precondition.check(reseller.version)?;
     Ok(reseller)
 }
 
-async fn save(tx: &mut Conn, cx: &Context, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
+async fn save(tx: &Conn, cx: &Context, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
     match outcome {
         Outcome::Unchanged => Ok(reseller),
         Outcome::Changed(changed) => {

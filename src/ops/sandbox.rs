@@ -115,7 +115,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> boo
 
 /// The next day on which something falls due.
 async fn next_day(cx: &Context, invoice_day: Option<u32>) -> Result<Option<NaiveDate>> {
-    let due = async |conn: &mut Conn| renewal_failures::next_due_date(conn, cx.today()).await;
+    let due = async |conn: &Conn| renewal_failures::next_due_date(conn, cx.today()).await;
     let due: Option<NaiveDate> = cx.db.statement(due).await?;
     let invoices = invoice_day.and_then(|day| next_invoice_day(day, cx.today()));
     Ok(due.into_iter().chain(invoices).min())

@@ -120,7 +120,7 @@ pub async fn add(
 }
 
 async fn plan_add(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     customer: &Customer,
     items: &[Item],
@@ -210,7 +210,7 @@ async fn change(
 
 /// Saves a subscription that was locked, and tells it.
 pub(super) async fn save(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     before: &Subscription,
     after: &Subscription,
@@ -228,12 +228,12 @@ pub(super) fn told(cx: &Context, before: Option<&Subscription>, after: &Subscrip
     itself.into_iter().chain(inventory).collect()
 }
 
-pub(super) async fn find(tx: &mut Conn, cx: &Context, id: SubscriptionId) -> Result<Subscription> {
+pub(super) async fn find(tx: &Conn, cx: &Context, id: SubscriptionId) -> Result<Subscription> {
     found(store::subscriptions::find(tx, cx.actor.scope, id).await?, "subscription")
 }
 
 pub(super) async fn lock(
-    tx: &mut Conn,
+    tx: &Conn,
     cx: &Context,
     id: SubscriptionId,
     precondition: &Precondition,

@@ -30,7 +30,7 @@ pub async fn of_customer(
     filter: &UpcomingFilter,
     window: &Window,
 ) -> Result<(Page<UpcomingCharge>, Vec<Money>)> {
-    let find = async |conn: &mut Conn| found(customers::find(conn, cx.actor.scope, customer_id).await?, "customer");
+    let find = async |conn: &Conn| found(customers::find(conn, cx.actor.scope, customer_id).await?, "customer");
     cx.db.statement(find).await?;
     list(cx, &UpcomingFilter { customer_id: Some(customer_id), ..*filter }, window).await
 }
@@ -80,7 +80,7 @@ async fn add_pending(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, forec
     };
     let mut window = Window { limit: PIECE, after: None };
     loop {
-        let list = async |conn: &mut Conn| orders::list_charges(conn, cx.actor.scope, &filter, &window).await;
+        let list = async |conn: &Conn| orders::list_charges(conn, cx.actor.scope, &filter, &window).await;
         let page: Page<_> = cx.db.statement(list).await?;
         page.rows.into_iter().for_each(|charge| forecast.add(charge.into()));
         match page.next {

@@ -134,13 +134,13 @@ pub async fn rotate(
     .await
 }
 
-async fn lock(tx: &mut Conn, cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<Endpoint> {
+async fn lock(tx: &Conn, cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<Endpoint> {
     let endpoint = found(webhooks::lock(tx, cx.actor.scope, id).await?, "webhook endpoint")?;
     precondition.check(endpoint.version)?;
     Ok(endpoint)
 }
 
-async fn save(tx: &mut Conn, cx: &Context, endpoint: Endpoint, outcome: Outcome<Endpoint>) -> Result<Endpoint> {
+async fn save(tx: &Conn, cx: &Context, endpoint: Endpoint, outcome: Outcome<Endpoint>) -> Result<Endpoint> {
     match outcome {
         Outcome::Unchanged => Ok(endpoint),
         Outcome::Changed(changed) => {

@@ -43,15 +43,15 @@ fn present(version: Option<Version>) -> Result<Version> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn version(conn: &mut Conn) -> Result<Version> {
-    present(access_version::table.select(access_version::version).first(conn).await.optional()?)
+pub async fn version(mut conn: &Conn) -> Result<Version> {
+    present(access_version::table.select(access_version::version).first(&mut conn).await.optional()?)
 }
 
 /// What a secret stands for, and at which version.
 ///
 /// # Errors
 /// The database fails.
-pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(Credential, Version)>> {
+pub async fn credential(mut conn: &Conn, secret: &SecretHash) -> Result<Option<(Credential, Version)>> {
     let hash = secret.0.to_vec();
     let row: Option<Row> = api_keys::table
         .left_join(resellers::table)
@@ -68,7 +68,7 @@ pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(
             resellers::disabled_at.nullable(),
             current(),
         ))
-        .first(conn)
+        .first(&mut conn)
         .await
         .optional()?;
     row.map(|row| {
@@ -92,9 +92,9 @@ pub async fn credential(conn: &mut Conn, secret: &SecretHash) -> Result<Option<(
 ///
 /// # Errors
 /// The database fails.
-pub async fn reseller(conn: &mut Conn, id: ResellerId) -> Result<Option<(ResellerStatus, Version)>> {
+pub async fn reseller(mut conn: &Conn, id: ResellerId) -> Result<Option<(ResellerStatus, Version)>> {
     let query = resellers::table.find(id).select((resellers::disabled_at.is_null(), current()));
-    let row: Option<(bool, Option<Version>)> = query.first(conn).await.optional()?;
+    let row: Option<(bool, Option<Version>)> = query.first(&mut conn).await.optional()?;
     row.map(|(works, version)| {
         let status = if works { ResellerStatus::Enabled } else { ResellerStatus::Disabled };
         Ok((status, present(version)?))
@@ -106,7 +106,7 @@ pub async fn reseller(conn: &mut Conn, id: ResellerId) -> Result<Option<(Reselle
 ///
 /// # Errors
 /// The database fails.
-pub async fn save_uses(conn: &mut Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<()> {
+pub async fn save_uses(conn: &Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<()> {
     let write = |(id, at): &(ApiKeyId, DateTime<Utc>)| {
         diesel::insert_into(api_key_uses::table)
             .values((api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at)))

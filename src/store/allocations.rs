@@ -37,33 +37,33 @@ impl From<Row> for Allocation {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
     let visible = subscriptions::table.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
     let query = allocations::table
         .filter(allocations::id.eq(id))
         .filter(allocations::subscription_id.eq_any(visible.select(subscriptions::id)))
         .select(Row::as_select());
-    Ok(query.first(conn).await.optional()?.map(Allocation::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Allocation::from))
 }
 
 /// The open allocation of a subscription with a reference. Lock the subscription first.
 ///
 /// # Errors
 /// The database fails.
-pub async fn find_open(conn: &mut Conn, id: SubscriptionId, reference: &Reference) -> Result<Option<Allocation>> {
+pub async fn find_open(mut conn: &Conn, id: SubscriptionId, reference: &Reference) -> Result<Option<Allocation>> {
     let query = allocations::table
         .filter(allocations::subscription_id.eq(id))
         .filter(allocations::reference.eq(reference))
         .filter(allocations::released_at.is_null())
         .select(Row::as_select());
-    Ok(query.first(conn).await.optional()?.map(Allocation::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Allocation::from))
 }
 
 /// The allocations of a subscription, newest first. Find the subscription first: this knows no scope.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
+pub async fn list(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
     let mut query = allocations::table
         .filter(allocations::subscription_id.eq(id))
         .order(allocations::id.desc())
@@ -73,7 +73,7 @@ pub async fn list(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Resul
     if let Some(after) = &window.after {
         query = query.filter(allocations::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(Allocation::from))
 }
@@ -82,7 +82,7 @@ pub async fn list(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Resul
 ///
 /// # Errors
 /// The reference is taken by an open one, or the database fails.
-pub async fn insert(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
+pub async fn insert(conn: &Conn, allocation: &Allocation) -> Result<()> {
     let row = Row {
         id: allocation.id,
         subscription_id: allocation.subscription_id,
@@ -100,7 +100,7 @@ pub async fn insert(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, allocation: &Allocation) -> Result<()> {
+pub async fn save(conn: &Conn, allocation: &Allocation) -> Result<()> {
     diesel::update(allocations::table.find(allocation.id))
         .set(allocations::released_at.eq(allocation.released_at))
         .run(conn)

@@ -133,23 +133,23 @@ fn ids_in_scope(scope: Scope) -> api_keys::BoxedQuery<'static, diesel::pg::Pg, d
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
     let query = api_keys::table.find(id).filter(api_keys::id.eq_any(ids_in_scope(scope))).select(found!());
-    query.first::<Found>(conn).await.optional()?.map(ApiKey::try_from).transpose()
+    query.first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
 }
 
 /// A key in scope, which nobody else changes until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
     // What is not in scope is not waited for.
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     // That it was used is written meanwhile.
     let query = api_keys::table.find(id).select(found!()).for_no_key_update();
-    query.first::<Found>(conn).await.optional()?.map(ApiKey::try_from).transpose()
+    query.first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
 }
 
 /// Keys in scope as they are at an instant, newest first.
@@ -157,7 +157,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: ApiKeyId) -> Result<Option<
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &ApiKeyFilter,
     at: DateTime<Utc>,
@@ -183,7 +183,7 @@ pub async fn list(
     if let Some(after) = &window.after {
         query = query.filter(api_keys::id.lt(after.id));
     }
-    let rows: Vec<Found> = query.load(conn).await?;
+    let rows: Vec<Found> = query.load(&mut conn).await?;
     let position = |(row, _): &Found| Position { value: SortValue::Id, id: row.id.0 };
     Page::cut(rows, window.limit, position).try_map(ApiKey::try_from)
 }
@@ -193,7 +193,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The database fails.
-pub async fn count_live(conn: &mut Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
+pub async fn count_live(mut conn: &Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
     let name = tenant.map_or_else(|| "provider".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('API keys of ' || $1, 15))";
     diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
@@ -201,14 +201,14 @@ pub async fn count_live(conn: &mut Conn, tenant: Option<ResellerId>, at: DateTim
         .filter(api_keys::reseller_id.is_not_distinct_from(tenant))
         .filter(api_keys::revoked_at.is_null())
         .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at)));
-    Ok(live.count().get_result(conn).await?)
+    Ok(live.count().get_result(&mut conn).await?)
 }
 
 /// Writes a new key.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, key: &ApiKey) -> Result<()> {
+pub async fn insert(conn: &Conn, key: &ApiKey) -> Result<()> {
     diesel::insert_into(api_keys::table).values(Row::from(key)).run(conn).await?;
     Ok(())
 }
@@ -217,7 +217,7 @@ pub async fn insert(conn: &mut Conn, key: &ApiKey) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, key: &ApiKey) -> Result<()> {
+pub async fn save(conn: &Conn, key: &ApiKey) -> Result<()> {
     diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).run(conn).await?;
     Ok(())
 }

@@ -83,7 +83,7 @@ impl From<Row> for Entry {
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, entry: Entry) -> Result<()> {
+pub async fn insert(conn: &Conn, entry: Entry) -> Result<()> {
     diesel::insert_into(audit_entries::table).values(Row::from(entry)).run(conn).await?;
     Ok(())
 }
@@ -92,7 +92,7 @@ pub async fn insert(conn: &mut Conn, entry: Entry) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, scope: Scope, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
+pub async fn list(mut conn: &Conn, scope: Scope, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
     let mut query = audit_entries::table
         .order(audit_entries::id.desc())
         .limit(window.limit + 1)
@@ -129,7 +129,7 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &AuditFilter, window: &
     if let Some(after) = &window.after {
         query = query.filter(audit_entries::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(Entry::from))
 }
@@ -138,8 +138,9 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &AuditFilter, window: &
 ///
 /// # Errors
 /// The database fails.
-pub async fn end(conn: &mut Conn) -> Result<Link> {
-    let (position, seal) = audit_chain::table.select((audit_chain::position, audit_chain::seal)).first(conn).await?;
+pub async fn end(mut conn: &Conn) -> Result<Link> {
+    let (position, seal) =
+        audit_chain::table.select((audit_chain::position, audit_chain::seal)).first(&mut conn).await?;
     Ok(Link { position, seal })
 }
 
@@ -147,9 +148,9 @@ pub async fn end(conn: &mut Conn) -> Result<Link> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock_end(conn: &mut Conn) -> Result<Option<Link>> {
+pub async fn lock_end(mut conn: &Conn) -> Result<Option<Link>> {
     let end = audit_chain::table.select((audit_chain::position, audit_chain::seal)).for_update().skip_locked();
-    let end: Option<(i64, Vec<u8>)> = end.first(conn).await.optional()?;
+    let end: Option<(i64, Vec<u8>)> = end.first(&mut conn).await.optional()?;
     Ok(end.map(|(position, seal)| Link { position, seal }))
 }
 
@@ -157,13 +158,13 @@ pub async fn lock_end(conn: &mut Conn) -> Result<Option<Link>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn open_entries(conn: &mut Conn, limit: i64) -> Result<Vec<Entry>> {
+pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<Entry>> {
     let query = audit_entries::table
         .filter(audit_entries::position.is_null())
         .order(audit_entries::seq)
         .limit(limit)
         .select(Row::as_select());
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(Entry::from).collect())
 }
 
@@ -171,15 +172,15 @@ pub async fn open_entries(conn: &mut Conn, limit: i64) -> Result<Vec<Entry>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn count_open(conn: &mut Conn) -> Result<i64> {
-    Ok(audit_entries::table.filter(audit_entries::position.is_null()).count().get_result(conn).await?)
+pub async fn count_open(mut conn: &Conn) -> Result<i64> {
+    Ok(audit_entries::table.filter(audit_entries::position.is_null()).count().get_result(&mut conn).await?)
 }
 
 /// Seals entries, and moves the end behind them; it must be locked.
 ///
 /// # Errors
 /// The database fails.
-pub async fn seal(conn: &mut Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
+pub async fn seal(conn: &Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
     let Some((_, end)) = sealed.last() else { return Ok(()) };
     let ids: Vec<_> = sealed.iter().map(|(id, _)| id.0).collect();
     let positions: Vec<_> = sealed.iter().map(|(_, link)| link.position).collect();
@@ -206,12 +207,12 @@ pub async fn seal(conn: &mut Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()
 ///
 /// # Errors
 /// The database fails.
-pub async fn sealed_entries(conn: &mut Conn, after: i64, limit: i64) -> Result<Vec<(Entry, Link)>> {
+pub async fn sealed_entries(mut conn: &Conn, after: i64, limit: i64) -> Result<Vec<(Entry, Link)>> {
     let query = audit_entries::table
         .filter(audit_entries::position.gt(after))
         .order(audit_entries::position)
         .limit(limit)
         .select((Row::as_select(), audit_entries::position.assume_not_null(), audit_entries::seal.assume_not_null()));
-    let rows: Vec<(Row, i64, Vec<u8>)> = query.load(conn).await?;
+    let rows: Vec<(Row, i64, Vec<u8>)> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(|(row, position, seal)| (row.into(), Link { position, seal })).collect())
 }

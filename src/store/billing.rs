@@ -36,7 +36,7 @@ struct CustomerRow {
 /// # Errors
 /// The database fails.
 pub async fn due_charges(
-    conn: &mut Conn,
+    mut conn: &Conn,
     through: NaiveDate,
     after: Option<CustomerId>,
     limit: i64,
@@ -50,7 +50,7 @@ pub async fn due_charges(
         .limit(limit)
         .select(ChargeRow::as_select())
         .for_update();
-    let rows: Vec<ChargeRow> = query.load(conn).await?;
+    let rows: Vec<ChargeRow> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
@@ -59,14 +59,14 @@ pub async fn due_charges(
 /// # Errors
 /// The database fails.
 pub async fn products_of(
-    conn: &mut Conn,
+    mut conn: &Conn,
     ids: &[SubscriptionId],
 ) -> Result<HashMap<SubscriptionId, (ProductId, Line)>> {
     let rows: Vec<(SubscriptionId, ProductId, Line)> = subscriptions::table
         .inner_join(products::table)
         .filter(subscriptions::id.eq_any(ids))
         .select((subscriptions::id, products::id, products::name))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     Ok(rows.into_iter().map(|(id, product_id, name)| (id, (product_id, name))).collect())
 }
@@ -75,9 +75,9 @@ pub async fn products_of(
 ///
 /// # Errors
 /// The database fails.
-pub async fn bill_to(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, BillTo>> {
+pub async fn bill_to(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, BillTo>> {
     let query = customers::table.filter(customers::id.eq_any(ids)).select(CustomerRow::as_select());
-    let rows: Vec<CustomerRow> = query.load(conn).await?;
+    let rows: Vec<CustomerRow> = query.load(&mut conn).await?;
     let bill_to = |row: CustomerRow| BillTo {
         company_name: row.company_name,
         address: row.address.0,
@@ -91,14 +91,14 @@ pub async fn bill_to(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<Cust
 ///
 /// # Errors
 /// The database fails.
-pub async fn take_numbers(conn: &mut Conn, year: i32, count: i32) -> Result<impl Iterator<Item = InvoiceNumber>> {
+pub async fn take_numbers(mut conn: &Conn, year: i32, count: i32) -> Result<impl Iterator<Item = InvoiceNumber>> {
     let take = diesel::insert_into(invoice_numbers::table)
         .values((invoice_numbers::year.eq(year), invoice_numbers::last.eq(count)))
         .on_conflict(invoice_numbers::year)
         .do_update()
         .set(invoice_numbers::last.eq(invoice_numbers::last + count))
         .returning(invoice_numbers::last);
-    let last: i32 = Prepared(take).get_result(conn).await?;
+    let last: i32 = Prepared(take).get_result(&mut conn).await?;
     Ok((last - count + 1..=last).map(move |sequence| InvoiceNumber { year, sequence }))
 }
 
@@ -106,15 +106,15 @@ pub async fn take_numbers(conn: &mut Conn, year: i32, count: i32) -> Result<impl
 ///
 /// # Errors
 /// The database fails.
-pub async fn last_month(conn: &mut Conn) -> Result<Option<NaiveDate>> {
-    Ok(invoice_runs::table.select(max(invoice_runs::month)).first(conn).await?)
+pub async fn last_month(mut conn: &Conn) -> Result<Option<NaiveDate>> {
+    Ok(invoice_runs::table.select(max(invoice_runs::month)).first(&mut conn).await?)
 }
 
 /// Records that a month was billed to the end, unless another instance already has.
 ///
 /// # Errors
 /// The database fails.
-pub async fn record_month(conn: &mut Conn, month: Month, completed_at: DateTime<Utc>) -> Result<()> {
+pub async fn record_month(conn: &Conn, month: Month, completed_at: DateTime<Utc>) -> Result<()> {
     diesel::insert_into(invoice_runs::table)
         .values((
             invoice_runs::month.eq(month.first),

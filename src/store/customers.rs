@@ -106,23 +106,25 @@ pub(super) fn ids_in_scope(scope: Scope) -> customers::BoxedQuery<'static, diese
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
     let query = customers::table.filter(customers::id.eq(id)).filter(customers::id.eq_any(ids_in_scope(scope)));
-    query.select(Row::as_select()).first(conn).await.optional()?.map(Customer::try_from).transpose()
+    query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Customer::try_from).transpose()
 }
 
 /// A customer in scope, which nobody else changes or sells to until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
     let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select());
     // Not so strong that a renewal's order would have to wait, which only refers to the customer.
     // The filter stands beside the lock: what is not in scope is not waited for, and PostgreSQL looks again
     // at a row that changed while it was.
     let row = match scope.reseller() {
-        None => query.for_no_key_update().first(conn).await.optional()?,
-        Some(own) => query.filter(customers::reseller_id.eq(own)).for_no_key_update().first(conn).await.optional()?,
+        None => query.for_no_key_update().first(&mut conn).await.optional()?,
+        Some(own) => {
+            query.filter(customers::reseller_id.eq(own)).for_no_key_update().first(&mut conn).await.optional()?
+        }
     };
     row.map(Customer::try_from).transpose()
 }
@@ -132,7 +134,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: CustomerId) -> Result<Optio
 ///
 /// # Errors
 /// The database fails.
-pub async fn holdings(conn: &mut Conn, id: CustomerId) -> Result<Holdings> {
+pub async fn holdings(conn: &Conn, id: CustomerId) -> Result<Holdings> {
     let mut all = holdings_of(conn, &[id]).await?;
     Ok(all.pop().map(|(_, holdings)| holdings).unwrap_or_default())
 }
@@ -141,19 +143,19 @@ pub async fn holdings(conn: &mut Conn, id: CustomerId) -> Result<Holdings> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn holdings_of(conn: &mut Conn, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Holdings)>> {
+pub async fn holdings_of(mut conn: &Conn, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Holdings)>> {
     let open: Vec<(CustomerId, i64)> = subscriptions::table
         .filter(subscriptions::customer_id.eq_any(ids))
         .filter(subscriptions::status.eq_any(OPEN))
         .group_by(subscriptions::customer_id)
         .select((subscriptions::customer_id, count_star()))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let ordered: Vec<CustomerId> = customers::table
         .filter(customers::id.eq_any(ids))
         .filter(exists(orders::table.filter(orders::customer_id.eq(customers::id))))
         .select(customers::id)
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let holdings = |id: &CustomerId| Holdings {
         open_subscriptions: open.iter().find(|(owner, _)| owner == id).map_or(0, |(_, count)| *count),
@@ -167,7 +169,7 @@ pub async fn holdings_of(conn: &mut Conn, ids: &[CustomerId]) -> Result<Vec<(Cus
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &CustomerFilter,
     sort: CompanySort,
@@ -199,7 +201,7 @@ pub async fn list(
         query = query.filter(customers::created_at.lt(before));
     }
     let query = company_keyset!(query, customers, sort, window);
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page =
         Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
     page.try_map(Customer::try_from)
@@ -209,7 +211,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The external id is taken, or the database fails.
-pub async fn insert(conn: &mut Conn, customer: &Customer) -> Result<()> {
+pub async fn insert(conn: &Conn, customer: &Customer) -> Result<()> {
     diesel::insert_into(customers::table).values(Row::from(customer)).run(conn).await?;
     Ok(())
 }
@@ -218,7 +220,7 @@ pub async fn insert(conn: &mut Conn, customer: &Customer) -> Result<()> {
 ///
 /// # Errors
 /// The external id is taken, or the database fails.
-pub async fn save(conn: &mut Conn, customer: &Customer) -> Result<()> {
+pub async fn save(conn: &Conn, customer: &Customer) -> Result<()> {
     diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).run(conn).await?;
     Ok(())
 }

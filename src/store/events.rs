@@ -70,7 +70,7 @@ impl From<(Option<i64>, Row)> for Event {
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, new: Vec<(Event, Audience)>) -> Result<()> {
+pub async fn insert(conn: &Conn, new: Vec<(Event, Audience)>) -> Result<()> {
     let resellers = resellers_of(conn, &new).await?;
     let rows = new.into_iter().map(|(event, audience)| {
         let reseller = match audience {
@@ -84,7 +84,7 @@ pub async fn insert(conn: &mut Conn, new: Vec<(Event, Audience)>) -> Result<()> 
     Ok(run_all(conn, rows.map(|row| diesel::insert_into(events::table).values(row))).await?)
 }
 
-async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {
+async fn resellers_of(mut conn: &Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {
     let mut ids: Vec<_> = new
         .iter()
         .filter_map(|(_, audience)| match audience {
@@ -99,7 +99,7 @@ async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<Hash
     }
     let of = customers::table.filter(customers::id.eq_any(ids)).select((customers::id, customers::reseller_id));
     // Until this is committed nobody moves them: whoever a customer leaves hears nothing of it after that.
-    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.order(customers::id).for_share().load(conn).await?;
+    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.order(customers::id).for_share().load(&mut conn).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -107,9 +107,9 @@ async fn resellers_of(conn: &mut Conn, new: &[(Event, Audience)]) -> Result<Hash
 ///
 /// # Errors
 /// The database fails.
-pub async fn head(conn: &mut Conn) -> Result<(i64, bool)> {
+pub async fn head(mut conn: &Conn) -> Result<(i64, bool)> {
     let waiting = exists(events::table.filter(events::position.is_null()));
-    Ok(event_feed::table.select((event_feed::position, waiting)).first(conn).await?)
+    Ok(event_feed::table.select((event_feed::position, waiting)).first(&mut conn).await?)
 }
 
 /// Gives the next places to events that are committed, in the order in which they were written, at most so many, and
@@ -118,8 +118,8 @@ pub async fn head(conn: &mut Conn) -> Result<(i64, bool)> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<(i64, i64)> {
-    let last: i64 = event_feed::table.select(event_feed::position).for_update().first(conn).await?;
+pub async fn give_places(mut conn: &Conn, limit: i64) -> Result<(i64, i64)> {
+    let last: i64 = event_feed::table.select(event_feed::position).for_update().first(&mut conn).await?;
     // Begun only now that the row is locked, it sees everything that others gave a place.
     let given = diesel::sql_query(
         "UPDATE events SET position = $1 + waiting.number FROM ( \
@@ -144,14 +144,14 @@ pub async fn give_places(conn: &mut Conn, limit: i64) -> Result<(i64, i64)> {
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     types: &[EventType],
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<Event>> {
     let query = feed(scope, types, (after, through)).limit(limit);
-    let rows: Vec<(Option<i64>, Row)> = query.select((events::position, Row::as_select())).load(conn).await?;
+    let rows: Vec<(Option<i64>, Row)> = query.select((events::position, Row::as_select())).load(&mut conn).await?;
     Ok(rows.into_iter().map(Event::from).collect())
 }
 
@@ -160,14 +160,14 @@ pub async fn list(
 /// # Errors
 /// The database fails.
 pub async fn list_ids(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     types: &[EventType],
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<(i64, (EventId, EventType))>> {
     let query = feed(scope, types, (after, through)).limit(limit);
-    Ok(query.select((events::position.assume_not_null(), (events::id, events::kind))).load(conn).await?)
+    Ok(query.select((events::position.assume_not_null(), (events::id, events::kind))).load(&mut conn).await?)
 }
 
 /// What is known of the last events, whosever they are, from behind a place up to another: at most so many, the latest
@@ -175,11 +175,11 @@ pub async fn list_ids(
 ///
 /// # Errors
 /// The database fails.
-pub async fn headlines(conn: &mut Conn, (after, through): (i64, i64), limit: i64) -> Result<Vec<Headline>> {
+pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64) -> Result<Vec<Headline>> {
     let place = events::position.assume_not_null();
     let query = events::table.filter(place.gt(after)).filter(place.le(through)).order(place.desc()).limit(limit);
     let rows: Vec<(i64, EventType, Option<ResellerId>, bool)> =
-        query.select((place, events::kind, events::reseller_id, events::for_everyone)).load(conn).await?;
+        query.select((place, events::kind, events::reseller_id, events::for_everyone)).load(&mut conn).await?;
     let headline = |(sequence, kind, reseller, for_everyone)| {
         let audience = match reseller {
             _ if for_everyone => Audience::Everyone,
@@ -212,8 +212,8 @@ fn in_scope<'a>(scope: Scope) -> events::BoxedQuery<'a, diesel::pg::Pg> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
     let query = in_scope(scope).filter(events::id.eq(id)).select((events::position, Row::as_select()));
-    let row: Option<(Option<i64>, Row)> = query.first(conn).await.optional()?;
+    let row: Option<(Option<i64>, Row)> = query.first(&mut conn).await.optional()?;
     Ok(row.map(Event::from))
 }

@@ -71,10 +71,10 @@ struct Locked {
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
+pub async fn lock(mut conn: &Conn, caller: &str, key: &str) -> Result<bool> {
     // Two keys with the same hash would only wait for each other.
     let query = diesel::sql_query("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7)) AS locked");
-    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(conn).await?;
+    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(&mut conn).await?;
     Ok(locked.locked)
 }
 
@@ -82,7 +82,7 @@ pub async fn lock(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn is_locked(conn: &mut Conn, caller: &str, key: &str) -> Result<bool> {
+pub async fn is_locked(mut conn: &Conn, caller: &str, key: &str) -> Result<bool> {
     // As `pg_locks` shows an advisory lock on one bigint.
     let query = diesel::sql_query(
         "SELECT EXISTS (SELECT FROM pg_locks, hashtextextended($1, 7) AS lock (id) \
@@ -90,7 +90,7 @@ pub async fn is_locked(conn: &mut Conn, caller: &str, key: &str) -> Result<bool>
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
          AND classid::bigint = (lock.id >> 32) & 4294967295 AND objid::bigint = lock.id & 4294967295) AS locked",
     );
-    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(conn).await?;
+    let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(&mut conn).await?;
     Ok(locked.locked)
 }
 
@@ -98,9 +98,9 @@ pub async fn is_locked(conn: &mut Conn, caller: &str, key: &str) -> Result<bool>
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, caller: &str, key: &str, now: DateTime<Utc>) -> Result<Option<Kept>> {
+pub async fn find(mut conn: &Conn, caller: &str, key: &str, now: DateTime<Utc>) -> Result<Option<Kept>> {
     let query = idempotency_keys::table.find((caller, key)).filter(idempotency_keys::expires_at.gt(now));
-    let row: Option<Row> = query.select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
     Ok(row.map(Kept::from))
 }
 
@@ -108,7 +108,7 @@ pub async fn find(conn: &mut Conn, caller: &str, key: &str, now: DateTime<Utc>) 
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, kept: &Kept) -> Result<()> {
+pub async fn insert(conn: &Conn, kept: &Kept) -> Result<()> {
     let row = Row::from(kept);
     diesel::insert_into(idempotency_keys::table)
         .values(&row)
@@ -124,7 +124,7 @@ pub async fn insert(conn: &mut Conn, kept: &Kept) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_expired(conn: &mut Conn, now: DateTime<Utc>, limit: i64) -> Result<usize> {
+pub async fn delete_expired(conn: &Conn, now: DateTime<Utc>, limit: i64) -> Result<usize> {
     // Looked at once more when it is deleted: it may have been replaced meanwhile.
     let delete = diesel::sql_query(
         "DELETE FROM idempotency_keys WHERE expires_at <= $1 AND ctid = ANY (ARRAY( \

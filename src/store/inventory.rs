@@ -71,12 +71,12 @@ impl From<LineRow> for Line {
 }
 
 /// The lines of subscriptions, in order of certificate type.
-pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
+pub(super) async fn lines_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
     let rows: Vec<LineRow> = inventory_lines::table
         .filter(inventory_lines::subscription_id.eq_any(ids))
         .order(inventory_lines::certificate_type)
         .select(LineRow::as_select())
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let mut lines: HashMap<_, Vec<_>> = HashMap::new();
     for row in rows {
@@ -87,7 +87,7 @@ pub(super) async fn lines_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<
 
 /// Writes the lines that differ, and an entry for every number that does.
 pub(super) async fn save(
-    conn: &mut Conn,
+    conn: &Conn,
     subscription_id: SubscriptionId,
     before: &[Line],
     after: &[Line],
@@ -142,14 +142,14 @@ pub(super) async fn save(
 ///
 /// # Errors
 /// The database fails.
-pub async fn last_movements(conn: &mut Conn, id: SubscriptionId, at: DateTime<Utc>) -> Result<Vec<Movement>> {
+pub async fn last_movements(mut conn: &Conn, id: SubscriptionId, at: DateTime<Utc>) -> Result<Vec<Movement>> {
     let rows: Vec<EntryRow> = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))
         .filter(inventory_ledger::occurred_at.le(at))
         .distinct_on((inventory_ledger::certificate_type, inventory_ledger::measure))
         .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::seq.desc()))
         .select(EntryRow::as_select())
-        .load(conn)
+        .load(&mut conn)
         .await?;
     Ok(rows.into_iter().map(EntryRow::into_movement).collect())
 }
@@ -158,7 +158,7 @@ pub async fn last_movements(conn: &mut Conn, id: SubscriptionId, at: DateTime<Ut
 ///
 /// # Errors
 /// The database fails.
-pub async fn ledger(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
+pub async fn ledger(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     let mut query = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))
         .order(inventory_ledger::seq.desc())
@@ -170,7 +170,7 @@ pub async fn ledger(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Res
         let seq = last.filter(last.field(inventory_ledger::id).eq(after.id)).select(last.field(inventory_ledger::seq));
         query = query.filter(inventory_ledger::seq.nullable().lt(seq.single_value()));
     }
-    let rows: Vec<EntryRow> = query.load(conn).await?;
+    let rows: Vec<EntryRow> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(|row| Entry {
         id: row.id,

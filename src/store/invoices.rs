@@ -107,29 +107,29 @@ impl TryFrom<Row> for Invoice {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
     let query = invoices::table.filter(invoices::id.eq(id)).filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
-    query.select(Row::as_select()).first(conn).await.optional()?.map(Invoice::try_from).transpose()
+    query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
 }
 
 /// An invoice in scope, which nobody else changes until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
     // What is not in scope is not waited for.
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     let query = invoices::table.find(id).select(Row::as_select()).for_update();
-    query.first(conn).await.optional()?.map(Invoice::try_from).transpose()
+    query.first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
 }
 
 /// Invoices in scope, newest first.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, scope: Scope, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
+pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     let mut query =
         invoices::table.order(invoices::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
     if scope.reseller().is_some() {
@@ -153,7 +153,7 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &InvoiceFilter, window:
     if let Some(after) = &window.after {
         query = query.filter(invoices::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     page.try_map(Invoice::try_from)
 }
@@ -162,13 +162,13 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &InvoiceFilter, window:
 ///
 /// # Errors
 /// The database fails.
-pub async fn lines(conn: &mut Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
+pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
     let rows: Vec<(ChargeRow, ProductId, Line)> = invoice_lines::table
         .inner_join(charges::table.inner_join(subscriptions::table))
         .filter(invoice_lines::invoice_id.eq(id))
         .order(invoice_lines::position)
         .select((ChargeRow::as_select(), subscriptions::product_id, invoice_lines::product_name))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let line = |(charge, product_id, product_name): (ChargeRow, _, _)| InvoiceLine {
         charge: charge.into(),
@@ -182,7 +182,7 @@ pub async fn lines(conn: &mut Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
+pub async fn insert(mut conn: &Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
     let rows = new.iter().map(|(invoice, _)| Row::from(invoice));
     run_all(conn, rows.map(|row| diesel::insert_into(invoices::table).values(row))).await?;
     let lines = new.iter().flat_map(|(invoice, lines)| {
@@ -201,7 +201,7 @@ pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Res
     let take = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Invoiced), charges::invoice_id.eq(invoice_id.single_value())))
         .returning(ChargeRow::as_returning());
-    let rows: Vec<ChargeRow> = Prepared(take).load(conn).await?;
+    let rows: Vec<ChargeRow> = Prepared(take).load(&mut conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
@@ -210,12 +210,12 @@ pub async fn insert(conn: &mut Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Res
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, invoice: &Invoice) -> Result<Vec<Charge>> {
+pub async fn save(conn: &Conn, invoice: &Invoice) -> Result<Vec<Charge>> {
     diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).run(conn).await?;
     if invoice.status() == InvoiceStatus::Void { give_back(conn, invoice.id).await } else { Ok(Vec::new()) }
 }
 
-async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<Vec<Charge>> {
+async fn give_back(mut conn: &Conn, id: InvoiceId) -> Result<Vec<Charge>> {
     let lines = invoice_lines::table.filter(invoice_lines::invoice_id.eq(id)).select(invoice_lines::charge_id);
     // In the order in which others lock them.
     let taken: Vec<ChargeId> = charges::table
@@ -224,11 +224,11 @@ async fn give_back(conn: &mut Conn, id: InvoiceId) -> Result<Vec<Charge>> {
         .order(charges::id)
         .select(charges::id)
         .for_update()
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let give = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
         .set((charges::status.eq(ChargeStatus::Pending), charges::invoice_id.eq(None::<InvoiceId>)))
         .returning(ChargeRow::as_returning());
-    let rows: Vec<ChargeRow> = Prepared(give).load(conn).await?;
+    let rows: Vec<ChargeRow> = Prepared(give).load(&mut conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }

@@ -139,7 +139,7 @@ impl From<ChargeRow> for Charge {
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
+pub async fn insert(conn: &Conn, order: &Order) -> Result<()> {
     let row = Row {
         id: order.id,
         kind: order.kind,
@@ -157,7 +157,7 @@ pub async fn insert(conn: &mut Conn, order: &Order) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
+pub async fn insert_lines(conn: &Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
     let lines = order.lines.iter().enumerate();
     let lines = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line));
     run_all(conn, lines.map(|line| diesel::insert_into(order_lines::table).values(line))).await?;
@@ -181,32 +181,32 @@ pub async fn insert_lines(conn: &mut Conn, order: &Order, new_charges: &[Charge]
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
     let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
     let lines = order_lines::table.filter(order_lines::order_id.eq(id)).order(order_lines::position);
-    let lines: Vec<LineRow> = lines.select(LineRow::as_select()).load(conn).await?;
+    let lines: Vec<LineRow> = lines.select(LineRow::as_select()).load(&mut conn).await?;
     Ok(Some(row.into_order(lines)))
 }
 
-async fn find_row(conn: &mut Conn, scope: Scope, id: OrderId) -> Result<Option<Row>> {
+async fn find_row(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Row>> {
     let query = orders::table.filter(orders::id.eq(id)).filter(orders::customer_id.eq_any(ids_in_scope(scope)));
-    Ok(query.select(Row::as_select()).first(conn).await.optional()?)
+    Ok(query.select(Row::as_select()).first(&mut conn).await.optional()?)
 }
 
 /// How many orders of a kind a customer has. Lock the customer first for an answer that lasts.
 ///
 /// # Errors
 /// The database fails.
-pub async fn count(conn: &mut Conn, customer_id: CustomerId, kind: OrderKind) -> Result<i64> {
+pub async fn count(mut conn: &Conn, customer_id: CustomerId, kind: OrderKind) -> Result<i64> {
     let query = orders::table.filter(orders::customer_id.eq(customer_id)).filter(orders::kind.eq(kind));
-    Ok(query.count().get_result(conn).await?)
+    Ok(query.count().get_result(&mut conn).await?)
 }
 
 /// Orders in scope, newest first, without their lines, and how many these are.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
+pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let mut query =
         orders::table.order(orders::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
     if scope.reseller().is_some() {
@@ -231,14 +231,14 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &
     if let Some(after) = &window.after {
         query = query.filter(orders::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
     let counts: Vec<(OrderId, i64)> = order_lines::table
         .filter(order_lines::order_id.eq_any(ids))
         .group_by(order_lines::order_id)
         .select((order_lines::order_id, count_star()))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let counts: HashMap<_, _> = counts.into_iter().collect();
     Ok(page.map(|row| {
@@ -251,7 +251,7 @@ pub async fn list(conn: &mut Conn, scope: Scope, filter: &OrderFilter, window: &
 ///
 /// # Errors
 /// The database fails.
-pub async fn lines(conn: &mut Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
+pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
     let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
     let mut query = order_lines::table
         .filter(order_lines::order_id.eq(id))
@@ -262,7 +262,7 @@ pub async fn lines(conn: &mut Conn, scope: Scope, id: OrderId, window: &Window) 
     if let Some(after) = page::number_after(window) {
         query = query.filter(order_lines::position.gt(after));
     }
-    let lines: Vec<LineRow> = query.load(conn).await?;
+    let lines: Vec<LineRow> = query.load(&mut conn).await?;
     let position = |line: &LineRow| Position { value: SortValue::Number(line.position), id: id.0 };
     Ok(Some(Page::cut(lines, window.limit, position).map(|line| line.into_line(row.currency))))
 }
@@ -272,7 +272,7 @@ pub async fn lines(conn: &mut Conn, scope: Scope, id: OrderId, window: &Window) 
 /// # Errors
 /// The database fails.
 pub async fn list_charges(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &ChargeFilter,
     window: &Window,
@@ -301,7 +301,7 @@ pub async fn list_charges(
     if let Some(after) = &window.after {
         query = query.filter(charges::id.lt(after.id));
     }
-    let rows: Vec<ChargeRow> = query.load(conn).await?;
+    let rows: Vec<ChargeRow> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(Charge::from))
 }
@@ -310,7 +310,7 @@ pub async fn list_charges(
 ///
 /// # Errors
 /// The database fails.
-pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
+pub async fn void_charges(mut conn: &Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
     // In the order in which invoices take them, or the two would wait for each other.
     let pending: Vec<ChargeId> = charges::table
         .filter(charges::subscription_id.eq(id))
@@ -318,10 +318,10 @@ pub async fn void_charges(conn: &mut Conn, id: SubscriptionId) -> Result<Vec<Cha
         .order(charges::id)
         .select(charges::id)
         .for_update()
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let locked = charges::table.filter(charges::id.eq_any(pending));
     let voided = diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided));
-    let rows: Vec<ChargeRow> = Prepared(voided.returning(ChargeRow::as_returning())).load(conn).await?;
+    let rows: Vec<ChargeRow> = Prepared(voided.returning(ChargeRow::as_returning())).load(&mut conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
 }

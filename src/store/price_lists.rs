@@ -11,7 +11,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 use super::page::{self, keyset};
-use super::run::{Run, run_all};
+use super::run::{Prepared, Run, run_all};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -98,9 +98,9 @@ fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
     let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
-    let row: Option<Row> = query.select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
     with_prices(conn, row).await
 }
 
@@ -108,22 +108,22 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: PriceListId) -> Result<Opti
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     let row: Option<Row> =
-        price_lists::table.find(id).select(Row::as_select()).for_update().first(conn).await.optional()?;
+        price_lists::table.find(id).select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
     with_prices(conn, row).await
 }
 
-async fn with_prices(conn: &mut Conn, row: Option<Row>) -> Result<Option<PriceList>> {
+async fn with_prices(mut conn: &Conn, row: Option<Row>) -> Result<Option<PriceList>> {
     let Some(row) = row else { return Ok(None) };
     let prices: Vec<PriceRow> = price_list_prices::table
         .filter(price_list_prices::price_list_id.eq(row.id))
         .order((price_list_prices::product_id, price_list_prices::certificate_type, price_list_prices::term_months))
         .select(PriceRow::as_select())
-        .load(conn)
+        .load(&mut conn)
         .await?;
     Ok(Some(row.into_list(prices)))
 }
@@ -133,7 +133,7 @@ async fn with_prices(conn: &mut Conn, row: Option<Row>) -> Result<Option<PriceLi
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &PriceListFilter,
     window: &Window,
@@ -149,7 +149,7 @@ pub async fn list(
         query = query.filter(price_lists::currency.eq(currency));
     }
     let query = keyset!(query, price_lists::name_key, price_lists::id, window, page::text_after(window), ascending);
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page =
         Page::cut(rows, window.limit, |row| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 });
     let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
@@ -157,7 +157,7 @@ pub async fn list(
         .filter(price_list_prices::price_list_id.eq_any(ids))
         .group_by(price_list_prices::price_list_id)
         .select((price_list_prices::price_list_id, diesel::dsl::count_star()))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let counts: HashMap<_, _> = counts.into_iter().collect();
     Ok(page.map(|row| {
@@ -170,7 +170,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, list: &PriceList) -> Result<()> {
+pub async fn insert(conn: &Conn, list: &PriceList) -> Result<()> {
     diesel::insert_into(price_lists::table).values(Row::from(list)).run(conn).await?;
     insert_prices(conn, list).await
 }
@@ -179,14 +179,14 @@ pub async fn insert(conn: &mut Conn, list: &PriceList) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, list: &PriceList) -> Result<()> {
+pub async fn save(conn: &Conn, list: &PriceList) -> Result<()> {
     diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).run(conn).await?;
     let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
     diesel::delete(prices).run(conn).await?;
     insert_prices(conn, list).await
 }
 
-async fn insert_prices(conn: &mut Conn, list: &PriceList) -> Result<()> {
+async fn insert_prices(conn: &Conn, list: &PriceList) -> Result<()> {
     let row = |price: &ListPrice| PriceRow {
         price_list_id: list.id,
         product_id: price.product_id,
@@ -202,13 +202,13 @@ async fn insert_prices(conn: &mut Conn, list: &PriceList) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn is_in_use(conn: &mut Conn, id: PriceListId) -> Result<bool> {
+pub async fn is_in_use(mut conn: &Conn, id: PriceListId) -> Result<bool> {
     let query = select(
         exists(customers::table.filter(customers::price_list_id.eq(id)))
             .or(exists(resellers::table.filter(resellers::price_list_id.eq(id))))
             .or(exists(order_lines::table.filter(order_lines::price_list_id.eq(id)))),
     );
-    if query.get_result(conn).await? {
+    if query.get_result(&mut conn).await? {
         return Ok(true);
     }
     // A term has the prices of types that nobody has ordered yet. This looks at every term, and last.
@@ -216,14 +216,14 @@ pub async fn is_in_use(conn: &mut Conn, id: PriceListId) -> Result<bool> {
         sql::<Bool>("jsonb_path_exists(unit_prices, '$.*.price_list_id ? (@ == $id)', jsonb_build_object('id', ")
             .bind::<Text, _>(id.to_string())
             .sql("))");
-    Ok(select(exists(subscription_terms::table.filter(is_of_list))).get_result(conn).await?)
+    Ok(Prepared(select(exists(subscription_terms::table.filter(is_of_list)))).get_result(&mut conn).await?)
 }
 
 /// Deletes a list that is not in use.
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete(conn: &mut Conn, id: PriceListId) -> Result<()> {
+pub async fn delete(conn: &Conn, id: PriceListId) -> Result<()> {
     diesel::delete(price_lists::table.find(id)).run(conn).await?;
     Ok(())
 }
@@ -233,12 +233,12 @@ pub async fn delete(conn: &mut Conn, id: PriceListId) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn assigned(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<PriceListId>>> {
+pub async fn assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<PriceListId>>> {
     let rows: Vec<(CustomerId, Option<PriceListId>, Option<PriceListId>)> = customers::table
         .left_join(resellers::table)
         .filter(customers::id.eq_any(ids))
         .select((customers::id, customers::price_list_id, resellers::price_list_id.nullable()))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     let lists = |own: Option<_>, resellers: Option<_>| own.into_iter().chain(resellers).collect();
     Ok(rows.into_iter().map(|(id, own, resellers)| (id, lists(own, resellers))).collect())
@@ -248,9 +248,9 @@ pub async fn assigned(conn: &mut Conn, ids: &[CustomerId]) -> Result<HashMap<Cus
 ///
 /// # Errors
 /// The database fails.
-pub async fn keep(conn: &mut Conn, ids: &[PriceListId]) -> Result<()> {
+pub async fn keep(mut conn: &Conn, ids: &[PriceListId]) -> Result<()> {
     let query = price_lists::table.filter(price_lists::id.eq_any(ids)).order(price_lists::id).select(price_lists::id);
-    query.for_share().load::<PriceListId>(conn).await?;
+    query.for_share().load::<PriceListId>(&mut conn).await?;
     Ok(())
 }
 
@@ -259,7 +259,7 @@ pub async fn keep(conn: &mut Conn, ids: &[PriceListId]) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn overrides(
-    conn: &mut Conn,
+    mut conn: &Conn,
     ids: &BTreeSet<PriceListId>,
     product_ids: &[ProductId],
 ) -> Result<BTreeMap<PriceListId, Overrides>> {
@@ -272,7 +272,7 @@ pub async fn overrides(
         .filter(price_list_prices::price_list_id.eq_any(ids))
         .filter(price_list_prices::product_id.eq_any(product_ids))
         .select((price_lists::currency, PriceRow::as_select()))
-        .load(conn)
+        .load(&mut conn)
         .await?;
     for (currency, row) in rows {
         let PriceRow { price_list_id, product_id, certificate_type, term_months, unit_price } = row;

@@ -80,8 +80,8 @@ impl From<Row> for Product {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
-    let row = products::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
+pub async fn find(mut conn: &Conn, id: ProductId) -> Result<Option<Product>> {
+    let row = products::table.find(id).select(Row::as_select()).first(&mut conn).await.optional()?;
     Ok(row.map(Product::from))
 }
 
@@ -90,9 +90,9 @@ pub async fn find(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn hold(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
+pub async fn hold(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
     let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
-    let rows: Vec<Row> = query.for_share().load(conn).await?;
+    let rows: Vec<Row> = query.for_share().load(&mut conn).await?;
     Ok(rows.into_iter().map(Product::from).collect())
 }
 
@@ -100,9 +100,9 @@ pub async fn hold(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find_all(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
+pub async fn find_all(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
     let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(Product::from).collect())
 }
 
@@ -110,8 +110,8 @@ pub async fn find_all(conn: &mut Conn, ids: &[ProductId]) -> Result<Vec<Product>
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
-    let row = products::table.find(id).select(Row::as_select()).for_update().first(conn).await.optional()?;
+pub async fn lock(mut conn: &Conn, id: ProductId) -> Result<Option<Product>> {
+    let row = products::table.find(id).select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
     Ok(row.map(Product::from))
 }
 
@@ -120,7 +120,7 @@ pub async fn lock(conn: &mut Conn, id: ProductId) -> Result<Option<Product>> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn held_types(conn: &mut Conn, id: ProductId) -> Result<BTreeSet<Code>> {
+pub async fn held_types(mut conn: &Conn, id: ProductId) -> Result<BTreeSet<Code>> {
     let codes: Vec<Code> = inventory_lines::table
         .filter(
             inventory_lines::subscription_id
@@ -128,7 +128,7 @@ pub async fn held_types(conn: &mut Conn, id: ProductId) -> Result<BTreeSet<Code>
         )
         .select(inventory_lines::certificate_type)
         .distinct()
-        .load(conn)
+        .load(&mut conn)
         .await?;
     Ok(codes.into_iter().collect())
 }
@@ -138,7 +138,7 @@ pub async fn held_types(conn: &mut Conn, id: ProductId) -> Result<BTreeSet<Code>
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     filter: &ProductFilter,
     sold_in: Option<Currency>,
     window: &Window,
@@ -155,7 +155,7 @@ pub async fn list(
         query = query.filter(products::status.eq(ProductStatus::Active)).filter(products::prices.contains(price));
     }
     let query = keyset!(query, products::code, products::id, window, page::text_after(window), ascending);
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position {
         value: SortValue::Text(row.code.as_str().to_owned()),
         id: row.id.0,
@@ -167,7 +167,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The code is taken, or the database fails.
-pub async fn insert(conn: &mut Conn, product: &Product) -> Result<()> {
+pub async fn insert(conn: &Conn, product: &Product) -> Result<()> {
     diesel::insert_into(products::table).values(Row::from(product)).run(conn).await?;
     Ok(())
 }
@@ -176,7 +176,7 @@ pub async fn insert(conn: &mut Conn, product: &Product) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, product: &Product) -> Result<()> {
+pub async fn save(conn: &Conn, product: &Product) -> Result<()> {
     diesel::update(products::table.find(product.id)).set(Row::from(product)).run(conn).await?;
     Ok(())
 }

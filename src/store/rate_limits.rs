@@ -17,7 +17,7 @@ const ROWS: usize = 10_000;
 ///
 /// # Errors
 /// The database fails.
-pub async fn add(conn: &mut Conn, window: Window, counts: &[Count]) -> Result<Vec<Count>> {
+pub async fn add(mut conn: &Conn, window: Window, counts: &[Count]) -> Result<Vec<Count>> {
     let mut totals = Vec::with_capacity(counts.len());
     for counts in counts.chunks(ROWS) {
         let row = |count: &Count| {
@@ -34,7 +34,7 @@ pub async fn add(conn: &mut Conn, window: Window, counts: &[Count]) -> Result<Ve
             .do_update()
             .set(windows::requests.eq(windows::requests + excluded(windows::requests)))
             .returning((windows::caller, windows::kind, windows::requests))
-            .load(conn)
+            .load(&mut conn)
             .await?;
         totals.extend(rows.into_iter().map(|(caller, kind, requests)| Count { caller, kind, requests }));
     }
@@ -45,7 +45,7 @@ pub async fn add(conn: &mut Conn, window: Window, counts: &[Count]) -> Result<Ve
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_before(conn: &mut Conn, window: Window) -> Result<()> {
+pub async fn delete_before(conn: &Conn, window: Window) -> Result<()> {
     diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).run(conn).await?;
     Ok(())
 }

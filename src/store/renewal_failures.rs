@@ -71,7 +71,7 @@ macro_rules! in_vain_until {
 /// # Errors
 /// The database fails.
 pub async fn list_waiting(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     whose: Whose,
     at: DateTime<Utc>,
@@ -95,7 +95,7 @@ pub async fn list_waiting(
     if let Some(after) = after {
         query = query.filter(subscriptions::id.gt(after));
     }
-    let rows: Vec<WaitingRow> = query.load(conn).await?;
+    let rows: Vec<WaitingRow> = query.load(&mut conn).await?;
     Ok(rows.into_iter().filter_map(waiting).collect())
 }
 
@@ -104,14 +104,14 @@ pub async fn list_waiting(
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock_next(conn: &mut Conn, at: DateTime<Utc>) -> Result<Option<Waiting>> {
+pub async fn lock_next(mut conn: &Conn, at: DateTime<Utc>) -> Result<Option<Waiting>> {
     let query = subscriptions::table
         .filter(subscriptions::due_date.le(at.date_naive()))
         .filter(not(in_vain_until!(at)))
         .order((subscriptions::due_date, subscriptions::id))
         .limit(1)
         .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date, subscriptions::version));
-    let row: Option<WaitingRow> = query.for_update().skip_locked().first(conn).await.optional()?;
+    let row: Option<WaitingRow> = query.for_update().skip_locked().first(&mut conn).await.optional()?;
     Ok(row.and_then(waiting))
 }
 
@@ -120,12 +120,12 @@ pub async fn lock_next(conn: &mut Conn, at: DateTime<Utc>) -> Result<Option<Wait
 ///
 /// # Errors
 /// The database fails.
-pub async fn next_due_date(conn: &mut Conn, today: NaiveDate) -> Result<Option<NaiveDate>> {
+pub async fn next_due_date(mut conn: &Conn, today: NaiveDate) -> Result<Option<NaiveDate>> {
     let query = subscriptions::table
         .filter(subscriptions::due_date.gt(today))
         .order(subscriptions::due_date)
         .select(subscriptions::due_date);
-    let date: Option<Option<NaiveDate>> = query.first(conn).await.optional()?;
+    let date: Option<Option<NaiveDate>> = query.first(&mut conn).await.optional()?;
     Ok(date.flatten())
 }
 
@@ -133,13 +133,13 @@ pub async fn next_due_date(conn: &mut Conn, today: NaiveDate) -> Result<Option<N
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<RenewalFailure>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<RenewalFailure>> {
     let query = renewal_failures::table
         .inner_join(subscriptions::table)
         .filter(renewal_failures::subscription_id.eq(id))
         .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
         .select((Row::as_select(), subscriptions::customer_id));
-    let row: Option<(Row, CustomerId)> = query.first(conn).await.optional()?;
+    let row: Option<(Row, CustomerId)> = query.first(&mut conn).await.optional()?;
     Ok(row.map(|(row, customer_id)| row.into_failure(customer_id)))
 }
 
@@ -147,7 +147,7 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<O
 ///
 /// # Errors
 /// The database fails.
-pub async fn list(conn: &mut Conn, scope: Scope, window: &Window) -> Result<Page<RenewalFailure>> {
+pub async fn list(mut conn: &Conn, scope: Scope, window: &Window) -> Result<Page<RenewalFailure>> {
     let mut query = renewal_failures::table
         .inner_join(subscriptions::table)
         .filter(renewal_failures::due_date.nullable().eq(subscriptions::due_date))
@@ -161,7 +161,7 @@ pub async fn list(conn: &mut Conn, scope: Scope, window: &Window) -> Result<Page
     if let Some(after) = &window.after {
         query = query.filter(renewal_failures::subscription_id.gt(after.id));
     }
-    let rows: Vec<(Row, CustomerId)> = query.load(conn).await?;
+    let rows: Vec<(Row, CustomerId)> = query.load(&mut conn).await?;
     let position = |(row, _): &(Row, _)| Position { value: SortValue::Id, id: row.subscription_id.0 };
     Ok(Page::cut(rows, window.limit, position).map(|(row, customer_id)| row.into_failure(customer_id)))
 }
@@ -170,7 +170,7 @@ pub async fn list(conn: &mut Conn, scope: Scope, window: &Window) -> Result<Page
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, failure: &RenewalFailure) -> Result<()> {
+pub async fn save(conn: &Conn, failure: &RenewalFailure) -> Result<()> {
     let row = Row {
         subscription_id: failure.waiting.subscription_id,
         due_date: failure.waiting.due_date,

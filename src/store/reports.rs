@@ -11,6 +11,7 @@ use diesel_async::RunQueryDsl;
 use super::inventory::{self, LineRow as InventoryLineRow};
 use super::orders::LineRow as OrderLineRow;
 use super::page::text_after;
+use super::run::Prepared;
 use super::schema::{charges, customers, inventory_lines, order_lines, orders, products, resellers, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -207,7 +208,7 @@ macro_rules! bound {
 /// # Errors
 /// A cost is out of range, or the database fails.
 pub async fn list_subscriptions(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &SubscriptionReportFilter,
     window: &Window,
@@ -229,7 +230,7 @@ pub async fn list_subscriptions(
     if let Some(after) = &window.after {
         query = query.filter(subscriptions::id.gt(after.id));
     }
-    let rows: Vec<SubscriptionColumns> = query.load(conn).await?;
+    let rows: Vec<SubscriptionColumns> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
     let mut lines = inventory::lines_of(conn, &ids).await?;
@@ -242,18 +243,17 @@ pub async fn list_subscriptions(
 }
 
 /// What the terms of subscriptions cost so far. One that is not in the answer costs nothing.
-async fn costs_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, i64>> {
+async fn costs_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, i64>> {
     // PostgreSQL adds bigints up to a numeric, which does not wrap; nor does its text.
-    let sums: Vec<(SubscriptionId, String)> = charges::table
+    let sums = charges::table
         .inner_join(subscriptions::table)
         .filter(charges::subscription_id.eq_any(ids))
         .filter(charges::status.ne(ChargeStatus::Voided))
         .filter(charges::due_date.ge(subscriptions::start_date))
         .filter(charges::due_date.lt(subscriptions::end_date))
         .group_by(charges::subscription_id)
-        .select((charges::subscription_id, sql::<Text>("sum(charges.amount)::text")))
-        .load(conn)
-        .await?;
+        .select((charges::subscription_id, sql::<Text>("sum(charges.amount)::text")));
+    let sums: Vec<(SubscriptionId, String)> = Prepared(sums).load(&mut conn).await?;
     let read = |(id, sum): (_, String)| match sum.parse() {
         Ok(sum) => Ok((id, money::in_range(sum)?)),
         Err(_) => Err(Error::Corrupt { table: "charges", reason: "a sum of integers is none" }),
@@ -266,7 +266,7 @@ async fn costs_of(conn: &mut Conn, ids: &[SubscriptionId]) -> Result<HashMap<Sub
 /// # Errors
 /// The database fails.
 pub async fn list_transactions(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &TransactionReportFilter,
     window: &Window,
@@ -293,7 +293,7 @@ pub async fn list_transactions(
         query = query.filter(order_id.le(bound!(id)).and(orders::id.le(bound!(id))));
         query = query.filter(order_id.lt(bound!(id)).or(position.gt(last)));
     }
-    let rows: Vec<TransactionColumns> = query.load(conn).await?;
+    let rows: Vec<TransactionColumns> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position {
         value: SortValue::Number(row.line.position),
         id: row.line.order_id.0,
@@ -306,7 +306,7 @@ pub async fn list_transactions(
 /// # Errors
 /// The database fails.
 pub async fn list_usage(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &UsageReportFilter,
     window: &Window,
@@ -325,7 +325,7 @@ pub async fn list_usage(
         query = query.filter(subscription_id.ge(bound!(id)).and(subscriptions::id.ge(bound!(id))));
         query = query.filter(subscription_id.gt(bound!(id)).or(certificate_type.gt(last)));
     }
-    let rows: Vec<UsageColumns> = query.load(conn).await?;
+    let rows: Vec<UsageColumns> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position {
         value: SortValue::Text(row.line.certificate_type.to_string()),
         id: row.line.subscription_id.0,

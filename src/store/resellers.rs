@@ -86,11 +86,11 @@ impl From<Row> for Reseller {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
     }
-    let row = resellers::table.find(id).select(Row::as_select()).first(conn).await.optional()?;
+    let row = resellers::table.find(id).select(Row::as_select()).first(&mut conn).await.optional()?;
     Ok(row.map(Reseller::from))
 }
 
@@ -98,24 +98,24 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Optio
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
     }
     let query = resellers::table.find(id).select(Row::as_select()).for_no_key_update();
-    Ok(query.first(conn).await.optional()?.map(Reseller::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Reseller::from))
 }
 
 /// A reseller in scope, which stays as it is until the transaction ends; others may read it meanwhile.
 ///
 /// # Errors
 /// The database fails.
-pub async fn hold(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
+pub async fn hold(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
     }
     let query = resellers::table.find(id).select(Row::as_select()).for_share();
-    Ok(query.first(conn).await.optional()?.map(Reseller::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Reseller::from))
 }
 
 /// Resellers in scope.
@@ -123,7 +123,7 @@ pub async fn hold(conn: &mut Conn, scope: Scope, id: ResellerId) -> Result<Optio
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &ResellerFilter,
     sort: CompanySort,
@@ -146,7 +146,7 @@ pub async fn list(
         query = query.filter(resellers::external_id.eq(external_id));
     }
     let query = company_keyset!(query, resellers, sort, window);
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page =
         Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
     Ok(page.map(Reseller::from))
@@ -156,7 +156,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The external id is taken, or the database fails.
-pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
+pub async fn insert(conn: &Conn, reseller: &Reseller) -> Result<()> {
     diesel::insert_into(resellers::table).values(Row::from(reseller)).run(conn).await?;
     Ok(())
 }
@@ -165,7 +165,7 @@ pub async fn insert(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
 ///
 /// # Errors
 /// The external id is taken, or the database fails.
-pub async fn save(conn: &mut Conn, reseller: &Reseller) -> Result<()> {
+pub async fn save(conn: &Conn, reseller: &Reseller) -> Result<()> {
     diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).run(conn).await?;
     Ok(())
 }

@@ -42,12 +42,12 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
 /// number of them: see [`run_all`].
 pub trait Run {
     /// How many rows were written.
-    fn run(self, conn: &mut Conn) -> BoxFuture<'_, QueryResult<usize>>;
+    fn run(self, conn: &Conn) -> BoxFuture<'_, QueryResult<usize>>;
 }
 
 impl<Q: QueryFragment<Pg> + Send> Run for Q {
-    fn run(self, conn: &mut Conn) -> BoxFuture<'_, QueryResult<usize>> {
-        Prepared(self).execute(conn)
+    fn run(self, conn: &Conn) -> BoxFuture<'_, QueryResult<usize>> {
+        Prepared(self).execute(&mut &*conn)
     }
 }
 
@@ -55,7 +55,7 @@ impl<Q: QueryFragment<Pg> + Send> Run for Q {
 ///
 /// # Errors
 /// The database fails.
-pub async fn command(conn: &mut Conn, sql: &str) -> Result<()> {
+pub async fn command(conn: &Conn, sql: &str) -> Result<()> {
     diesel::sql_query(sql).run(conn).await?;
     Ok(())
 }
@@ -65,10 +65,9 @@ pub async fn command(conn: &mut Conn, sql: &str) -> Result<()> {
 /// # Errors
 /// Of the first that fails.
 pub fn run_all<Q: QueryFragment<Pg> + Send>(
-    conn: &mut Conn,
+    conn: &Conn,
     statements: impl IntoIterator<Item = Q>,
 ) -> BoxFuture<'_, QueryResult<()>> {
-    let conn = &*conn;
     let running = statements.into_iter().map(|statement| maybe_done(Prepared(statement).execute(&mut &*conn)));
     let mut running: Vec<_> = running.collect();
     async move {

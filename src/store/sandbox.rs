@@ -28,26 +28,26 @@ fn ahead((now, target): Row) -> Ahead {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn) -> Result<Option<Ahead>> {
+pub async fn find(mut conn: &Conn) -> Result<Option<Ahead>> {
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
-    Ok(query.first::<Row>(conn).await.optional()?.map(ahead))
+    Ok(query.first::<Row>(&mut conn).await.optional()?.map(ahead))
 }
 
 /// The same, which nobody else moves until the transaction ends. The clock is there from now on.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn) -> Result<Ahead> {
+pub async fn lock(mut conn: &Conn) -> Result<Ahead> {
     save(conn, Ahead::default()).await?;
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
-    Ok(ahead(query.for_update().first::<Row>(conn).await?))
+    Ok(ahead(query.for_update().first::<Row>(&mut conn).await?))
 }
 
 /// Moves the clock, never backwards: whoever is further ahead has moved it.
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, ahead: Ahead) -> Result<()> {
+pub async fn save(conn: &Conn, ahead: Ahead) -> Result<()> {
     let micros = |delta: TimeDelta| delta.num_microseconds().unwrap_or(i64::MAX);
     diesel::insert_into(sandbox_clock::table)
         .values((

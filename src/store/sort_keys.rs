@@ -28,7 +28,7 @@ macro_rules! pass {
     ($conn:expr, $table:ident, $name:ident) => {{
         let mut pass = Pass::default();
         let versions = $table::table.select((min($table::name_key_version), max($table::name_key_version)));
-        let (lowest, highest): (Option<i16>, Option<i16>) = versions.first($conn).await?;
+        let (lowest, highest): (Option<i16>, Option<i16>) = versions.first(&mut $conn).await?;
         // Two at a time will do: the caller passes over the table until there is nothing left.
         let versions = [lowest, highest];
         for version in versions.into_iter().flatten().filter(|version| *version != sort_key::VERSION) {
@@ -40,7 +40,7 @@ macro_rules! pass {
                     .order($table::id)
                     .select(($table::id, $table::$name))
                     .limit(BATCH)
-                    .load($conn)
+                    .load(&mut $conn)
                     .await?;
                 let Some((last, _)) = rows.last() else { break };
                 after = *last;
@@ -58,7 +58,7 @@ macro_rules! pass {
 ///
 /// # Errors
 /// The database fails.
-pub async fn rebuild(conn: &mut Conn) -> Result<Pass> {
+pub async fn rebuild(mut conn: &Conn) -> Result<Pass> {
     let passes = [
         pass!(conn, resellers, company_name),
         pass!(conn, customers, company_name),
@@ -73,7 +73,7 @@ pub async fn rebuild(conn: &mut Conn) -> Result<Pass> {
 
 /// Saves the keys of rows that still have the names of which the keys are made. Rows that are locked are skipped,
 /// because a request that holds one and waits for another would otherwise be a deadlock.
-async fn save(conn: &mut Conn, table: &str, name: &str, rows: &[(Uuid, String)]) -> Result<usize> {
+async fn save(conn: &Conn, table: &str, name: &str, rows: &[(Uuid, String)]) -> Result<usize> {
     let (ids, names): (Vec<_>, Vec<_>) = rows.iter().map(|(id, name)| (*id, name.as_str())).unzip();
     let keys: Vec<_> = names.iter().map(|name| sort_key::of(name)).collect();
     let statement = format!(

@@ -133,13 +133,13 @@ impl Row {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
     let row: Option<(Row, Code)> = subscriptions::table
         .inner_join(products::table)
         .filter(subscriptions::id.eq(id))
         .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
         .select((Row::as_select(), products::code))
-        .first(conn)
+        .first(&mut conn)
         .await
         .optional()?;
     let Some((row, code)) = row else { return Ok(None) };
@@ -151,13 +151,13 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<O
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
     // What is not in scope is not waited for.
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     let locked: Option<SubscriptionId> =
-        subscriptions::table.find(id).select(subscriptions::id).for_update().first(conn).await.optional()?;
+        subscriptions::table.find(id).select(subscriptions::id).for_update().first(&mut conn).await.optional()?;
     // Read only now that it is locked: a row that was read together with the lock could be an older one.
     match locked {
         Some(id) => find(conn, scope, id).await,
@@ -170,7 +170,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: SubscriptionId) -> Result<O
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &SubscriptionFilter,
     sort: SubscriptionSort,
@@ -214,7 +214,7 @@ pub async fn list(
             keyset!(query, created, id, window, page::instant_after(window), descending)
         }
     };
-    let rows: Vec<(Row, Code)> = query.load(conn).await?;
+    let rows: Vec<(Row, Code)> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |(row, _)| Position {
         value: match sort {
             SubscriptionSort::EndAscending | SubscriptionSort::EndDescending => SortValue::Date(row.end_date),
@@ -236,7 +236,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
+pub async fn insert(conn: &Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
     let by = subscriptions::updated_by.eq(&cause.actor);
     diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).run(conn).await?;
     insert_term(conn, subscription).await?;
@@ -247,7 +247,7 @@ pub async fn insert(conn: &mut Conn, subscription: &Subscription, cause: &Cause<
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
+pub async fn save(conn: &Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
     if after.version != before.version {
         let by = subscriptions::updated_by.eq(&cause.actor);
         diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).run(conn).await?;
@@ -261,7 +261,7 @@ pub async fn save(conn: &mut Conn, before: &Subscription, after: &Subscription, 
 }
 
 /// A term is written once: its number twice would be a renewal twice, which the database refuses.
-async fn insert_term(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
+async fn insert_term(conn: &Conn, subscription: &Subscription) -> Result<()> {
     let term = &subscription.term;
     diesel::insert_into(subscription_terms::table)
         .values(TermRow {
@@ -277,7 +277,7 @@ async fn insert_term(conn: &mut Conn, subscription: &Subscription) -> Result<()>
 }
 
 /// Adds prices to the running term: those of certificate types that it did not have.
-async fn update_term_prices(conn: &mut Conn, subscription: &Subscription) -> Result<()> {
+async fn update_term_prices(conn: &Conn, subscription: &Subscription) -> Result<()> {
     let term = subscription_terms::table.find((subscription.id, subscription.term.number));
     let prices = Json(subscription.term.unit_prices.clone());
     diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).run(conn).await?;
@@ -288,7 +288,7 @@ async fn update_term_prices(conn: &mut Conn, subscription: &Subscription) -> Res
 ///
 /// # Errors
 /// The database fails.
-pub async fn terms(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Result<Page<Term>> {
+pub async fn terms(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Term>> {
     let mut query = subscription_terms::table
         .filter(subscription_terms::subscription_id.eq(id))
         .order(subscription_terms::number.desc())
@@ -298,7 +298,7 @@ pub async fn terms(conn: &mut Conn, id: SubscriptionId, window: &Window) -> Resu
     if let Some(SortValue::Number(number)) = window.after.as_ref().map(|after| &after.value) {
         query = query.filter(subscription_terms::number.lt(*number));
     }
-    let rows: Vec<TermRow> = query.load(conn).await?;
+    let rows: Vec<TermRow> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Number(row.number), id: id.0 });
     Ok(page.map(|row| Term {
         number: row.number,

@@ -91,12 +91,12 @@ impl From<Row> for Delivery {
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
     let query = webhook_deliveries::table
         .find(id)
         .filter(webhook_deliveries::endpoint_id.eq_any(ids_in_scope(scope)))
         .select(Row::as_select());
-    Ok(query.first(conn).await.optional()?.map(Delivery::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Delivery::from))
 }
 
 /// A delivery in scope, which nobody else changes until the transaction ends. Lock its endpoint before: whoever
@@ -104,12 +104,12 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Resul
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     let query = webhook_deliveries::table.find(id).select(Row::as_select()).for_update();
-    Ok(query.first(conn).await.optional()?.map(Delivery::from))
+    Ok(query.first(&mut conn).await.optional()?.map(Delivery::from))
 }
 
 /// The deliveries to an endpoint in scope, newest first.
@@ -117,7 +117,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: WebhookDeliveryId) -> Resul
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     id: WebhookEndpointId,
     filter: &WebhookDeliveryFilter,
@@ -139,7 +139,7 @@ pub async fn list(
     if let Some(after) = &window.after {
         query = query.filter(webhook_deliveries::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     Ok(page.map(Delivery::from))
 }
@@ -148,7 +148,7 @@ pub async fn list(
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, deliveries: &[Delivery]) -> Result<()> {
+pub async fn insert(conn: &Conn, deliveries: &[Delivery]) -> Result<()> {
     let write = |delivery: &Delivery| {
         diesel::insert_into(webhook_deliveries::table)
             .values(Row::from(delivery))
@@ -162,7 +162,7 @@ pub async fn insert(conn: &mut Conn, deliveries: &[Delivery]) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, delivery: &Delivery) -> Result<()> {
+pub async fn save(conn: &Conn, delivery: &Delivery) -> Result<()> {
     diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).run(conn).await?;
     Ok(())
 }

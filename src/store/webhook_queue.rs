@@ -18,13 +18,13 @@ use crate::domain::webhook::delivery::Delivery;
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock_next(conn: &mut Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<Option<Delivery>> {
+pub async fn lock_next(mut conn: &Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<Option<Delivery>> {
     let query = pending(id)
         .filter(webhook_deliveries::next_attempt_at.le(at))
         .order((webhook_deliveries::next_attempt_at, webhook_deliveries::id))
         .limit(1)
         .select(Row::as_select());
-    let row: Option<Row> = query.for_update().skip_locked().first(conn).await.optional()?;
+    let row: Option<Row> = query.for_update().skip_locked().first(&mut conn).await.optional()?;
     Ok(row.map(Delivery::from))
 }
 
@@ -32,16 +32,16 @@ pub async fn lock_next(conn: &mut Conn, id: WebhookEndpointId, at: DateTime<Utc>
 ///
 /// # Errors
 /// The database fails.
-pub async fn is_long(conn: &mut Conn, id: WebhookEndpointId, length: i64) -> Result<bool> {
+pub async fn is_long(mut conn: &Conn, id: WebhookEndpointId, length: i64) -> Result<bool> {
     let last = pending(id).offset(length - 1).limit(1).select(webhook_deliveries::id);
-    Ok(last.first::<WebhookDeliveryId>(conn).await.optional()?.is_some())
+    Ok(last.first::<WebhookDeliveryId>(&mut conn).await.optional()?.is_some())
 }
 
 /// Lets everything that waits for an endpoint be tried now, as if it never had been. Lock the endpoint first.
 ///
 /// # Errors
 /// The database fails.
-pub async fn wake(conn: &mut Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<()> {
+pub async fn wake(conn: &Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<()> {
     let now = (webhook_deliveries::next_attempt_at.eq(at), webhook_deliveries::failures.eq(0));
     diesel::update(pending(id)).set(now).run(conn).await?;
     Ok(())
@@ -58,14 +58,14 @@ fn pending(id: WebhookEndpointId) -> _ {
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_ended(conn: &mut Conn, before: DateTime<Utc>, limit: i64) -> Result<usize> {
+pub async fn delete_ended(mut conn: &Conn, before: DateTime<Utc>, limit: i64) -> Result<usize> {
     let ended = webhook_deliveries::table
         .filter(webhook_deliveries::next_attempt_at.is_null())
         .filter(webhook_deliveries::last_attempt_at.lt(before))
         .order(webhook_deliveries::last_attempt_at)
         .limit(limit)
         .select(webhook_deliveries::id);
-    let ids: Vec<WebhookDeliveryId> = ended.load(conn).await?;
+    let ids: Vec<WebhookDeliveryId> = ended.load(&mut conn).await?;
     delete(conn, &ids).await
 }
 
@@ -74,7 +74,7 @@ pub async fn delete_ended(conn: &mut Conn, before: DateTime<Utc>, limit: i64) ->
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_orphans(conn: &mut Conn, limit: i64) -> Result<usize> {
+pub async fn delete_orphans(mut conn: &Conn, limit: i64) -> Result<usize> {
     #[derive(QueryableByName)]
     struct Orphaned {
         #[diesel(sql_type = SqlUuid)]
@@ -90,14 +90,14 @@ pub async fn delete_orphans(conn: &mut Conn, limit: i64) -> Result<usize> {
          ) \
          SELECT endpoint_id FROM known WHERE endpoint_id IS NOT NULL \
          AND NOT EXISTS (SELECT FROM webhook_endpoints WHERE id = endpoint_id)";
-    let orphaned: Vec<Orphaned> = Prepared(diesel::sql_query(query)).load(conn).await?;
+    let orphaned: Vec<Orphaned> = Prepared(diesel::sql_query(query)).load(&mut conn).await?;
     let gone: Vec<_> = orphaned.into_iter().map(|orphaned| orphaned.endpoint_id).collect();
     let theirs = webhook_deliveries::table.filter(webhook_deliveries::endpoint_id.eq_any(gone));
-    let ids: Vec<WebhookDeliveryId> = theirs.limit(limit).select(webhook_deliveries::id).load(conn).await?;
+    let ids: Vec<WebhookDeliveryId> = theirs.limit(limit).select(webhook_deliveries::id).load(&mut conn).await?;
     delete(conn, &ids).await
 }
 
-async fn delete(conn: &mut Conn, ids: &[WebhookDeliveryId]) -> Result<usize> {
+async fn delete(conn: &Conn, ids: &[WebhookDeliveryId]) -> Result<usize> {
     let query = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(ids));
     Ok(diesel::delete(query).run(conn).await?)
 }

@@ -32,7 +32,7 @@ pub struct Due {
 ///
 /// # Errors
 /// The database fails.
-pub async fn recovered(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
+pub async fn recovered(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
     let never = None::<DateTime<Utc>>;
     let recovered = (webhook_endpoints::failing_since.eq(never), webhook_endpoints::last_failure_at.eq(never));
@@ -55,9 +55,9 @@ macro_rules! is_served {
 ///
 /// # Errors
 /// The database fails.
-pub async fn served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+pub async fn served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
     let query = webhook_endpoints::table.find(id).filter(is_served!()).select(Row::as_select());
-    let row: Option<Row> = query.first(conn).await.optional()?;
+    let row: Option<Row> = query.first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
@@ -65,13 +65,13 @@ pub async fn served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Option<End
 ///
 /// # Errors
 /// The database fails.
-pub async fn behind(conn: &mut Conn, place: i64) -> Result<Vec<WebhookEndpointId>> {
+pub async fn behind(mut conn: &Conn, place: i64) -> Result<Vec<WebhookEndpointId>> {
     let query = webhook_endpoints::table
         .filter(webhook_endpoints::place.lt(place))
         .filter(is_served!())
         .order((webhook_endpoints::place, webhook_endpoints::id))
         .select(webhook_endpoints::id);
-    Ok(query.load(conn).await?)
+    Ok(query.load(&mut conn).await?)
 }
 
 /// An endpoint that is sent events, with its place in the feed, if nobody else is at it; nobody else will be, until
@@ -79,10 +79,10 @@ pub async fn behind(conn: &mut Conn, place: i64) -> Result<Vec<WebhookEndpointId
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock_served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Option<(Endpoint, i64)>> {
+pub async fn lock_served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Option<(Endpoint, i64)>> {
     let query = webhook_endpoints::table.find(id).filter(is_served!());
     let query = query.select((Row::as_select(), webhook_endpoints::place)).for_update().skip_locked();
-    let row: Option<(Row, i64)> = query.first(conn).await.optional()?;
+    let row: Option<(Row, i64)> = query.first(&mut conn).await.optional()?;
     row.map(|(row, place)| Ok((row.try_into()?, place))).transpose()
 }
 
@@ -90,7 +90,7 @@ pub async fn lock_served(conn: &mut Conn, id: WebhookEndpointId) -> Result<Optio
 ///
 /// # Errors
 /// The database fails.
-pub async fn set_place(conn: &mut Conn, id: WebhookEndpointId, place: i64) -> Result<()> {
+pub async fn set_place(conn: &Conn, id: WebhookEndpointId, place: i64) -> Result<()> {
     let endpoint = webhook_endpoints::table.find(id);
     diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).run(conn).await?;
     Ok(())
@@ -101,7 +101,7 @@ pub async fn set_place(conn: &mut Conn, id: WebhookEndpointId, place: i64) -> Re
 ///
 /// # Errors
 /// The database fails.
-pub async fn due(conn: &mut Conn, at: DateTime<Utc>, without: &[WebhookEndpointId], most: i64) -> Result<Vec<Due>> {
+pub async fn due(mut conn: &Conn, at: DateTime<Utc>, without: &[WebhookEndpointId], most: i64) -> Result<Vec<Due>> {
     let query = diesel::sql_query(
         "SELECT id, failing_since IS NOT NULL AS is_failing, due.deliveries FROM webhook_endpoints \
          CROSS JOIN LATERAL ( \
@@ -118,5 +118,5 @@ pub async fn due(conn: &mut Conn, at: DateTime<Utc>, without: &[WebhookEndpointI
     );
     let without: Vec<_> = without.iter().map(|id| id.0).collect();
     let query = query.bind::<Timestamptz, _>(at).bind::<BigInt, _>(most);
-    Ok(Prepared(query.bind::<Array<SqlUuid>, _>(without)).load(conn).await?)
+    Ok(Prepared(query.bind::<Array<SqlUuid>, _>(without)).load(&mut conn).await?)
 }

@@ -105,9 +105,9 @@ pub(super) fn ids_in_scope(
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &mut Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
     let query = webhook_endpoints::table.find(id).filter(webhook_endpoints::id.eq_any(ids_in_scope(scope)));
-    let row: Option<Row> = query.select(Row::as_select()).first(conn).await.optional()?;
+    let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
@@ -115,12 +115,12 @@ pub async fn find(conn: &mut Conn, scope: Scope, id: WebhookEndpointId) -> Resul
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &mut Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
     if find(conn, scope, id).await?.is_none() {
         return Ok(None);
     }
     let query = webhook_endpoints::table.find(id).select(Row::as_select()).for_update();
-    let row: Option<Row> = query.first(conn).await.optional()?;
+    let row: Option<Row> = query.first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
@@ -129,7 +129,7 @@ pub async fn lock(conn: &mut Conn, scope: Scope, id: WebhookEndpointId) -> Resul
 /// # Errors
 /// The database fails.
 pub async fn list(
-    conn: &mut Conn,
+    mut conn: &Conn,
     scope: Scope,
     filter: &WebhookEndpointFilter,
     window: &Window,
@@ -154,7 +154,7 @@ pub async fn list(
     if let Some(after) = &window.after {
         query = query.filter(webhook_endpoints::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(conn).await?;
+    let rows: Vec<Row> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
     page.try_map(Endpoint::try_from)
 }
@@ -163,19 +163,19 @@ pub async fn list(
 ///
 /// # Errors
 /// The database fails.
-pub async fn count(conn: &mut Conn, tenant: Option<ResellerId>) -> Result<i64> {
+pub async fn count(mut conn: &Conn, tenant: Option<ResellerId>) -> Result<i64> {
     let name = tenant.map_or_else(|| "partner".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('webhook endpoints of ' || $1, 15))";
     diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
     let of_tenant = webhook_endpoints::table.filter(webhook_endpoints::reseller_id.is_not_distinct_from(tenant));
-    Ok(of_tenant.count().get_result(conn).await?)
+    Ok(of_tenant.count().get_result(&mut conn).await?)
 }
 
 /// Writes a new endpoint, which is sent what comes behind a place of the feed.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &mut Conn, endpoint: &Endpoint, place: i64) -> Result<()> {
+pub async fn insert(conn: &Conn, endpoint: &Endpoint, place: i64) -> Result<()> {
     let values = (Row::from(endpoint), webhook_endpoints::place.eq(place));
     diesel::insert_into(webhook_endpoints::table).values(values).run(conn).await?;
     Ok(())
@@ -185,7 +185,7 @@ pub async fn insert(conn: &mut Conn, endpoint: &Endpoint, place: i64) -> Result<
 ///
 /// # Errors
 /// The database fails.
-pub async fn save(conn: &mut Conn, endpoint: &Endpoint) -> Result<()> {
+pub async fn save(conn: &Conn, endpoint: &Endpoint) -> Result<()> {
     diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).run(conn).await?;
     Ok(())
 }
@@ -194,7 +194,7 @@ pub async fn save(conn: &mut Conn, endpoint: &Endpoint) -> Result<()> {
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete(conn: &mut Conn, id: WebhookEndpointId) -> Result<()> {
+pub async fn delete(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
     diesel::delete(webhook_endpoints::table.find(id)).run(conn).await?;
     Ok(())
 }

@@ -33,7 +33,7 @@ const SWEEP: i64 = 1000;
 /// The database fails.
 pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let last = events::catch_up(&cx.db).await?;
-    let behind = async |conn: &mut Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
+    let behind = async |conn: &Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
     let mut behind = cx.db.statement(behind).await?;
     // By turns, so that one that is far behind keeps no other waiting.
     for _ in 0..TURNS {
@@ -83,9 +83,9 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
 /// # Errors
 /// The database fails.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    let ended = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, now - KEPT, SWEEP).await?);
+    let ended = async |tx: &Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, now - KEPT, SWEEP).await?);
     while db.transaction(ended).await? > 0 {}
-    let orphans = async |tx: &mut Conn| Ok::<_, Error>(webhook_queue::delete_orphans(tx, SWEEP).await?);
+    let orphans = async |tx: &Conn| Ok::<_, Error>(webhook_queue::delete_orphans(tx, SWEEP).await?);
     while db.transaction(orphans).await? > 0 {}
     Ok(())
 }

@@ -99,11 +99,7 @@ impl Courier {
         (Attempt { at, duration_ms, http_status, error }, retry_after)
     }
 
-    pub(super) async fn transaction<T>(
-        &self,
-        cx: &Context,
-        work: impl AsyncFnOnce(&mut Conn) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) async fn transaction<T>(&self, cx: &Context, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
         let turn = self.turns.acquire().await;
         let outcome = cx.db.transaction(work).await;
         drop(turn);
