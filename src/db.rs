@@ -262,7 +262,7 @@ impl Db {
         }
     }
 
-    async fn run<T, E>(&self, begin: &str, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
+    async fn run<T, E>(&self, begin: &'static str, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
@@ -283,11 +283,9 @@ impl Db {
         self.begin_with("BEGIN").await
     }
 
-    async fn begin_with(&self, begin: &str) -> Result<Transaction, store::Error> {
-        let mut transaction =
-            Transaction::new(self.acquire().await?, Instant::now() + shortened(self.transaction_timeout));
-        transaction.run(async |conn: &Conn| store::command(conn, begin).await).await?;
-        Ok(transaction)
+    async fn begin_with(&self, begin: &'static str) -> Result<Transaction, store::Error> {
+        let ends = Instant::now() + shortened(self.transaction_timeout);
+        Ok(Transaction::new(self.acquire().await?, begin, ends))
     }
 
     async fn acquire(&self) -> Result<Connection, store::Error> {

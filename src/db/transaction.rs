@@ -2,20 +2,24 @@
 
 use std::time::Instant;
 
+use tokio::try_join;
+
 use super::Connection;
-use crate::store::{self, Conn};
+use crate::store::{self, Conn, Running, in_order};
 
 /// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
 /// connection.
 pub struct Transaction {
     /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
     conn: Option<Box<Connection>>,
+    /// How it begins, until it has: together with its first statement.
+    begin: Option<&'static str>,
     ends: Instant,
 }
 
 impl Transaction {
-    pub(super) fn new(conn: Connection, ends: Instant) -> Self {
-        Self { conn: Some(Box::new(conn)), ends }
+    pub(super) fn new(conn: Connection, begin: &'static str, ends: Instant) -> Self {
+        Self { conn: Some(Box::new(conn)), begin: Some(begin), ends }
     }
 
     /// Runs a part of it.
@@ -28,9 +32,18 @@ impl Transaction {
     {
         let too_long = || store::Error::Unavailable("the transaction took too long".to_owned());
         // Lent, so that whoever gives up waiting drops it with the rest.
-        let conn = self.conn.as_mut().ok_or_else(too_long)?;
-        match tokio::time::timeout_at(self.ends.into(), work(conn)).await {
-            Ok(outcome) => outcome,
+        let conn = &***self.conn.as_mut().ok_or_else(too_long)?;
+        let begin = self.begin.take();
+        let begin = async {
+            let begun = match begin {
+                Some(begin) => store::command(conn, begin).await.map(drop).map_err(store::Error::from),
+                None => Ok(()),
+            };
+            begun.map_err(E::from)
+        };
+        // It is polled first, so that the work's first statement goes out behind it and waits for no answer.
+        match tokio::time::timeout_at(self.ends.into(), async { try_join!(biased; begin, work(conn)) }).await {
+            Ok(outcome) => outcome.map(|((), outcome)| outcome),
             Err(_) => {
                 self.throw_away();
                 Err(too_long().into())
@@ -42,16 +55,30 @@ impl Transaction {
     ///
     /// # Errors
     /// The database is unavailable; then nobody knows whether it was done.
-    pub async fn commit(mut self) -> Result<(), store::Error> {
-        self.run(async |conn: &Conn| store::command(conn, "COMMIT").await).await?;
+    pub async fn commit(self) -> Result<(), store::Error> {
+        self.commit_with(|_| Vec::new()).await
+    }
+
+    /// The same, and the last statements go out together with it.
+    ///
+    /// # Errors
+    /// A statement fails: then nothing was done. Or the database is unavailable; then nobody knows.
+    pub async fn commit_with(mut self, last: impl FnOnce(&Conn) -> Vec<Running<'_>>) -> Result<(), store::Error> {
+        self.run(async |conn: &Conn| {
+            let mut statements = last(conn);
+            // In a transaction in which one has failed it takes everything back.
+            statements.push(store::command(conn, "COMMIT"));
+            Ok::<_, store::Error>(in_order(statements).await?)
+        })
+        .await?;
         self.give_back();
         Ok(())
     }
 
     /// Takes everything back that was done.
     pub async fn rollback(mut self) {
-        match self.run(async |conn: &Conn| store::command(conn, "ROLLBACK").await).await {
-            Ok(()) => self.give_back(),
+        match self.run(async |conn: &Conn| Ok::<_, store::Error>(store::command(conn, "ROLLBACK").await?)).await {
+            Ok(_) => self.give_back(),
             // The connection is thrown away, and with it the server the transaction.
             Err(error) => tracing::warn!(%error, "rollback failed"),
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tokio::try_join;
 use uuid::Uuid;
 
 use super::{Context, Error, Result, found};
@@ -12,7 +13,7 @@ use crate::db::{Db, Transaction};
 use crate::domain::audit::{self as audit_trail, Change, Entry, MAX_CHANGES, Outcome};
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
-use crate::store::{self, Conn, audit, idempotency};
+use crate::store::{self, Conn, Running, audit, idempotency, in_order};
 
 /// How many answers that are no longer kept are deleted at once.
 const BATCH: i64 = 500;
@@ -103,10 +104,15 @@ impl Request {
     /// Takes the key, if there is one, unless the same request has it or had it.
     async fn look(&self, tx: &Conn, cx: &Context) -> Result<Option<Answer>> {
         let Some(claim) = &self.claim else { return Ok(None) };
-        if !idempotency::lock(tx, &claim.caller, &claim.key).await? {
+        let now = cx.clock.machine();
+        let (is_locked, kept) = try_join!(
+            biased;
+            idempotency::lock(tx, &claim.caller, &claim.key),
+            idempotency::find(tx, &claim.caller, &claim.key, now)
+        )?;
+        if !is_locked {
             return Err(Error::IdempotencyInProgress);
         }
-        let kept = idempotency::find(tx, &claim.caller, &claim.key, cx.clock.machine()).await?;
         kept.map(|kept| replay(claim, kept)).transpose()
     }
 
@@ -197,7 +203,9 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
 /// key, it is done once.
 pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Option<Answer>> {
     if request.has_ended.load(Ordering::Relaxed) {
-        let last = async |conn: &Conn| Ok::<_, Error>(keep(conn, cx, request, &ending).await?);
+        let last = async |conn: &Conn| {
+            in_order(keep(conn, cx, request, &ending).into_iter().collect()).await.map_err(store::Error::from)
+        };
         cx.db.statement(last).await?;
         return Ok(None);
     }
@@ -210,7 +218,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
     }
     // Nothing is known of what failed, and nobody who is not known has been here.
     let leaves_traces = is_final(status) && (ending.is_audited || request.claim.is_some());
-    let mut transaction = match open {
+    let transaction = match open {
         Some(transaction) => transaction,
         None if !leaves_traces => return Ok(None),
         None => match request.begin(cx).await? {
@@ -218,25 +226,19 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
             Begun::Answered(answer) => return Ok(Some(answer)),
         },
     };
-    let traces =
-        transaction.run(async |tx: &Conn| if leaves_traces { leave(tx, cx, request, &ending).await } else { Ok(()) });
-    match traces.await {
-        Ok(()) => {
-            let committed = transaction.commit().await;
-            // Also when nobody knows whether it is.
-            cx.forget_access();
-            committed?;
-            request.has_ended.store(true, Ordering::Relaxed);
-        }
-        Err(error) => {
-            transaction.rollback().await;
-            return Err(error.into());
-        }
-    }
+    let ending = Some(&ending).filter(|_| leaves_traces);
+    let committed =
+        transaction.commit_with(|tx| ending.map_or_else(Vec::new, |ending| leave(tx, cx, request, ending))).await;
+    // Also when nobody knows whether it is.
+    cx.forget_access();
+    committed?;
+    request.has_ended.store(true, Ordering::Relaxed);
     Ok(None)
 }
 
-async fn leave(tx: &Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
+/// Writes the audit entry, and the answer for whoever sends the request again.
+fn leave<'c>(tx: &'c Conn, cx: &Context, request: &Request, ending: &Ending) -> Vec<Running<'c>> {
+    let mut statements = Vec::new();
     if ending.is_audited {
         let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
         let (changes, is_cut) = audit_trail::cut(changes);
@@ -257,14 +259,15 @@ async fn leave(tx: &Conn, cx: &Context, request: &Request, ending: &Ending) -> s
             changes,
             changes_truncated: is_cut.then_some(true),
         };
-        audit::insert(tx, entry).await?;
+        statements.push(audit::insert(tx, entry));
     }
-    keep(tx, cx, request, ending).await
+    statements.extend(keep(tx, cx, request, ending));
+    statements
 }
 
-async fn keep(conn: &Conn, cx: &Context, request: &Request, ending: &Ending) -> store::Result<()> {
-    let Some(claim) = request.claim.clone().filter(|_| is_kept(ending.answer.status)) else { return Ok(()) };
+fn keep<'c>(conn: &'c Conn, cx: &Context, request: &Request, ending: &Ending) -> Option<Running<'c>> {
+    let claim = request.claim.clone().filter(|_| is_kept(ending.answer.status))?;
     let (operation, answer) = (request.operation.clone(), ending.answer.clone());
     let resource = ending.created.or(request.resource);
-    idempotency::insert(conn, &Kept { claim, operation, resource, answer, created_at: cx.clock.machine() }).await
+    Some(idempotency::insert(conn, &Kept { claim, operation, resource, answer, created_at: cx.clock.machine() }))
 }

@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::Run;
+use super::run::{Run, Running};
 use super::schema::{audit_chain, audit_entries, audit_resources};
 use super::{Conn, Result};
 use crate::domain::access::{Role, Scope};
@@ -80,12 +80,8 @@ impl From<Row> for Entry {
 }
 
 /// Adds an entry. Which resources it is about is listed by the database, from what it says.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, entry: Entry) -> Result<()> {
-    diesel::insert_into(audit_entries::table).values(Row::from(entry)).run(conn).await?;
-    Ok(())
+pub fn insert(conn: &Conn, entry: Entry) -> Running<'_> {
+    diesel::insert_into(audit_entries::table).values(Row::from(entry)).run(conn)
 }
 
 /// What somebody in scope wrote or tried to, newest first.

@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Prepared, Run};
+use super::run::{Prepared, Run, Running};
 use super::schema::idempotency_keys;
 use super::{Conn, Result};
 use crate::domain::event::ResourceType;
@@ -105,10 +105,7 @@ pub async fn find(mut conn: &Conn, caller: &str, key: &str, now: DateTime<Utc>) 
 }
 
 /// Keeps an answer, in the place of one that has expired.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, kept: &Kept) -> Result<()> {
+pub fn insert<'c>(conn: &'c Conn, kept: &Kept) -> Running<'c> {
     let row = Row::from(kept);
     diesel::insert_into(idempotency_keys::table)
         .values(&row)
@@ -116,8 +113,6 @@ pub async fn insert(conn: &Conn, kept: &Kept) -> Result<()> {
         .do_update()
         .set(&row)
         .run(conn)
-        .await?;
-    Ok(())
 }
 
 /// Deletes what has expired, at most so much at once, and answers how much.

@@ -33,7 +33,7 @@ pub mod webhook_turns;
 pub mod webhooks;
 
 pub use error::{Error, Unique};
-pub use run::command;
+pub use run::{Running, command, in_order};
 
 /// A connection.
 pub type Conn = diesel_async::AsyncPgConnection;

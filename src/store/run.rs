@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, maybe_done};
 
-use super::{Conn, Result};
+use super::Conn;
 
 /// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
 /// SQL of our own, as their texts could be without number; here only parameters differ from one run to the next.
@@ -38,26 +38,25 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     }
 }
 
+/// One statement that runs: it is sent when it is first polled, and answers how many rows were written.
+pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
+
 /// Runs a statement that answers no rows, and keeps it. One that inserts a list of rows has another text for each
 /// number of them: see [`run_all`].
 pub trait Run {
     /// How many rows were written.
-    fn run(self, conn: &Conn) -> BoxFuture<'_, QueryResult<usize>>;
+    fn run(self, conn: &Conn) -> Running<'_>;
 }
 
 impl<Q: QueryFragment<Pg> + Send> Run for Q {
-    fn run(self, conn: &Conn) -> BoxFuture<'_, QueryResult<usize>> {
+    fn run(self, conn: &Conn) -> Running<'_> {
         Prepared(self).execute(&mut &*conn)
     }
 }
 
 /// Runs SQL that has no parameters and answers no rows, as `BEGIN`.
-///
-/// # Errors
-/// The database fails.
-pub async fn command(conn: &Conn, sql: &str) -> Result<()> {
-    diesel::sql_query(sql).run(conn).await?;
-    Ok(())
+pub fn command<'c>(conn: &'c Conn, sql: &str) -> Running<'c> {
+    diesel::sql_query(sql).run(conn)
 }
 
 /// Runs statements in their order, and waits for the database once.
@@ -68,22 +67,26 @@ pub fn run_all<Q: QueryFragment<Pg> + Send>(
     conn: &Conn,
     statements: impl IntoIterator<Item = Q>,
 ) -> BoxFuture<'_, QueryResult<()>> {
-    let running = statements.into_iter().map(|statement| maybe_done(Prepared(statement).execute(&mut &*conn)));
-    let mut running: Vec<_> = running.collect();
-    async move {
-        // Each is sent when it is first polled.
-        poll_fn(|cx| {
-            for statement in &mut running {
-                let _ = statement.poll_unpin(cx);
-            }
-            Poll::Ready(())
-        })
-        .await;
-        for mut statement in running {
-            (&mut statement).await;
-            Pin::new(&mut statement).take_output().transpose()?;
+    in_order(statements.into_iter().map(|statement| statement.run(conn)).collect()).boxed()
+}
+
+/// Runs different statements in their order, and waits for the database once.
+///
+/// # Errors
+/// Of the first that fails.
+pub async fn in_order(statements: Vec<Running<'_>>) -> QueryResult<()> {
+    let mut statements: Vec<_> = statements.into_iter().map(maybe_done).collect();
+    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
+    poll_fn(|cx| {
+        for statement in &mut statements {
+            let _ = statement.poll_unpin(cx);
         }
-        Ok(())
+        Poll::Ready(())
+    })
+    .await;
+    for mut statement in statements {
+        (&mut statement).await;
+        Pin::new(&mut statement).take_output().transpose()?;
     }
-    .boxed()
+    Ok(())
 }

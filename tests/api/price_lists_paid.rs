@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::price_lists::create;
-use crate::steps::on_day;
+use crate::steps::{on_day, whole_orders};
 use crate::support::world::{World, basket, company, id, price_list_in};
 use crate::support::{Answer, Client};
 
@@ -237,8 +237,8 @@ async fn a_term_keeps_its_price_and_the_next_one_has_the_list_s_of_that_day() {
     let expected = [(4_500, first.clone()), (25_000, Value::Null)];
     assert_eq!(term_prices(admin, &subscription).await, expected);
     let path = format!("/v1/orders?kind=renewal&subscription_id={}", id(&renewed["id"]));
-    let orders = admin.get(&path).await.ok()["data"].clone();
-    assert_eq!(orders.as_array().unwrap().len(), 1);
+    let orders = whole_orders(admin, &path).await;
+    assert_eq!(orders.len(), 1);
     assert_eq!(paid(&orders[0]), expected);
     assert_eq!(orders[0]["total"]["amount"], 2 * 4_500 + 25_000);
 }

@@ -2,6 +2,7 @@
 //! have to be parsed although they were before. Exact on any machine, so that a review sees each change.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::coverage::{call, operations, recipe};
 use crate::support::world::World;
@@ -19,6 +20,7 @@ async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     let world = World::on(server).await;
     run_all(&world, &proxy).await;
     let world = World::on_with(world.server, "again").await;
+    proxy.wire.slow(Duration::from_millis(10));
     insta::assert_snapshot!(run_all(&world, &proxy).await);
 }
 

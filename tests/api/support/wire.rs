@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -61,12 +62,30 @@ impl Traffic {
 pub struct Wire {
     traffic: Arc<Mutex<Traffic>>,
     connections: Arc<AtomicUsize>,
+    silence_ms: Arc<AtomicU64>,
 }
 
 impl Wire {
     /// What was said since this was last asked.
     pub fn take(&self) -> Traffic {
         std::mem::take(&mut self.traffic.lock().unwrap())
+    }
+
+    /// From now on the answers of the database arrive only when the server has been silent for so long: whatever it says
+    /// without waiting for them is one round trip.
+    pub fn slow(&self, silence: Duration) {
+        self.silence_ms.store(u64::try_from(silence.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    async fn wait_for_silence(&self, spoke: &Mutex<Instant>) {
+        let silence = Duration::from_millis(self.silence_ms.load(Ordering::Relaxed));
+        loop {
+            let left = silence.saturating_sub(spoke.lock().unwrap().elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// Carries a connection until either side ends it.
@@ -79,6 +98,7 @@ impl Wire {
         let (mut from_server, mut to_server) = tokio::io::split(server);
         // What the database has yet to answer: whether somebody waits for it.
         let asked = Mutex::new(VecDeque::new());
+        let spoke = Mutex::new(Instant::now());
         let there = async {
             let connection = self.connections.fetch_add(1, Ordering::Relaxed);
             let (mut frames, mut session) = (Frames::of_client(), Session::default());
@@ -88,6 +108,7 @@ impl Wire {
                 if read == 0 {
                     return Ok(());
                 }
+                *spoke.lock().unwrap() = Instant::now();
                 for message in frames.hear(&part[..read]) {
                     let Some((said, is_awaited)) = session.hear(&message) else { continue };
                     let mut asked = asked.lock().unwrap();
@@ -108,6 +129,7 @@ impl Wire {
                 if read == 0 {
                     return Ok(());
                 }
+                self.wait_for_silence(&spoke).await;
                 for _ in frames.hear(&part[..read]).iter().filter(|message| message[0] == b'Z') {
                     asked.lock().unwrap().pop_front();
                 }
