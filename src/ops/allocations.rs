@@ -15,13 +15,11 @@ use crate::store::{Conn, allocations};
 /// # Errors
 /// Not found.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .read(async |tx| {
-            find(tx, cx, id).await?;
-            Ok(allocations::list(tx, id, window).await?)
-        })
-        .await
+    milestones::current(cx, Whose::Its(id), async |tx| {
+        find(tx, cx, id).await?;
+        Ok(allocations::list(tx, id, window).await?)
+    })
+    .await
 }
 
 /// An allocation.

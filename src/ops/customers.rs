@@ -1,5 +1,7 @@
 //! Customers.
 
+use tokio::try_join;
+
 use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, found, milestones, offers, price_lists};
 use crate::domain::company::Company;
@@ -37,16 +39,14 @@ pub struct NewCustomer {
 /// # Errors
 /// The filter names a reseller that is not there.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
-    milestones::settle(cx, Whose::Everyones).await?;
-    cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            let page = customers::list(tx, cx.actor.scope, filter, sort, window).await?;
-            let ids: Vec<_> = page.rows.iter().map(|customer| customer.id).collect();
-            let mut holdings = customers::holdings_of(tx, &ids).await?.into_iter();
-            Ok(page.map(|customer| (customer, holdings.next().map(|(_, of)| of).unwrap_or_default())))
-        })
-        .await
+    milestones::current(cx, Whose::Everyones, async |tx| {
+        cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+        let page = customers::list(tx, cx.actor.scope, filter, sort, window).await?;
+        let ids: Vec<_> = page.rows.iter().map(|customer| customer.id).collect();
+        let mut holdings = customers::holdings_of(tx, &ids).await?.into_iter();
+        Ok(page.map(|customer| (customer, holdings.next().map(|(_, of)| of).unwrap_or_default())))
+    })
+    .await
 }
 
 /// A customer.
@@ -54,14 +54,12 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
-    milestones::settle(cx, Whose::OfCustomer(id)).await?;
-    cx.db
-        .read(async |tx| {
-            let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
-            let holdings = customers::holdings(tx, id).await?;
-            Ok((customer, holdings))
-        })
-        .await
+    milestones::current(cx, Whose::OfCustomer(id), async |tx| {
+        let find = customers::find(tx, cx.actor.scope, id);
+        let (customer, holdings) = try_join!(biased; find, customers::holdings(tx, id))?;
+        Ok((found(customer, "customer")?, holdings))
+    })
+    .await
 }
 
 /// Creates a customer: for the key's reseller, or for whom the partner says.
@@ -153,9 +151,10 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
 }
 
 pub(super) async fn lock(tx: &Conn, cx: &Context, id: CustomerId, precondition: &Precondition) -> Result<Known> {
-    let customer = found(customers::lock(tx, cx.actor.scope, id).await?, "customer")?;
+    let lock = customers::lock(tx, cx.actor.scope, id);
+    let (customer, holdings) = try_join!(biased; lock, customers::holdings(tx, id))?;
+    let customer = found(customer, "customer")?;
     precondition.check(customer.version)?;
-    let holdings = customers::holdings(tx, id).await?;
     Ok((customer, holdings))
 }
 

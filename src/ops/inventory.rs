@@ -46,20 +46,18 @@ impl Change {
 /// # Errors
 /// Not found, or the instant is yet to come.
 pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<(Vec<Line>, Version)> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .read(async |tx| {
-            let subscription = find(tx, cx, id).await?;
-            match as_of {
-                None => Ok((subscription.lines, subscription.version)),
-                Some(at) if at > cx.at => {
-                    let detail = "What will be, nobody knows; ask for an instant that has passed.";
-                    Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into())
-                }
-                Some(at) => Ok((replay(inventory::last_movements(tx, id, at).await?), subscription.version)),
+    milestones::current(cx, Whose::Its(id), async |tx| {
+        let subscription = find(tx, cx, id).await?;
+        match as_of {
+            None => Ok((subscription.lines, subscription.version)),
+            Some(at) if at > cx.at => {
+                let detail = "What will be, nobody knows; ask for an instant that has passed.";
+                Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into())
             }
-        })
-        .await
+            Some(at) => Ok((replay(inventory::last_movements(tx, id, at).await?), subscription.version)),
+        }
+    })
+    .await
 }
 
 /// Quotes a change; writes nothing.
@@ -67,17 +65,15 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
 /// # Errors
 /// Not found, or what the domain refuses.
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .read(async |tx| {
-            let subscription = find(tx, cx, id).await?;
-            let products = products::find_all(tx, &[subscription.product_id]).await?;
-            let offered = offers::offered(tx, subscription.customer_id, products).await?;
-            let product = found(offered.into_iter().next(), "product")?;
-            let plan = change.plan(&subscription, &product, cx.at);
-            Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
-        })
-        .await
+    milestones::current(cx, Whose::Its(id), async |tx| {
+        let subscription = find(tx, cx, id).await?;
+        let products = products::find_all(tx, &[subscription.product_id]).await?;
+        let offered = offers::offered(tx, subscription.customer_id, products).await?;
+        let product = found(offered.into_iter().next(), "product")?;
+        let plan = change.plan(&subscription, &product, cx.at);
+        Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
+    })
+    .await
 }
 
 /// Does just what a preview would show now.
@@ -122,11 +118,9 @@ pub async fn set_thresholds(
 /// # Errors
 /// Not found.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .read(async |tx| {
-            find(tx, cx, id).await?;
-            Ok(inventory::ledger(tx, id, window).await?)
-        })
-        .await
+    milestones::current(cx, Whose::Its(id), async |tx| {
+        find(tx, cx, id).await?;
+        Ok(inventory::ledger(tx, id, window).await?)
+    })
+    .await
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use futures_util::future::try_join_all;
+use tokio::join;
 
 use super::subscriptions::save;
 use super::{Context, Error, Result, found, offers, orders};
@@ -36,8 +37,29 @@ impl Context {
     }
 }
 
-/// Makes of subscriptions what time should have made of them by now. Every use case that shows or changes
-/// what time changes begins with this.
+/// Reads on one snapshot of the data what time changes, and in the same round trip whether something of it is due.
+/// Whatever is due is processed, and then it is read again. Every use case that shows what time changes reads it here.
+///
+/// # Errors
+/// Of `read`, or of [`settle`].
+pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&Conn) -> Result<T>) -> Result<T> {
+    let scope = cx.actor.scope;
+    let looked = cx.db.read(async |tx| {
+        let waiting = renewal_failures::list_waiting(tx, scope, whose, cx.at, None, 1);
+        let (waiting, found) = join!(biased; waiting, read(tx));
+        Ok::<_, Error>((waiting?, found))
+    });
+    let (waiting, found) = looked.await?;
+    // Also what was refused may be refused no more.
+    if waiting.is_empty() {
+        return found;
+    }
+    settle(cx, whose).await?;
+    cx.db.read(read).await
+}
+
+/// Makes of subscriptions what time should have made of them by now. Every use case that changes what time changes
+/// begins with this.
 ///
 /// # Errors
 /// The database fails, or there is so much to do that the caller is to come again.
@@ -188,6 +210,6 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn failures(cx: &Context, window: &Window) -> Result<Page<RenewalFailure>> {
-    settle(cx, Whose::Everyones).await?;
-    cx.db.read(async |tx| Ok(renewal_failures::list(tx, cx.actor.scope, window).await?)).await
+    let list = async |tx: &Conn| Ok(renewal_failures::list(tx, cx.actor.scope, window).await?);
+    current(cx, Whose::Everyones, list).await
 }

@@ -19,13 +19,11 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
     ];
-    milestones::settle(cx, filter.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &named).await?;
-            Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.customer_id.into(), async |tx| {
+        cx.check_filter(tx, &named).await?;
+        Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
+    })
+    .await
 }
 
 /// An order.
@@ -49,13 +47,11 @@ pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<Or
 /// # Errors
 /// The filter names what is not there.
 pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
-    milestones::settle(cx, filter.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
-            Ok(orders::list_charges(tx, cx.actor.scope, filter, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.customer_id.into(), async |tx| {
+        cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
+        Ok(orders::list_charges(tx, cx.actor.scope, filter, window).await?)
+    })
+    .await
 }
 
 /// Makes a plan come true: the order, its charges, the subscriptions and their ledger. `before` is the

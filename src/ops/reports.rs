@@ -17,13 +17,11 @@ pub async fn subscriptions(
     filter: &SubscriptionReportFilter,
     window: &Window,
 ) -> Result<Page<SubscriptionRow>> {
-    milestones::settle(cx, filter.about.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            check(tx, cx, filter.about).await?;
-            Ok(reports::list_subscriptions(tx, cx.actor.scope, filter, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
+        check(tx, cx, filter.about).await?;
+        Ok(reports::list_subscriptions(tx, cx.actor.scope, filter, window).await?)
+    })
+    .await
 }
 
 /// Lines of orders in the tenant, the newest order first.
@@ -35,13 +33,11 @@ pub async fn transactions(
     filter: &TransactionReportFilter,
     window: &Window,
 ) -> Result<Page<TransactionRow>> {
-    milestones::settle(cx, filter.about.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            check(tx, cx, filter.about).await?;
-            Ok(reports::list_transactions(tx, cx.actor.scope, filter, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
+        check(tx, cx, filter.about).await?;
+        Ok(reports::list_transactions(tx, cx.actor.scope, filter, window).await?)
+    })
+    .await
 }
 
 /// Lines of inventory in the tenant, in order of subscription and certificate type.
@@ -49,13 +45,11 @@ pub async fn transactions(
 /// # Errors
 /// The filter names what is not there.
 pub async fn usage(cx: &Context, filter: &UsageReportFilter, window: &Window) -> Result<Page<UsageRow>> {
-    milestones::settle(cx, filter.about.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            check(tx, cx, filter.about).await?;
-            Ok(reports::list_usage(tx, cx.actor.scope, filter, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
+        check(tx, cx, filter.about).await?;
+        Ok(reports::list_usage(tx, cx.actor.scope, filter, window).await?)
+    })
+    .await
 }
 
 async fn check(tx: &Conn, cx: &Context, about: About) -> Result<()> {

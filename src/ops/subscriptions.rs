@@ -34,13 +34,11 @@ pub async fn list(
         ("partner_id", Named::Reseller(filter.partner_id)),
         ("product_id", Named::Product(filter.product_id)),
     ];
-    milestones::settle(cx, filter.customer_id.into()).await?;
-    cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &named).await?;
-            Ok(store::subscriptions::list(tx, cx.actor.scope, filter, sort, window).await?)
-        })
-        .await
+    milestones::current(cx, filter.customer_id.into(), async |tx| {
+        cx.check_filter(tx, &named).await?;
+        Ok(store::subscriptions::list(tx, cx.actor.scope, filter, sort, window).await?)
+    })
+    .await
 }
 
 /// The subscriptions of one customer.
@@ -64,8 +62,7 @@ pub async fn list_of_customer(
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db.read(async |tx| find(tx, cx, id).await).await
+    milestones::current(cx, Whose::Its(id), async |tx| find(tx, cx, id).await).await
 }
 
 /// The terms of a subscription, newest first.
@@ -73,14 +70,12 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 /// # Errors
 /// Not found.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.db
-        .read(async |tx| {
-            let subscription = find(tx, cx, id).await?;
-            let terms = store::subscriptions::terms(tx, id, window).await?;
-            Ok((subscription, terms))
-        })
-        .await
+    milestones::current(cx, Whose::Its(id), async |tx| {
+        let subscription = find(tx, cx, id).await?;
+        let terms = store::subscriptions::terms(tx, id, window).await?;
+        Ok((subscription, terms))
+    })
+    .await
 }
 
 /// Quotes new subscriptions; writes nothing.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, exists};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use tokio::try_join;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
@@ -144,19 +145,18 @@ pub async fn holdings(conn: &Conn, id: CustomerId) -> Result<Holdings> {
 /// # Errors
 /// The database fails.
 pub async fn holdings_of(mut conn: &Conn, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Holdings)>> {
-    let open: Vec<(CustomerId, i64)> = subscriptions::table
+    let open = subscriptions::table
         .filter(subscriptions::customer_id.eq_any(ids))
         .filter(subscriptions::status.eq_any(OPEN))
         .group_by(subscriptions::customer_id)
         .select((subscriptions::customer_id, count_star()))
-        .load(&mut conn)
-        .await?;
-    let ordered: Vec<CustomerId> = customers::table
+        .load::<(CustomerId, i64)>(&mut conn);
+    let ordered = customers::table
         .filter(customers::id.eq_any(ids))
         .filter(exists(orders::table.filter(orders::customer_id.eq(customers::id))))
         .select(customers::id)
-        .load(&mut conn)
-        .await?;
+        .load::<CustomerId>(&mut conn);
+    let (open, ordered) = try_join!(biased; open, ordered)?;
     let holdings = |id: &CustomerId| Holdings {
         open_subscriptions: open.iter().find(|(owner, _)| owner == id).map_or(0, |(_, count)| *count),
         has_orders: ordered.contains(id),

@@ -182,10 +182,17 @@ pub async fn insert_lines(conn: &Conn, order: &Order, new_charges: &[Charge]) ->
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
-    let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
-    let lines = order_lines::table.filter(order_lines::order_id.eq(id)).order(order_lines::position);
-    let lines: Vec<LineRow> = lines.select(LineRow::as_select()).load(&mut conn).await?;
-    Ok(Some(row.into_order(lines)))
+    let lines = order_lines::order_id.eq(orders::id).and(order_lines::order_id.eq(id));
+    let rows: Vec<(Row, Option<LineRow>)> = orders::table
+        .left_join(order_lines::table.on(lines))
+        .filter(orders::id.eq(id))
+        .filter(orders::customer_id.eq_any(ids_in_scope(scope)))
+        .order(order_lines::position)
+        .select((Row::as_select(), Option::<LineRow>::as_select()))
+        .load(&mut conn)
+        .await?;
+    let (mut orders, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok(orders.pop().map(|order| order.into_order(lines.into_iter().flatten().collect())))
 }
 
 async fn find_row(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Row>> {

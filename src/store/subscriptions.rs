@@ -3,13 +3,14 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use tokio::join;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
-use super::inventory::{self, Cause};
+use super::inventory::{self, Cause, LineRow};
 use super::page::{self, keyset};
 use super::run::Run;
-use super::schema::{customers, products, subscription_terms, subscriptions};
+use super::schema::{customers, inventory_lines, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
@@ -134,17 +135,22 @@ impl Row {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
-    let row: Option<(Row, Code)> = subscriptions::table
+    let lines = inventory_lines::subscription_id.eq(subscriptions::id).and(inventory_lines::subscription_id.eq(id));
+    let rows: Vec<(Row, Code, Option<LineRow>)> = subscriptions::table
         .inner_join(products::table)
+        .left_join(inventory_lines::table.on(lines))
         .filter(subscriptions::id.eq(id))
         .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
-        .select((Row::as_select(), products::code))
-        .first(&mut conn)
-        .await
-        .optional()?;
-    let Some((row, code)) = row else { return Ok(None) };
-    let lines = inventory::lines_of(conn, &[id]).await?.remove(&id).unwrap_or_default();
-    row.into_subscription(code, lines).map(Some)
+        .order(inventory_lines::certificate_type)
+        .select((Row::as_select(), products::code, Option::<LineRow>::as_select()))
+        .load(&mut conn)
+        .await?;
+    let (mut found, mut lines) = (None, Vec::new());
+    for (row, code, line) in rows {
+        found = Some((row, code));
+        lines.extend(line.map(Line::from));
+    }
+    found.map(|(row, code)| row.into_subscription(code, lines)).transpose()
 }
 
 /// A subscription in scope, which nobody else changes until the transaction ends.
@@ -153,14 +159,16 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<O
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
     // What is not in scope is not waited for.
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    let locked: Option<SubscriptionId> =
-        subscriptions::table.find(id).select(subscriptions::id).for_update().first(&mut conn).await.optional()?;
-    // Read only now that it is locked: a row that was read together with the lock could be an older one.
-    match locked {
-        Some(id) => find(conn, scope, id).await,
+    let lock = subscriptions::table
+        .filter(subscriptions::id.eq(id))
+        .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
+        .select(subscriptions::id)
+        .for_update()
+        .first::<SubscriptionId>(&mut conn);
+    // Read only when it is locked: a row that was read together with the lock could be an older one.
+    let (locked, found) = join!(biased; lock, find(conn, scope, id));
+    match locked.optional()? {
+        Some(_) => found,
         None => Ok(None),
     }
 }
