@@ -15,7 +15,7 @@ use crate::store::{Conn, allocations};
 /// # Errors
 /// Not found.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
-    milestones::current(cx, Whose::Its(id), async |tx| {
+    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         find(tx, cx, id).await?;
         Ok(allocations::list(tx, id, window).await?)
     })

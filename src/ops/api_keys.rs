@@ -32,9 +32,9 @@ pub struct NewApiKey {
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Result<Page<ApiKey>> {
     cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            Ok(api_keys::list(tx, cx.actor.scope, filter, cx.at, window).await?)
+        .statement(async |conn| {
+            cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+            Ok(api_keys::list(conn, cx.actor.scope, filter, cx.at, window).await?)
         })
         .await
 }
@@ -44,7 +44,7 @@ pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Resul
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: ApiKeyId) -> Result<ApiKey> {
-    cx.db.read(async |tx| found(api_keys::find(tx, cx.actor.scope, id).await?, "API key")).await
+    cx.db.statement(async |conn| found(api_keys::find(conn, cx.actor.scope, id).await?, "API key")).await
 }
 
 /// Makes a key, the partner's or a reseller's, and answers its secret.

@@ -139,7 +139,7 @@ async fn issue(tx: &Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draft>) 
 /// # Errors
 /// The database fails: what was billed by then stands.
 pub async fn run_monthly(cx: &Context, invoice_day: u32) -> Result<Vec<(Month, Run)>> {
-    let last = cx.db.read(async |tx| Ok::<_, Error>(store::billing::last_month(tx).await?)).await?;
+    let last = cx.db.statement(async |conn| Ok::<_, Error>(store::billing::last_month(conn).await?)).await?;
     let mut runs = Vec::new();
     for month in billing::months_due(last, invoice_day, cx.today()) {
         loop {

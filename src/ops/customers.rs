@@ -39,7 +39,7 @@ pub struct NewCustomer {
 /// # Errors
 /// The filter names a reseller that is not there.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
-    milestones::current(cx, Whose::Everyones, async |tx| {
+    milestones::current_snapshot(cx, Whose::Everyones, async |tx| {
         cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
         let page = customers::list(tx, cx.actor.scope, filter, sort, window).await?;
         let ids: Vec<_> = page.rows.iter().map(|customer| customer.id).collect();
@@ -54,12 +54,8 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
-    milestones::current(cx, Whose::OfCustomer(id), async |tx| {
-        let find = customers::find(tx, cx.actor.scope, id);
-        let (customer, holdings) = try_join!(biased; find, customers::holdings(tx, id))?;
-        Ok((found(customer, "customer")?, holdings))
-    })
-    .await
+    let find = async |conn: &Conn| found(customers::find_with_holdings(conn, cx.actor.scope, id).await?, "customer");
+    milestones::current(cx, Whose::OfCustomer(id), find).await
 }
 
 /// Creates a customer: for the key's reseller, or for whom the partner says.

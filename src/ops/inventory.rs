@@ -46,7 +46,7 @@ impl Change {
 /// # Errors
 /// Not found, or the instant is yet to come.
 pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<(Vec<Line>, Version)> {
-    milestones::current(cx, Whose::Its(id), async |tx| {
+    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         let subscription = find(tx, cx, id).await?;
         match as_of {
             None => Ok((subscription.lines, subscription.version)),
@@ -65,7 +65,7 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
 /// # Errors
 /// Not found, or what the domain refuses.
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
-    milestones::current(cx, Whose::Its(id), async |tx| {
+    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         let subscription = find(tx, cx, id).await?;
         let products = products::find_all(tx, &[subscription.product_id]).await?;
         let offered = offers::offered(tx, subscription.customer_id, products).await?;
@@ -118,7 +118,7 @@ pub async fn set_thresholds(
 /// # Errors
 /// Not found.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
-    milestones::current(cx, Whose::Its(id), async |tx| {
+    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         find(tx, cx, id).await?;
         Ok(inventory::ledger(tx, id, window).await?)
     })

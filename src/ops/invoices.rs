@@ -1,5 +1,7 @@
 //! Invoices, and what becomes of them.
 
+use tokio::try_join;
+
 use super::record::Saved;
 use super::{Context, Error, Named, Precondition, Result, found};
 use crate::domain::id::InvoiceId;
@@ -15,9 +17,9 @@ use crate::store::invoices;
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
-            Ok(invoices::list(tx, cx.actor.scope, filter, window).await?)
+        .statement(async |conn| {
+            cx.check_filter(conn, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
+            Ok(invoices::list(conn, cx.actor.scope, filter, window).await?)
         })
         .await
 }
@@ -29,9 +31,9 @@ pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Resu
 pub async fn get(cx: &Context, id: InvoiceId) -> Result<(Invoice, Vec<InvoiceLine>)> {
     cx.db
         .read(async |tx| {
-            let invoice = found(invoices::find(tx, cx.actor.scope, id).await?, "invoice")?;
-            let lines = invoices::lines(tx, id).await?;
-            Ok((invoice, lines))
+            let find = invoices::find(tx, cx.actor.scope, id);
+            let (invoice, lines) = try_join!(biased; find, invoices::lines(tx, id))?;
+            Ok((found(invoice, "invoice")?, lines))
         })
         .await
 }

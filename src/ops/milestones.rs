@@ -37,25 +37,50 @@ impl Context {
     }
 }
 
-/// Reads on one snapshot of the data what time changes, and in the same round trip whether something of it is due.
-/// Whatever is due is processed, and then it is read again. Every use case that shows what time changes reads it here.
+/// Reads with one statement what time changes, and in the same round trip whether something of it is due. Whatever is
+/// due is processed, and then it is read again. Every use case that shows what time changes reads it here.
 ///
 /// # Errors
 /// Of `read`, or of [`settle`].
 pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&Conn) -> Result<T>) -> Result<T> {
-    let scope = cx.actor.scope;
-    let looked = cx.db.read(async |tx| {
-        let waiting = renewal_failures::list_waiting(tx, scope, whose, cx.at, None, 1);
-        let (waiting, found) = join!(biased; waiting, read(tx));
-        Ok::<_, Error>((waiting?, found))
-    });
-    let (waiting, found) = looked.await?;
-    // Also what was refused may be refused no more.
-    if waiting.is_empty() {
-        return found;
+    // Nothing becomes due between the two statements: their instant is the request's.
+    match cx.db.statement(async |conn| look(conn, cx, whose, &read).await).await? {
+        Some(found) => found,
+        None => {
+            settle(cx, whose).await?;
+            cx.db.statement(read).await
+        }
     }
-    settle(cx, whose).await?;
-    cx.db.read(read).await
+}
+
+/// [`current`] for several statements, which read one snapshot of the data.
+///
+/// # Errors
+/// Of `read`, or of [`settle`].
+pub(super) async fn current_snapshot<T>(
+    cx: &Context,
+    whose: Whose,
+    read: impl AsyncFn(&Conn) -> Result<T>,
+) -> Result<T> {
+    match cx.db.read(async |tx| look(tx, cx, whose, &read).await).await? {
+        Some(found) => found,
+        None => {
+            settle(cx, whose).await?;
+            cx.db.read(read).await
+        }
+    }
+}
+
+/// What is read, or nothing when something is due: also what was refused may be refused no more.
+async fn look<T>(
+    conn: &Conn,
+    cx: &Context,
+    whose: Whose,
+    read: impl AsyncFn(&Conn) -> Result<T>,
+) -> Result<Option<Result<T>>> {
+    let waiting = renewal_failures::list_waiting(conn, cx.actor.scope, whose, cx.at, None, 1);
+    let (waiting, found) = join!(biased; waiting, read(conn));
+    Ok(waiting?.is_empty().then_some(found))
 }
 
 /// Makes of subscriptions what time should have made of them by now. Every use case that changes what time changes

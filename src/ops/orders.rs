@@ -19,7 +19,7 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
     ];
-    milestones::current(cx, filter.customer_id.into(), async |tx| {
+    milestones::current_snapshot(cx, filter.customer_id.into(), async |tx| {
         cx.check_filter(tx, &named).await?;
         Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
     })
@@ -31,7 +31,7 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
-    cx.db.read(async |tx| found(orders::find(tx, cx.actor.scope, id).await?, "order")).await
+    cx.db.statement(async |conn| found(orders::find(conn, cx.actor.scope, id).await?, "order")).await
 }
 
 /// The lines of an order.

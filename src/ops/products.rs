@@ -14,7 +14,7 @@ use crate::store::products;
 /// # Errors
 /// The database fails.
 pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Result<Page<Product>> {
-    cx.db.read(async |tx| Ok(products::list(tx, filter, None, window).await?)).await
+    cx.db.statement(async |conn| Ok(products::list(conn, filter, None, window).await?)).await
 }
 
 /// A product.
@@ -22,7 +22,7 @@ pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Resu
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
-    cx.db.read(async |tx| found(products::find(tx, id).await?, "product")).await
+    cx.db.statement(async |conn| found(products::find(conn, id).await?, "product")).await
 }
 
 /// Creates a product.

@@ -17,7 +17,7 @@ pub async fn subscriptions(
     filter: &SubscriptionReportFilter,
     window: &Window,
 ) -> Result<Page<SubscriptionRow>> {
-    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
+    milestones::current_snapshot(cx, filter.about.customer_id.into(), async |tx| {
         check(tx, cx, filter.about).await?;
         Ok(reports::list_subscriptions(tx, cx.actor.scope, filter, window).await?)
     })

@@ -14,7 +14,7 @@ use crate::store::{Conn, resellers};
 /// # Errors
 /// The database fails.
 pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, window: &Window) -> Result<Page<Reseller>> {
-    cx.db.read(async |tx| Ok(resellers::list(tx, cx.actor.scope, filter, sort, window).await?)).await
+    cx.db.statement(async |conn| Ok(resellers::list(conn, cx.actor.scope, filter, sort, window).await?)).await
 }
 
 /// A reseller.
@@ -22,7 +22,7 @@ pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, wind
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
-    cx.db.read(async |tx| found(resellers::find(tx, cx.actor.scope, id).await?, "reseller")).await
+    cx.db.statement(async |conn| found(resellers::find(conn, cx.actor.scope, id).await?, "reseller")).await
 }
 
 /// Creates a reseller.

@@ -34,7 +34,7 @@ pub async fn list(
         ("partner_id", Named::Reseller(filter.partner_id)),
         ("product_id", Named::Product(filter.product_id)),
     ];
-    milestones::current(cx, filter.customer_id.into(), async |tx| {
+    milestones::current_snapshot(cx, filter.customer_id.into(), async |tx| {
         cx.check_filter(tx, &named).await?;
         Ok(store::subscriptions::list(tx, cx.actor.scope, filter, sort, window).await?)
     })
@@ -70,7 +70,7 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 /// # Errors
 /// Not found.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
-    milestones::current(cx, Whose::Its(id), async |tx| {
+    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         let subscription = find(tx, cx, id).await?;
         let terms = store::subscriptions::terms(tx, id, window).await?;
         Ok((subscription, terms))

@@ -19,9 +19,9 @@ use crate::store::{self, Conn, webhook_queue, webhooks};
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window) -> Result<Page<Endpoint>> {
     cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            Ok(webhooks::list(tx, cx.actor.scope, filter, window).await?)
+        .statement(async |conn| {
+            cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+            Ok(webhooks::list(conn, cx.actor.scope, filter, window).await?)
         })
         .await
 }
@@ -31,7 +31,7 @@ pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window)
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: WebhookEndpointId) -> Result<Endpoint> {
-    cx.db.read(async |tx| found(webhooks::find(tx, cx.actor.scope, id).await?, "webhook endpoint")).await
+    cx.db.statement(async |conn| found(webhooks::find(conn, cx.actor.scope, id).await?, "webhook endpoint")).await
 }
 
 /// Creates a webhook endpoint in the actor's tenant. It is sent what happens from now on.

@@ -112,6 +112,28 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Optio
     query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Customer::try_from).transpose()
 }
 
+/// A customer in scope, and what the rules need to know of its surroundings.
+///
+/// # Errors
+/// The database fails.
+pub async fn find_with_holdings(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<(Customer, Holdings)>> {
+    let open =
+        subscriptions::table.filter(subscriptions::customer_id.eq(id)).filter(subscriptions::status.eq_any(OPEN));
+    let ordered = exists(orders::table.filter(orders::customer_id.eq(id)));
+    let row: Option<(Row, Option<i64>, bool)> = customers::table
+        .filter(customers::id.eq(id))
+        .filter(customers::id.eq_any(ids_in_scope(scope)))
+        .select((Row::as_select(), open.select(count_star()).single_value(), ordered))
+        .first(&mut conn)
+        .await
+        .optional()?;
+    row.map(|(row, open, has_orders)| {
+        let holdings = Holdings { open_subscriptions: open.unwrap_or_default(), has_orders };
+        Ok((Customer::try_from(row)?, holdings))
+    })
+    .transpose()
+}
+
 /// A customer in scope, which nobody else changes or sells to until the transaction ends.
 ///
 /// # Errors
