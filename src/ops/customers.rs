@@ -39,12 +39,9 @@ pub struct NewCustomer {
 /// # Errors
 /// The filter names a reseller that is not there.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
-    milestones::current_snapshot(cx, Whose::Everyones, async |tx| {
-        cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-        let page = customers::list(tx, cx.actor.scope, filter, sort, window).await?;
-        let ids: Vec<_> = page.rows.iter().map(|customer| customer.id).collect();
-        let mut holdings = customers::holdings_of(tx, &ids).await?.into_iter();
-        Ok(page.map(|customer| (customer, holdings.next().map(|(_, of)| of).unwrap_or_default())))
+    milestones::current(cx, Whose::Everyones, async |conn| {
+        cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
+        Ok(customers::list(conn, cx.actor.scope, filter, sort, window).await?)
     })
     .await
 }

@@ -46,16 +46,17 @@ impl Change {
 /// # Errors
 /// Not found, or the instant is yet to come.
 pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<(Vec<Line>, Version)> {
+    let Some(at) = as_of else {
+        let subscription = subscriptions::get(cx, id).await?;
+        return Ok((subscription.lines, subscription.version));
+    };
     milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        let subscription = find(tx, cx, id).await?;
-        match as_of {
-            None => Ok((subscription.lines, subscription.version)),
-            Some(at) if at > cx.at => {
-                let detail = "What will be, nobody knows; ask for an instant that has passed.";
-                Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into())
-            }
-            Some(at) => Ok((replay(inventory::last_movements(tx, id, at).await?), subscription.version)),
+        let version = find(tx, cx, id).await?.version;
+        if at > cx.at {
+            let detail = "What will be, nobody knows; ask for an instant that has passed.";
+            return Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into());
         }
+        Ok((replay(inventory::last_movements(tx, id, at).await?), version))
     })
     .await
 }

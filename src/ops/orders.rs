@@ -19,7 +19,7 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
     ];
-    milestones::current_snapshot(cx, filter.customer_id.into(), async |tx| {
+    milestones::current(cx, filter.customer_id.into(), async |tx| {
         cx.check_filter(tx, &named).await?;
         Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
     })

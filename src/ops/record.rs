@@ -7,7 +7,7 @@ use crate::domain::audit::Change;
 use crate::domain::event::{Audience, Event, EventType, Happening, Reference, Resource};
 use crate::domain::id::InvoiceId;
 use crate::domain::order::{Charge, ChargeStatus};
-use crate::store::{Conn, events};
+use crate::store::{self, Conn, events, in_order};
 
 /// That a resource was saved: as it was, and as it is.
 pub(super) struct Saved {
@@ -76,6 +76,14 @@ impl Context {
                 request.tell(Change::between(reference, before, after));
             }
         }
-        if new.is_empty() { Ok(()) } else { Ok(events::insert(tx, new).await?) }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let new = events::address(tx, new).await?;
+        match &self.request {
+            Some(request) => request.emit(new),
+            None => in_order(events::insert(tx, new)).await.map_err(store::Error::from)?,
+        }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::db::{Db, Transaction};
 use crate::domain::audit::{self as audit_trail, Change, Entry, MAX_CHANGES, Outcome};
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
+use crate::store::events::{self, Addressed};
 use crate::store::{self, Conn, Running, audit, idempotency, in_order};
 
 /// How many answers that are no longer kept are deleted at once.
@@ -32,6 +33,8 @@ pub struct Request {
     pub claim: Option<Claim>,
     transaction: tokio::sync::Mutex<Option<Transaction>>,
     changes: Mutex<Vec<Change>>,
+    /// Written when it ends, together with its other traces.
+    events: Mutex<Vec<Addressed>>,
     has_ended: AtomicBool,
 }
 
@@ -63,8 +66,8 @@ impl Request {
         source_address: Option<String>,
         claim: Option<Claim>,
     ) -> Self {
-        let (transaction, changes, has_ended) = Default::default();
-        Self { id, operation, resource, source_address, claim, transaction, changes, has_ended }
+        let (transaction, changes, events, has_ended) = Default::default();
+        Self { id, operation, resource, source_address, claim, transaction, changes, events, has_ended }
     }
 
     /// Runs a part of what the request does in its transaction, which stays open. An error takes all of it back.
@@ -119,6 +122,11 @@ impl Request {
     async fn undo(&self, transaction: Transaction) {
         transaction.rollback().await;
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn emit(&self, events: Vec<Addressed>) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
     }
 
     pub(super) fn tell(&self, changes: impl IntoIterator<Item = Change>) {
@@ -227,8 +235,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
         },
     };
     let ending = Some(&ending).filter(|_| leaves_traces);
-    let committed =
-        transaction.commit_with(|tx| ending.map_or_else(Vec::new, |ending| leave(tx, cx, request, ending))).await;
+    let committed = transaction.commit_with(|tx| last(tx, cx, request, ending)).await;
     // Also when nobody knows whether it is.
     cx.forget_access();
     committed?;
@@ -236,9 +243,12 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<O
     Ok(None)
 }
 
-/// Writes the audit entry, and the answer for whoever sends the request again.
-fn leave<'c>(tx: &'c Conn, cx: &Context, request: &Request, ending: &Ending) -> Vec<Running<'c>> {
-    let mut statements = Vec::new();
+/// What is written last: the events and, where it leaves traces, the audit entry and the answer for whoever sends the
+/// request again.
+fn last<'c>(tx: &'c Conn, cx: &Context, request: &Request, ending: Option<&Ending>) -> Vec<Running<'c>> {
+    let new = std::mem::take(&mut *request.events.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut statements = events::insert(tx, new);
+    let Some(ending) = ending else { return statements };
     if ending.is_audited {
         let changes = std::mem::take(&mut *request.changes.lock().unwrap_or_else(PoisonError::into_inner));
         let (changes, is_cut) = audit_trail::cut(changes);

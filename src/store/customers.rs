@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, exists};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use tokio::try_join;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
@@ -120,18 +119,21 @@ pub async fn find_with_holdings(mut conn: &Conn, scope: Scope, id: CustomerId) -
     let open =
         subscriptions::table.filter(subscriptions::customer_id.eq(id)).filter(subscriptions::status.eq_any(OPEN));
     let ordered = exists(orders::table.filter(orders::customer_id.eq(id)));
-    let row: Option<(Row, Option<i64>, bool)> = customers::table
+    let row: Option<KnownRow> = customers::table
         .filter(customers::id.eq(id))
         .filter(customers::id.eq_any(ids_in_scope(scope)))
         .select((Row::as_select(), open.select(count_star()).single_value(), ordered))
         .first(&mut conn)
         .await
         .optional()?;
-    row.map(|(row, open, has_orders)| {
-        let holdings = Holdings { open_subscriptions: open.unwrap_or_default(), has_orders };
-        Ok((Customer::try_from(row)?, holdings))
-    })
-    .transpose()
+    row.map(known).transpose()
+}
+
+/// A customer, how many open subscriptions it has, and whether it has orders.
+type KnownRow = (Row, Option<i64>, bool);
+
+fn known((row, open, has_orders): KnownRow) -> Result<(Customer, Holdings)> {
+    Ok((row.try_into()?, Holdings { open_subscriptions: open.unwrap_or_default(), has_orders }))
 }
 
 /// A customer in scope, which nobody else changes or sells to until the transaction ends.
@@ -157,36 +159,16 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Optio
 ///
 /// # Errors
 /// The database fails.
-pub async fn holdings(conn: &Conn, id: CustomerId) -> Result<Holdings> {
-    let mut all = holdings_of(conn, &[id]).await?;
-    Ok(all.pop().map(|(_, holdings)| holdings).unwrap_or_default())
+pub async fn holdings(mut conn: &Conn, id: CustomerId) -> Result<Holdings> {
+    let open =
+        subscriptions::table.filter(subscriptions::customer_id.eq(id)).filter(subscriptions::status.eq_any(OPEN));
+    let ordered = exists(orders::table.filter(orders::customer_id.eq(id)));
+    let holdings: (Option<i64>, bool) =
+        diesel::select((open.select(count_star()).single_value(), ordered)).first(&mut conn).await?;
+    Ok(Holdings { open_subscriptions: holdings.0.unwrap_or_default(), has_orders: holdings.1 })
 }
 
-/// [`holdings`] of several customers, in their order.
-///
-/// # Errors
-/// The database fails.
-pub async fn holdings_of(mut conn: &Conn, ids: &[CustomerId]) -> Result<Vec<(CustomerId, Holdings)>> {
-    let open = subscriptions::table
-        .filter(subscriptions::customer_id.eq_any(ids))
-        .filter(subscriptions::status.eq_any(OPEN))
-        .group_by(subscriptions::customer_id)
-        .select((subscriptions::customer_id, count_star()))
-        .load::<(CustomerId, i64)>(&mut conn);
-    let ordered = customers::table
-        .filter(customers::id.eq_any(ids))
-        .filter(exists(orders::table.filter(orders::customer_id.eq(customers::id))))
-        .select(customers::id)
-        .load::<CustomerId>(&mut conn);
-    let (open, ordered) = try_join!(biased; open, ordered)?;
-    let holdings = |id: &CustomerId| Holdings {
-        open_subscriptions: open.iter().find(|(owner, _)| owner == id).map_or(0, |(_, count)| *count),
-        has_orders: ordered.contains(id),
-    };
-    Ok(ids.iter().map(|id| (*id, holdings(id))).collect())
-}
-
-/// Customers in scope.
+/// Customers in scope, each with what the rules need to know of its surroundings.
 ///
 /// # Errors
 /// The database fails.
@@ -196,8 +178,11 @@ pub async fn list(
     filter: &CustomerFilter,
     sort: CompanySort,
     window: &Window,
-) -> Result<Page<Customer>> {
-    let mut query = customers::table.select(Row::as_select()).into_boxed();
+) -> Result<Page<(Customer, Holdings)>> {
+    let theirs = subscriptions::customer_id.eq(customers::id);
+    let open = subscriptions::table.filter(theirs).filter(subscriptions::status.eq_any(OPEN)).select(count_star());
+    let ordered = exists(orders::table.filter(orders::customer_id.eq(customers::id)));
+    let mut query = customers::table.select((Row::as_select(), open.single_value(), ordered)).into_boxed();
     if let Some(own) = scope.reseller() {
         query = query.filter(customers::reseller_id.eq(own));
     }
@@ -223,10 +208,11 @@ pub async fn list(
         query = query.filter(customers::created_at.lt(before));
     }
     let query = company_keyset!(query, customers, sort, window);
-    let rows: Vec<Row> = query.load(&mut conn).await?;
-    let page =
-        Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
-    page.try_map(Customer::try_from)
+    let rows: Vec<KnownRow> = query.load(&mut conn).await?;
+    let page = Page::cut(rows, window.limit, |(row, ..)| {
+        page::company_position(sort, &row.name_key, row.created_at, row.id.0)
+    });
+    page.try_map(known)
 }
 
 /// Writes a new customer.

@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Run, run_all};
+use super::run::{Run, Running};
 use super::schema::{customers, event_feed, events};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -66,22 +66,38 @@ impl From<(Option<i64>, Row)> for Event {
     }
 }
 
-/// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
+/// An event that is to be written, and whom it is for.
+pub struct Addressed {
+    row: Row,
+    reseller: Option<ResellerId>,
+    is_for_everyone: bool,
+}
+
+/// Finds out whom new events are for. Until the transaction ends that stays so.
 ///
 /// # Errors
 /// The database fails.
-pub async fn insert(conn: &Conn, new: Vec<(Event, Audience)>) -> Result<()> {
+pub async fn address(conn: &Conn, new: Vec<(Event, Audience)>) -> Result<Vec<Addressed>> {
     let resellers = resellers_of(conn, &new).await?;
-    let rows = new.into_iter().map(|(event, audience)| {
-        let reseller = match audience {
+    let addressed = new.into_iter().map(|(event, audience)| Addressed {
+        row: event.into(),
+        reseller: match audience {
             Audience::Reseller(id) => Some(id),
             Audience::ResellerOf(customer) => resellers.get(&customer).copied().flatten(),
             Audience::Partner | Audience::Everyone => None,
-        };
-        let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(audience == Audience::Everyone));
-        (Row::from(event), whose)
+        },
+        is_for_everyone: audience == Audience::Everyone,
     });
-    Ok(run_all(conn, rows.map(|row| diesel::insert_into(events::table).values(row))).await?)
+    Ok(addressed.collect())
+}
+
+/// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
+pub fn insert(conn: &Conn, new: Vec<Addressed>) -> Vec<Running<'_>> {
+    let write = |Addressed { row, reseller, is_for_everyone }| {
+        let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(is_for_everyone));
+        diesel::insert_into(events::table).values((row, whose)).run(conn)
+    };
+    new.into_iter().map(write).collect()
 }
 
 async fn resellers_of(mut conn: &Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {

@@ -1,7 +1,5 @@
 //! Orders with their lines, and charges. Orders are written once and never edited.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
@@ -214,8 +212,12 @@ pub async fn count(mut conn: &Conn, customer_id: CustomerId, kind: OrderKind) ->
 /// # Errors
 /// The database fails.
 pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
-    let mut query =
-        orders::table.order(orders::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
+    let lines = order_lines::table.filter(order_lines::order_id.eq(orders::id)).select(count_star());
+    let mut query = orders::table
+        .order(orders::id.desc())
+        .limit(window.limit + 1)
+        .select((Row::as_select(), lines.single_value()))
+        .into_boxed();
     if scope.reseller().is_some() {
         query = query.filter(orders::customer_id.eq_any(ids_in_scope(scope)));
     }
@@ -238,20 +240,9 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
     if let Some(after) = &window.after {
         query = query.filter(orders::id.lt(after.id));
     }
-    let rows: Vec<Row> = query.load(&mut conn).await?;
-    let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
-    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
-    let counts: Vec<(OrderId, i64)> = order_lines::table
-        .filter(order_lines::order_id.eq_any(ids))
-        .group_by(order_lines::order_id)
-        .select((order_lines::order_id, count_star()))
-        .load(&mut conn)
-        .await?;
-    let counts: HashMap<_, _> = counts.into_iter().collect();
-    Ok(page.map(|row| {
-        let count = counts.get(&row.id).copied().unwrap_or_default();
-        (row.into_order(Vec::new()), count)
-    }))
+    let rows: Vec<(Row, Option<i64>)> = query.load(&mut conn).await?;
+    let page = Page::cut(rows, window.limit, |(row, _)| Position { value: SortValue::Id, id: row.id.0 });
+    Ok(page.map(|(row, lines)| (row.into_order(Vec::new()), lines.unwrap_or_default())))
 }
 
 /// The lines of an order in scope, in their order; `None` when there is no such order.
