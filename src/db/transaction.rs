@@ -68,7 +68,7 @@ impl Transaction {
             let mut statements = last(conn);
             // In a transaction in which one has failed it takes everything back.
             statements.push(store::command(conn, "COMMIT"));
-            Ok::<_, store::Error>(in_order(statements).await?)
+            in_order(statements).await
         })
         .await?;
         self.give_back();

@@ -1,6 +1,6 @@
 //! Allocations: certificates in use.
 
-use super::subscriptions::{find, lock, refused, save};
+use super::subscriptions::{find, lock, refused, told};
 use super::{Context, Error, Precondition, Result, found, milestones};
 use crate::domain::allocation::Allocation;
 use crate::domain::id::{AllocationId, SubscriptionId};
@@ -8,7 +8,7 @@ use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::{Conn, allocations};
+use crate::store::{Conn, Running, allocations, in_order, subscriptions};
 
 /// The allocations of a subscription, newest first.
 ///
@@ -63,8 +63,8 @@ pub async fn allocate(
             created_at: cx.at,
             released_at: None,
         };
-        allocations::insert(tx, &allocation).await?;
-        use_certificates(tx, cx, &before, &allocation, Command::Allocate(certificate_type, quantity)).await?;
+        let insert = allocations::insert(tx, &allocation);
+        use_certificates(tx, cx, &before, insert, &allocation, Command::Allocate(certificate_type, quantity)).await?;
         Ok((allocation, true))
     })
     .await
@@ -85,22 +85,27 @@ pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
         }
         let command = Command::Release(allocation.certificate_type.clone(), allocation.quantity);
         let released = Allocation { released_at: Some(cx.at), ..allocation };
-        allocations::save(tx, &released).await?;
-        use_certificates(tx, cx, &before, &released, command).await?;
+        use_certificates(tx, cx, &before, allocations::save(tx, &released), &released, command).await?;
         Ok(released)
     })
     .await
 }
 
+/// Writes an allocation, and what it makes of the subscription.
 async fn use_certificates(
     tx: &Conn,
     cx: &Context,
     before: &Subscription,
+    write: Running<'_>,
     allocation: &Allocation,
     command: Command,
 ) -> Result<()> {
-    if let Outcome::Changed(after) = before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
-        save(tx, cx, before, &after, &cx.cause(None, Some(allocation.id))).await?;
-    }
-    Ok(())
+    let after = match before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
+        Outcome::Changed(after) => after,
+        Outcome::Unchanged => before.clone(),
+    };
+    let mut statements = vec![write];
+    statements.extend(subscriptions::save(tx, before, &after, &cx.cause(None, Some(allocation.id))));
+    in_order(statements).await?;
+    cx.record(tx, told(cx, Some(before), &after)).await
 }

@@ -8,7 +8,7 @@ use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
 use crate::domain::order::{Charge, Order, OrderLine};
 use crate::domain::quote::Plan;
 use crate::domain::subscription::Subscription;
-use crate::store::{Conn, orders, subscriptions};
+use crate::store::{Conn, in_order, orders, subscriptions};
 
 /// Orders in the tenant, newest first, without their lines, and how many these are.
 ///
@@ -75,16 +75,17 @@ pub(super) async fn confirm(
     let charges = order.charges(|| cx.new_id());
     let cause = cx.cause(Some(order.id), None);
     // The ledger refers to the order, and the order's lines to the subscriptions.
-    orders::insert(tx, &order).await?;
+    let mut statements = vec![orders::insert(tx, &order)];
     let mut saved = Vec::new();
     for subscription in &subscriptions {
-        match before {
-            Some(before) => subscriptions::save(tx, before, subscription, &cause).await?,
-            None => subscriptions::insert(tx, subscription, &cause).await?,
-        }
+        statements.extend(match before {
+            Some(before) => subscriptions::save(tx, before, subscription, &cause),
+            None => subscriptions::insert(tx, subscription, &cause),
+        });
         saved.extend(told(cx, before, subscription));
     }
-    orders::insert_lines(tx, &order, &charges).await?;
+    statements.extend(orders::insert_lines(tx, &order, &charges));
+    in_order(statements).await?;
     saved.push(Saved::new(cx, None, &order));
     saved.extend(charges.iter().map(|charge| Saved::new(cx, None, charge)));
     cx.record(tx, saved).await?;

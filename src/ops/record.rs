@@ -7,7 +7,7 @@ use crate::domain::audit::Change;
 use crate::domain::event::{Audience, Event, EventType, Happening, Reference, Resource};
 use crate::domain::id::InvoiceId;
 use crate::domain::order::{Charge, ChargeStatus};
-use crate::store::{self, Conn, events, in_order};
+use crate::store::{Conn, events, in_order};
 
 /// That a resource was saved: as it was, and as it is.
 pub(super) struct Saved {
@@ -82,7 +82,7 @@ impl Context {
         let new = events::address(tx, new).await?;
         match &self.request {
             Some(request) => request.emit(new),
-            None => in_order(events::insert(tx, new)).await.map_err(store::Error::from)?,
+            None => in_order(events::insert(tx, new)).await?,
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::domain::audit::{self as audit_trail, Change, Entry, MAX_CHANGES, Outc
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
 use crate::store::events::{self, Addressed};
-use crate::store::{self, Conn, Running, audit, idempotency, in_order};
+use crate::store::{Conn, Running, audit, idempotency, in_order};
 
 /// How many answers that are no longer kept are deleted at once.
 const BATCH: i64 = 500;
@@ -211,9 +211,7 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
 /// key, it is done once.
 pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Option<Answer>> {
     if request.has_ended.load(Ordering::Relaxed) {
-        let last = async |conn: &Conn| {
-            in_order(keep(conn, cx, request, &ending).into_iter().collect()).await.map_err(store::Error::from)
-        };
+        let last = async |conn: &Conn| in_order(keep(conn, cx, request, &ending).into_iter().collect()).await;
         cx.db.statement(last).await?;
         return Ok(None);
     }

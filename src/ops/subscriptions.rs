@@ -17,7 +17,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::subscription::{Command, Details, Subscription, Term};
 use crate::domain::text::Reason;
 use crate::store::inventory::Cause;
-use crate::store::{self, Conn, products};
+use crate::store::{self, Conn, in_order, products};
 
 /// Subscriptions in the tenant.
 ///
@@ -211,7 +211,7 @@ pub(super) async fn save(
     after: &Subscription,
     cause: &Cause<'_>,
 ) -> Result<()> {
-    store::subscriptions::save(tx, before, after, cause).await?;
+    in_order(store::subscriptions::save(tx, before, after, cause)).await?;
     cx.record(tx, told(cx, Some(before), after)).await
 }
 

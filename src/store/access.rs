@@ -114,7 +114,7 @@ pub async fn save_uses(conn: &Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Resul
             .do_update()
             .set(api_key_uses::last_used_at.eq(later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at))))
     };
-    Ok(run_all(conn, uses.iter().map(write)).await?)
+    run_all(conn, uses.iter().map(write)).await
 }
 
 diesel::define_sql_function! {

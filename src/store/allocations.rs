@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::customers::ids_in_scope;
-use super::run::Run;
+use super::run::{Run, Running};
 use super::schema::{allocations, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -78,11 +78,8 @@ pub async fn list(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Resul
     Ok(page.map(Allocation::from))
 }
 
-/// Writes a new allocation.
-///
-/// # Errors
-/// The reference is taken by an open one, or the database fails.
-pub async fn insert(conn: &Conn, allocation: &Allocation) -> Result<()> {
+/// Writes a new allocation; its reference must not be taken by an open one.
+pub fn insert<'c>(conn: &'c Conn, allocation: &Allocation) -> Running<'c> {
     let row = Row {
         id: allocation.id,
         subscription_id: allocation.subscription_id,
@@ -92,18 +89,12 @@ pub async fn insert(conn: &Conn, allocation: &Allocation) -> Result<()> {
         created_at: allocation.created_at,
         released_at: allocation.released_at,
     };
-    diesel::insert_into(allocations::table).values(row).run(conn).await?;
-    Ok(())
+    diesel::insert_into(allocations::table).values(row).run(conn)
 }
 
 /// Writes that an allocation was released.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, allocation: &Allocation) -> Result<()> {
+pub fn save<'c>(conn: &'c Conn, allocation: &Allocation) -> Running<'c> {
     diesel::update(allocations::table.find(allocation.id))
         .set(allocations::released_at.eq(allocation.released_at))
         .run(conn)
-        .await?;
-    Ok(())
 }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::run_all;
+use super::run::{Run, Running};
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
@@ -86,28 +86,21 @@ pub(super) async fn lines_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<
 }
 
 /// Writes the lines that differ, and an entry for every number that does.
-pub(super) async fn save(
-    conn: &Conn,
+pub(super) fn save<'c>(
+    conn: &'c Conn,
     subscription_id: SubscriptionId,
     before: &[Line],
     after: &[Line],
     cause: &Cause<'_>,
-) -> Result<()> {
-    let changed: Vec<_> = after
-        .iter()
-        .filter(|line| !before.contains(line))
-        .map(|line| LineRow {
-            subscription_id,
-            certificate_type: line.certificate_type.clone(),
-            current: line.current,
-            renewal: line.renewal,
-            used: line.used,
-            low_threshold: line.low_threshold,
-        })
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
+) -> Vec<Running<'c>> {
+    let changed = after.iter().filter(|line| !before.contains(line)).map(|line| LineRow {
+        subscription_id,
+        certificate_type: line.certificate_type.clone(),
+        current: line.current,
+        renewal: line.renewal,
+        used: line.used,
+        low_threshold: line.low_threshold,
+    });
     let write = |line: LineRow| {
         diesel::insert_into(inventory_lines::table)
             .values(line)
@@ -119,8 +112,8 @@ pub(super) async fn save(
                 inventory_lines::used.eq(excluded(inventory_lines::used)),
                 inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
             ))
+            .run(conn)
     };
-    run_all(conn, changed.into_iter().map(write)).await?;
     // A threshold is a setting, which the ledger does not count.
     let entries = movements(before, after).into_iter().map(|movement| EntryRow {
         id: LedgerEntryId(cause.clock.new_id()),
@@ -134,7 +127,8 @@ pub(super) async fn save(
         actor: cause.actor.clone(),
         occurred_at: cause.at,
     });
-    Ok(run_all(conn, entries.map(|entry| diesel::insert_into(inventory_ledger::table).values(entry))).await?)
+    let entries = entries.map(|entry| diesel::insert_into(inventory_ledger::table).values(entry).run(conn));
+    changed.map(write).chain(entries).collect()
 }
 
 /// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::page;
-use super::run::{Prepared, Run, run_all};
+use super::run::{Prepared, Run, Running};
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -134,10 +134,7 @@ impl From<ChargeRow> for Charge {
 }
 
 /// Writes an order, without its lines.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, order: &Order) -> Result<()> {
+pub fn insert<'c>(conn: &'c Conn, order: &Order) -> Running<'c> {
     let row = Row {
         id: order.id,
         kind: order.kind,
@@ -147,18 +144,14 @@ pub async fn insert(conn: &Conn, order: &Order) -> Result<()> {
         confirmed_by: order.confirmed_by.clone(),
         confirmed_at: order.confirmed_at,
     };
-    diesel::insert_into(orders::table).values(row).run(conn).await?;
-    Ok(())
+    diesel::insert_into(orders::table).values(row).run(conn)
 }
 
 /// Writes the lines of an order and its charges; their subscriptions must be there.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert_lines(conn: &Conn, order: &Order, new_charges: &[Charge]) -> Result<()> {
+pub fn insert_lines<'c>(conn: &'c Conn, order: &Order, new_charges: &[Charge]) -> Vec<Running<'c>> {
     let lines = order.lines.iter().enumerate();
     let lines = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line));
-    run_all(conn, lines.map(|line| diesel::insert_into(order_lines::table).values(line))).await?;
+    let lines = lines.map(|line| diesel::insert_into(order_lines::table).values(line).run(conn));
     let rows = new_charges.iter().map(|charge| ChargeRow {
         id: charge.id,
         order_id: charge.order_id,
@@ -172,7 +165,7 @@ pub async fn insert_lines(conn: &Conn, order: &Order, new_charges: &[Charge]) ->
         status: charge.status,
         invoice_id: charge.invoice_id,
     });
-    Ok(run_all(conn, rows.map(|row| diesel::insert_into(charges::table).values(row))).await?)
+    lines.chain(rows.map(|row| diesel::insert_into(charges::table).values(row).run(conn))).collect()
 }
 
 /// An order in scope.

@@ -195,7 +195,7 @@ async fn insert_prices(conn: &Conn, list: &PriceList) -> Result<()> {
         unit_price: price.unit_price,
     };
     let rows = list.details.prices.iter().map(row);
-    Ok(run_all(conn, rows.map(|row| diesel::insert_into(price_list_prices::table).values(row))).await?)
+    run_all(conn, rows.map(|row| diesel::insert_into(price_list_prices::table).values(row))).await
 }
 
 /// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.

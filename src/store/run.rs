@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, maybe_done};
 
-use super::Conn;
+use super::{Conn, Result};
 
 /// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
 /// SQL of our own, as their texts could be without number; here only parameters differ from one run to the next.
@@ -66,7 +66,7 @@ pub fn command<'c>(conn: &'c Conn, sql: &str) -> Running<'c> {
 pub fn run_all<Q: QueryFragment<Pg> + Send>(
     conn: &Conn,
     statements: impl IntoIterator<Item = Q>,
-) -> BoxFuture<'_, QueryResult<()>> {
+) -> BoxFuture<'_, Result<()>> {
     in_order(statements.into_iter().map(|statement| statement.run(conn)).collect()).boxed()
 }
 
@@ -74,7 +74,7 @@ pub fn run_all<Q: QueryFragment<Pg> + Send>(
 ///
 /// # Errors
 /// Of the first that fails.
-pub async fn in_order(statements: Vec<Running<'_>>) -> QueryResult<()> {
+pub async fn in_order(statements: Vec<Running<'_>>) -> Result<()> {
     let mut statements: Vec<_> = statements.into_iter().map(maybe_done).collect();
     // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
     poll_fn(|cx| {

@@ -9,7 +9,7 @@ use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::inventory::{self, Cause, LineRow};
 use super::page::{self, keyset};
-use super::run::Run;
+use super::run::{Run, Running};
 use super::schema::{customers, inventory_lines, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -241,55 +241,50 @@ pub async fn list(
 }
 
 /// Writes a new subscription, its first term, its lines and their first ledger entries.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, subscription: &Subscription, cause: &Cause<'_>) -> Result<()> {
-    let by = subscriptions::updated_by.eq(&cause.actor);
-    diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).run(conn).await?;
-    insert_term(conn, subscription).await?;
-    inventory::save(conn, subscription.id, &[], &subscription.lines, cause).await
+pub fn insert<'c>(conn: &'c Conn, subscription: &Subscription, cause: &Cause<'_>) -> Vec<Running<'c>> {
+    let by = subscriptions::updated_by.eq(cause.actor.clone());
+    let mut statements = vec![
+        diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).run(conn),
+        insert_term(conn, subscription),
+    ];
+    statements.extend(inventory::save(conn, subscription.id, &[], &subscription.lines, cause));
+    statements
 }
 
 /// Writes a subscription that was locked, and whatever changed of its lines with the ledger entries.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Result<()> {
+pub fn save<'c>(conn: &'c Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Vec<Running<'c>> {
+    let mut statements = Vec::new();
     if after.version != before.version {
-        let by = subscriptions::updated_by.eq(&cause.actor);
-        diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).run(conn).await?;
+        let by = subscriptions::updated_by.eq(cause.actor.clone());
+        statements.push(diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).run(conn));
     }
     if after.term.number != before.term.number {
-        insert_term(conn, after).await?;
+        statements.push(insert_term(conn, after));
     } else if after.term != before.term {
-        update_term_prices(conn, after).await?;
+        statements.push(update_term_prices(conn, after));
     }
-    inventory::save(conn, after.id, &before.lines, &after.lines, cause).await
+    statements.extend(inventory::save(conn, after.id, &before.lines, &after.lines, cause));
+    statements
 }
 
 /// A term is written once: its number twice would be a renewal twice, which the database refuses.
-async fn insert_term(conn: &Conn, subscription: &Subscription) -> Result<()> {
+fn insert_term<'c>(conn: &'c Conn, subscription: &Subscription) -> Running<'c> {
     let term = &subscription.term;
-    diesel::insert_into(subscription_terms::table)
-        .values(TermRow {
-            subscription_id: subscription.id,
-            number: term.number,
-            start_date: term.start_date,
-            end_date: term.end_date,
-            unit_prices: Json(term.unit_prices.clone()),
-        })
-        .run(conn)
-        .await?;
-    Ok(())
+    let row = TermRow {
+        subscription_id: subscription.id,
+        number: term.number,
+        start_date: term.start_date,
+        end_date: term.end_date,
+        unit_prices: Json(term.unit_prices.clone()),
+    };
+    diesel::insert_into(subscription_terms::table).values(row).run(conn)
 }
 
 /// Adds prices to the running term: those of certificate types that it did not have.
-async fn update_term_prices(conn: &Conn, subscription: &Subscription) -> Result<()> {
+fn update_term_prices<'c>(conn: &'c Conn, subscription: &Subscription) -> Running<'c> {
     let term = subscription_terms::table.find((subscription.id, subscription.term.number));
     let prices = Json(subscription.term.unit_prices.clone());
-    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).run(conn).await?;
-    Ok(())
+    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).run(conn)
 }
 
 /// The terms of a subscription, newest first. Find the subscription first: this knows no scope.

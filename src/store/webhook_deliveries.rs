@@ -155,7 +155,7 @@ pub async fn insert(conn: &Conn, deliveries: &[Delivery]) -> Result<()> {
             .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
             .do_nothing()
     };
-    Ok(run_all(conn, deliveries.iter().map(write)).await?)
+    run_all(conn, deliveries.iter().map(write)).await
 }
 
 /// Writes a delivery that was locked.
