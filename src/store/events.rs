@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Run, Running};
+use super::run::{Run, Running, write_rows};
 use super::schema::{customers, event_feed, events};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -93,11 +93,10 @@ pub async fn address(conn: &Conn, new: Vec<(Event, Audience)>) -> Result<Vec<Add
 
 /// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
 pub fn insert(conn: &Conn, new: Vec<Addressed>) -> Vec<Running<'_>> {
-    let write = |Addressed { row, reseller, is_for_everyone }| {
-        let whose = (events::reseller_id.eq(reseller), events::for_everyone.eq(is_for_everyone));
-        diesel::insert_into(events::table).values((row, whose)).run(conn)
-    };
-    new.into_iter().map(write).collect()
+    let rows = new.into_iter().map(|Addressed { row, reseller, is_for_everyone }| {
+        (row, (events::reseller_id.eq(reseller), events::for_everyone.eq(is_for_everyone)))
+    });
+    write_rows!(conn, rows, row => diesel::insert_into(events::table).values(row))
 }
 
 async fn resellers_of(mut conn: &Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {

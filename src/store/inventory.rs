@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Run, Running};
+use super::run::{Running, write_rows};
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
@@ -101,19 +101,16 @@ pub(super) fn save<'c>(
         used: line.used,
         low_threshold: line.low_threshold,
     });
-    let write = |line: LineRow| {
-        diesel::insert_into(inventory_lines::table)
-            .values(line)
-            .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
-            .do_update()
-            .set((
-                inventory_lines::current.eq(excluded(inventory_lines::current)),
-                inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
-                inventory_lines::used.eq(excluded(inventory_lines::used)),
-                inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
-            ))
-            .run(conn)
-    };
+    let mut statements = write_rows!(conn, changed, line => diesel::insert_into(inventory_lines::table)
+    .values(line)
+    .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
+    .do_update()
+    .set((
+        inventory_lines::current.eq(excluded(inventory_lines::current)),
+        inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
+        inventory_lines::used.eq(excluded(inventory_lines::used)),
+        inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
+    )));
     // A threshold is a setting, which the ledger does not count.
     let entries = movements(before, after).into_iter().map(|movement| EntryRow {
         id: LedgerEntryId(cause.clock.new_id()),
@@ -127,8 +124,8 @@ pub(super) fn save<'c>(
         actor: cause.actor.clone(),
         occurred_at: cause.at,
     });
-    let entries = entries.map(|entry| diesel::insert_into(inventory_ledger::table).values(entry).run(conn));
-    changed.map(write).chain(entries).collect()
+    statements.extend(write_rows!(conn, entries, entry => diesel::insert_into(inventory_ledger::table).values(entry)));
+    statements
 }
 
 /// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find

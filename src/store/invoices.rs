@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::orders::ChargeRow;
-use super::run::{Prepared, Run, run_all};
+use super::run::{Prepared, Run, in_order, write_rows};
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -184,7 +184,7 @@ pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
 /// The database fails.
 pub async fn insert(mut conn: &Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
     let rows = new.iter().map(|(invoice, _)| Row::from(invoice));
-    run_all(conn, rows.map(|row| diesel::insert_into(invoices::table).values(row))).await?;
+    let mut statements = write_rows!(conn, rows, row => diesel::insert_into(invoices::table).values(row));
     let lines = new.iter().flat_map(|(invoice, lines)| {
         (0..).zip(lines).map(|(position, line)| LineRow {
             invoice_id: invoice.id,
@@ -193,7 +193,8 @@ pub async fn insert(mut conn: &Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Res
             product_name: line.product_name.clone(),
         })
     });
-    run_all(conn, lines.map(|line| diesel::insert_into(invoice_lines::table).values(line))).await?;
+    statements.extend(write_rows!(conn, lines, line => diesel::insert_into(invoice_lines::table).values(line)));
+    in_order(statements).await?;
     let ids: Vec<_> = new.iter().map(|(invoice, _)| invoice.id).collect();
     let theirs = || invoice_lines::table.filter(invoice_lines::invoice_id.eq_any(&ids));
     let invoice_id = theirs().filter(invoice_lines::charge_id.eq(charges::id)).select(invoice_lines::invoice_id);

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::page;
-use super::run::{Prepared, Run, Running};
+use super::run::{Prepared, Run, Running, write_rows};
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -151,7 +151,7 @@ pub fn insert<'c>(conn: &'c Conn, order: &Order) -> Running<'c> {
 pub fn insert_lines<'c>(conn: &'c Conn, order: &Order, new_charges: &[Charge]) -> Vec<Running<'c>> {
     let lines = order.lines.iter().enumerate();
     let lines = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line));
-    let lines = lines.map(|line| diesel::insert_into(order_lines::table).values(line).run(conn));
+    let mut statements = write_rows!(conn, lines, line => diesel::insert_into(order_lines::table).values(line));
     let rows = new_charges.iter().map(|charge| ChargeRow {
         id: charge.id,
         order_id: charge.order_id,
@@ -165,7 +165,8 @@ pub fn insert_lines<'c>(conn: &'c Conn, order: &Order, new_charges: &[Charge]) -
         status: charge.status,
         invoice_id: charge.invoice_id,
     });
-    lines.chain(rows.map(|row| diesel::insert_into(charges::table).values(row).run(conn))).collect()
+    statements.extend(write_rows!(conn, rows, row => diesel::insert_into(charges::table).values(row)));
+    statements
 }
 
 /// An order in scope.

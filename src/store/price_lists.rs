@@ -11,7 +11,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 
 use super::page::{self, keyset};
-use super::run::{Prepared, Run, run_all};
+use super::run::{Prepared, Run, in_order, write_rows};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -195,7 +195,7 @@ async fn insert_prices(conn: &Conn, list: &PriceList) -> Result<()> {
         unit_price: price.unit_price,
     };
     let rows = list.details.prices.iter().map(row);
-    run_all(conn, rows.map(|row| diesel::insert_into(price_list_prices::table).values(row))).await
+    in_order(write_rows!(conn, rows, row => diesel::insert_into(price_list_prices::table).values(row))).await
 }
 
 /// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.

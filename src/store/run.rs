@@ -42,7 +42,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
 pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
 
 /// Runs a statement that answers no rows, and keeps it. One that inserts a list of rows has another text for each
-/// number of them: see [`run_all`].
+/// number of them: see `write_rows`.
 pub trait Run {
     /// How many rows were written.
     fn run(self, conn: &Conn) -> Running<'_>;
@@ -59,18 +59,29 @@ pub fn command<'c>(conn: &'c Conn, sql: &str) -> Running<'c> {
     diesel::sql_query(sql).run(conn)
 }
 
-/// Runs statements in their order, and waits for the database once.
-///
-/// # Errors
-/// Of the first that fails.
-pub fn run_all<Q: QueryFragment<Pg> + Send>(
-    conn: &Conn,
-    statements: impl IntoIterator<Item = Q>,
-) -> BoxFuture<'_, Result<()>> {
-    in_order(statements.into_iter().map(|statement| statement.run(conn)).collect()).boxed()
+/// How many rows one statement writes, where there are so many.
+pub(super) const ROWS: usize = 100;
+
+/// The statements that write rows: [`ROWS`] with each, and the rest one by one, so that there are two texts however
+/// many the rows are. `$statement` is made of one row and of several, as `$row`.
+macro_rules! write_rows {
+    ($conn:expr, $rows:expr, $row:ident => $statement:expr) => {{
+        let (conn, mut rows) = ($conn, $rows);
+        let mut statements: Vec<$crate::store::Running<'_>> = Vec::new();
+        loop {
+            let $row: Vec<_> = rows.by_ref().take($crate::store::run::ROWS).collect();
+            if $row.len() < $crate::store::run::ROWS {
+                statements.extend($row.into_iter().map(|$row| $crate::store::run::Run::run($statement, conn)));
+                break statements;
+            }
+            statements.push($crate::store::run::Run::run($statement, conn));
+        }
+    }};
 }
 
-/// Runs different statements in their order, and waits for the database once.
+pub(super) use write_rows;
+
+/// Runs statements in their order, and waits for the database once.
 ///
 /// # Errors
 /// Of the first that fails.

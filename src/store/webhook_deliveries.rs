@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Run, run_all};
+use super::run::{Run, in_order, write_rows};
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
 use super::{Conn, Result};
@@ -149,13 +149,11 @@ pub async fn list(
 /// # Errors
 /// The database fails.
 pub async fn insert(conn: &Conn, deliveries: &[Delivery]) -> Result<()> {
-    let write = |delivery: &Delivery| {
-        diesel::insert_into(webhook_deliveries::table)
-            .values(Row::from(delivery))
-            .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
-            .do_nothing()
-    };
-    run_all(conn, deliveries.iter().map(write)).await
+    in_order(write_rows!(conn, deliveries.iter().map(Row::from), row => diesel::insert_into(webhook_deliveries::table)
+        .values(row)
+        .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
+        .do_nothing()))
+    .await
 }
 
 /// Writes a delivery that was locked.
