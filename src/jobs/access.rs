@@ -15,6 +15,13 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// Between one writing of uses and the next.
 const WRITE_EVERY: Duration = Duration::from_secs(3);
 
+/// How often the last uses are tried again: a worker that has ended takes along the connections that it opened, some of
+/// which the pool still has.
+const LAST_TRIES: usize = 10;
+
+/// Between one such try and the next.
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+
 /// What looks after an instance's memory of keys. Every instance that serves has one.
 pub struct AccessKeeper {
     /// The database.
@@ -50,7 +57,15 @@ impl AccessKeeper {
         while goes_on {
             // The last ones, too.
             goes_on = is_next(&mut ticks, &mut serving).await;
-            if let Err(error) = access::write_uses(&self.db, &self.cache).await {
+            let mut written = access::write_uses(&self.db, &self.cache).await;
+            for _ in 0..LAST_TRIES {
+                if goes_on || written.is_ok() {
+                    break;
+                }
+                tokio::time::sleep(LAST_PAUSE).await;
+                written = access::write_uses(&self.db, &self.cache).await;
+            }
+            if let Err(error) = written {
                 tracing::warn!(%error, "when keys were last used could not be written");
             }
         }
