@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::store::sort_keys::{self, Pass};
-use crate::store::{self, Conn};
+use crate::store::{self, Conn, Write};
 use connect::{Target, TargetError};
 pub use transaction::Transaction;
 
@@ -260,6 +260,14 @@ impl Db {
                 Err(store::Error::Unavailable("the statement took too long".to_owned()).into())
             }
         }
+    }
+
+    /// Runs statements that write, in one piece and each by itself.
+    ///
+    /// # Errors
+    /// A statement fails, or the database is unavailable.
+    pub async fn send(&self, writes: Vec<Write>) -> Result<(), store::Error> {
+        self.statement(async |conn| store::send(conn, writes).await).await
     }
 
     async fn run<T, E>(&self, begin: &'static str, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>

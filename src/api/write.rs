@@ -27,7 +27,7 @@ use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
 use crate::domain::refusal::ViolationCode;
 use crate::ops::Context;
 use crate::ops::budget::Taken;
-use crate::ops::request::{self, Ending, Request};
+use crate::ops::request::{self, Ended, Ending, Request};
 
 /// Marks a request that the client can safely send again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -61,8 +61,7 @@ pub async fn write(
     };
     // What is taken of the budget for the body is held until the response is known.
     let (claim, refusal, _budget) = match prepare(&mut request, &mut cx, &incoming).await {
-        Ok(Prepared { kept: Some(answer), .. }) => return Ok(request.into_response(replay(&answer))),
-        Ok(Prepared { claim, budget, .. }) => (claim, None, Some(budget)),
+        Ok((claim, budget)) => (claim, None, Some(budget)),
         Err(problem) => (None, Some(problem), None),
     };
     let source = incoming.source.map(|address| address.to_string());
@@ -75,17 +74,18 @@ pub async fn write(
         Some(problem) => request.into_response(problem.error_response()),
         None => next.call(request).await?.map_into_boxed_body(),
     };
+    if let Some(before) = write.answered() {
+        return Ok(answer.into_response(replay(before)));
+    }
     let code = answer.response().extensions().get::<Problem>().map(|problem| problem.code);
     if code == Some(ErrorCode::IdempotencyInProgress) {
         // The other one is told and kept.
         return Ok(answer);
     }
     let (http, answer) = as_problem(answer, &incoming).into_parts();
-    let (head, body) = answer.into_parts();
-    let body = to_bytes(body).await.unwrap_or_default();
-    let answer = match finish(&cx, &write, &head, &body, code, operation.writes()).await {
-        Ok(None) => head.set_body(BoxBody::new(body)),
-        Ok(Some(answer)) => replay(&answer),
+    let ended = finish(&cx, &write, answer, code, operation.writes()).await;
+    let answer = match ended {
+        Ok(answer) => answer,
         Err(problem) => problem.error_response(),
     };
     Ok(ServiceResponse::new(http, answer))
@@ -98,51 +98,53 @@ pub async fn write(
 /// Whether it was done, nobody knows.
 pub async fn end_early(cx: &Context, answer: HttpResponse) -> Result<(), Problem> {
     let Some(write) = &cx.request else { return Ok(()) };
-    let (head, body) = answer.into_parts();
-    let body = to_bytes(body).await.unwrap_or_default();
-    finish(cx, write, &head, &body, None, true).await.map(|_| ())
+    finish(cx, write, answer, None, true).await.map(drop)
 }
 
-/// Commits a request with its answer, or answers what it was answered before.
+/// Commits a request with its answer, and answers what it is to be answered: that, what it was answered before, or that
+/// the database refuses it.
 async fn finish(
     cx: &Context,
     write: &Request,
-    head: &HttpResponse<()>,
-    body: &Bytes,
+    answer: HttpResponse,
     code: Option<ErrorCode>,
     is_audited: bool,
-) -> Result<Option<Answer>, Problem> {
+) -> Result<HttpResponse, Problem> {
+    let (head, body) = answer.into_parts();
+    let body = to_bytes(body).await.unwrap_or_default();
     let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
     let ending = Ending {
-        answer: kept(head.status(), head.headers(), body),
+        answer: kept(head.status(), head.headers(), &body),
         code: code.map(|code| code.as_str().to_owned()),
         created: location.and_then(created),
         is_audited,
     };
     // However late it is: what was refused is told, and what was done is kept.
-    Ok(db::within(FINISH_TIMEOUT, request::finish(cx, write, ending)).await?)
+    match db::within(FINISH_TIMEOUT, request::finish(cx, write, ending)).await? {
+        Ended::AsAnswered => Ok(head.set_body(BoxBody::new(body))),
+        Ended::Before(answer) => Ok(replay(&answer)),
+        Ended::Refused(error) => {
+            let problem = Problem::from(error);
+            let (code, answer) = (Some(problem.code), problem.error_response());
+            Box::pin(finish(cx, write, answer, code, is_audited)).await
+        }
+    }
 }
 
-/// What is known of a request before it is handled.
-struct Prepared {
-    /// What tells it from others.
-    claim: Option<Claim>,
-    /// What it was answered before, if it was.
-    kept: Option<Answer>,
-    budget: Taken,
-}
-
-/// Reads the body, and looks whether the request was answered before. Somebody may have revoked the caller's key while
-/// the body arrived, so the caller is looked at again.
-async fn prepare(request: &mut ServiceRequest, cx: &mut Context, incoming: &Incoming) -> Result<Prepared, Problem> {
+/// Reads the body, and what tells the request from others. Somebody may have revoked the caller's key while the body
+/// arrived, so the caller is looked at again.
+async fn prepare(
+    request: &mut ServiceRequest,
+    cx: &mut Context,
+    incoming: &Incoming,
+) -> Result<(Option<Claim>, Taken), Problem> {
     let mut payload = request.take_payload();
     let (body, budget) = json::receive(request.request(), &mut payload, &cx.actor).await?;
     incoming.keep_body(body);
     *cx = auth::context(request.request()).await?;
-    let Some(key) = key(request)? else { return Ok(Prepared { claim: None, kept: None, budget }) };
+    let Some(key) = key(request)? else { return Ok((None, budget)) };
     let claim = Claim { caller: cx.actor.caller(), key, fingerprint: fingerprint(request, incoming) };
-    let kept = request::answered(&cx.db, &claim, cx.clock.machine()).await?;
-    Ok(Prepared { claim: Some(claim), kept, budget })
+    Ok((Some(claim), budget))
 }
 
 /// The key that the client gives its request.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::try_join;
 
 use super::Connection;
-use crate::store::{self, Conn, Running, in_order};
+use crate::store::{self, Conn, Write, send};
 
 /// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
 /// connection.
@@ -36,7 +36,7 @@ impl Transaction {
         let begin = self.begin.take();
         let begin = async {
             let begun = match begin {
-                Some(begin) => store::command(conn, begin).await.map(drop).map_err(store::Error::from),
+                Some(begin) => store::command(begin).run(conn).await.map(drop).map_err(store::Error::from),
                 None => Ok(()),
             };
             begun.map_err(E::from)
@@ -56,28 +56,26 @@ impl Transaction {
     /// # Errors
     /// The database is unavailable; then nobody knows whether it was done.
     pub async fn commit(self) -> Result<(), store::Error> {
-        self.commit_with(|_| Vec::new()).await
+        self.commit_with(Vec::new()).await
     }
 
     /// The same, and the last statements go out together with it.
     ///
     /// # Errors
     /// A statement fails: then nothing was done. Or the database is unavailable; then nobody knows.
-    pub async fn commit_with(mut self, last: impl FnOnce(&Conn) -> Vec<Running<'_>>) -> Result<(), store::Error> {
-        self.run(async |conn: &Conn| {
-            let mut statements = last(conn);
-            // In a transaction in which one has failed it takes everything back.
-            statements.push(store::command(conn, "COMMIT"));
-            in_order(statements).await
-        })
-        .await?;
-        self.give_back();
-        Ok(())
+    pub async fn commit_with(mut self, mut last: Vec<Write>) -> Result<(), store::Error> {
+        // In a transaction in which a statement has failed it takes everything back.
+        last.push(store::command("COMMIT"));
+        let committed = self.run(async |conn: &Conn| send(conn, last).await).await;
+        if !matches!(committed, Err(store::Error::Unavailable(_))) {
+            self.give_back();
+        }
+        committed
     }
 
     /// Takes everything back that was done.
     pub async fn rollback(mut self) {
-        match self.run(async |conn: &Conn| Ok::<_, store::Error>(store::command(conn, "ROLLBACK").await?)).await {
+        match self.run(async |conn: &Conn| Ok::<_, store::Error>(store::command("ROLLBACK").run(conn).await?)).await {
             Ok(_) => self.give_back(),
             // The connection is thrown away, and with it the server the transaction.
             Err(error) => tracing::warn!(%error, "rollback failed"),

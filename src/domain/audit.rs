@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::access::Role;
 use super::event::{Reference, ResourceType};
-use super::id::{AuditEntryId, ResellerId};
+use super::id::{AuditEntryId, CustomerId, ResellerId};
 use super::label::label;
 use super::listing::json_size;
 
@@ -103,6 +103,9 @@ impl Change {
 pub struct Entry {
     /// Its id.
     pub id: AuditEntryId,
+    /// About which customer, if it is about one. That follows from what it says, and is not sealed.
+    #[serde(skip)]
+    pub customer_id: Option<CustomerId>,
     /// When.
     pub occurred_at: DateTime<Utc>,
     /// Who: `api_key:<id>`, `subject:<subject>` or `system`.

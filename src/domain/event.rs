@@ -174,6 +174,14 @@ pub trait Resource: Shown {
     /// Who is told.
     fn audience(&self) -> Audience;
 
+    /// The customer that it is about, if it is about one.
+    fn customer(&self) -> Option<CustomerId> {
+        match self.audience() {
+            Audience::ResellerOf(customer) => Some(customer),
+            _ => None,
+        }
+    }
+
     /// What happened to it; `before` is `None` when it is new.
     fn happened(&self, before: Option<&Self>) -> Vec<Happening>;
 }
@@ -208,6 +216,8 @@ pub struct Event {
     pub occurred_at: DateTime<Utc>,
     /// To what.
     pub resource: Reference,
+    /// To which customer's, if to any.
+    pub customer_id: Option<CustomerId>,
     /// The resource as it is since.
     pub data: Value,
     /// Who did it: `api_key:<id>`, `subject:<subject>` or `system`.

@@ -110,11 +110,11 @@ pub async fn write_uses(db: &Db, cache: &AccessCache) -> Result<()> {
     if uses.is_empty() {
         return Ok(());
     }
-    let written = db.statement(async |conn| Ok::<_, Error>(access::save_uses(conn, &uses).await?)).await;
-    if !matches!(written, Err(Error::Store(store::Error::Unavailable(_)))) {
+    let written = db.send(access::save_uses(&uses)).await;
+    if !matches!(written, Err(store::Error::Unavailable(_))) {
         cache.uses_are_written(&uses);
     }
-    written
+    Ok(written?)
 }
 
 /// Whether a request changes who may do what, and what is remembered of that.

@@ -1,6 +1,9 @@
 //! Allocations: certificates in use.
 
-use super::subscriptions::{find, lock, refused, told};
+use tokio::try_join;
+
+use super::subscriptions::{find, told};
+use super::work::{Work, refused};
 use super::{Context, Error, Precondition, Result, found, milestones};
 use crate::domain::allocation::Allocation;
 use crate::domain::id::{AllocationId, SubscriptionId};
@@ -8,7 +11,7 @@ use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::{Conn, Running, allocations, in_order, subscriptions};
+use crate::store::{Conn, allocations, subscriptions};
 
 /// The allocations of a subscription, newest first.
 ///
@@ -44,10 +47,11 @@ pub async fn allocate(
     quantity: i32,
     reference: Reference,
 ) -> Result<(Allocation, bool)> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.write(async |tx| {
-        let before = lock(tx, cx, id, &Precondition::None).await?;
-        if let Some(open) = allocations::find_open(tx, id, &reference).await? {
+    cx.change(Whose::Its(id), async |work| {
+        let lock = work.lock(cx, id, &Precondition::None);
+        let open = async { Ok(allocations::find_open(work.conn, id, &reference).await?) };
+        let (before, open): (Subscription, _) = try_join!(biased; lock, open)?;
+        if let Some(open) = open {
             return if open.is_same_as(&certificate_type, quantity) {
                 Ok((open, false))
             } else {
@@ -55,16 +59,16 @@ pub async fn allocate(
             };
         }
         let allocation = Allocation {
-            id: cx.new_id(),
+            id: cx.new_id_of(before.customer_id),
             subscription_id: id,
             certificate_type: certificate_type.clone(),
             quantity,
-            reference,
+            reference: reference.clone(),
             created_at: cx.at,
             released_at: None,
         };
-        let insert = allocations::insert(tx, &allocation);
-        use_certificates(tx, cx, &before, insert, &allocation, Command::Allocate(certificate_type, quantity)).await?;
+        work.write([allocations::insert(before.customer_id, &allocation)]);
+        use_certificates(work, cx, &before, &allocation, Command::Allocate(certificate_type, quantity))?;
         Ok((allocation, true))
     })
     .await
@@ -76,36 +80,34 @@ pub async fn allocate(
 /// Not found.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let subscription_id = get(cx, id).await?.subscription_id;
-    cx.write(async |tx| {
-        let before = lock(tx, cx, subscription_id, &Precondition::None).await?;
-        // Only now: somebody may have released it while this waited for the lock.
-        let allocation = found(allocations::find(tx, cx.actor.scope, id).await?, "allocation")?;
+    cx.change(Whose::Its(subscription_id), async |work| {
+        let lock = work.lock(cx, subscription_id, &Precondition::None);
+        // Read behind the lock: somebody may have released it while this waited.
+        let find = async { found(allocations::find(work.conn, cx.actor.scope, id).await?, "allocation") };
+        let (before, allocation): (Subscription, _) = try_join!(biased; lock, find)?;
         if allocation.released_at.is_some() {
             return Ok(allocation);
         }
         let command = Command::Release(allocation.certificate_type.clone(), allocation.quantity);
         let released = Allocation { released_at: Some(cx.at), ..allocation };
-        use_certificates(tx, cx, &before, allocations::save(tx, &released), &released, command).await?;
+        work.write([allocations::save(&released)]);
+        use_certificates(work, cx, &before, &released, command)?;
         Ok(released)
     })
     .await
 }
 
-/// Writes an allocation, and what it makes of the subscription.
-async fn use_certificates(
-    tx: &Conn,
+/// Writes what an allocation makes of the subscription.
+fn use_certificates(
+    work: &mut Work<'_>,
     cx: &Context,
     before: &Subscription,
-    write: Running<'_>,
     allocation: &Allocation,
     command: Command,
 ) -> Result<()> {
-    let after = match before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
-        Outcome::Changed(after) => after,
-        Outcome::Unchanged => before.clone(),
-    };
-    let mut statements = vec![write];
-    statements.extend(subscriptions::save(tx, before, &after, &cx.cause(None, Some(allocation.id))));
-    in_order(statements).await?;
-    cx.record(tx, told(cx, Some(before), &after)).await
+    if let Outcome::Changed(after) = before.apply(command, cx.at).map_err(|why| refused(cx, before, why))? {
+        work.write(subscriptions::save(before, &after, &cx.cause(None, Some(allocation.id))));
+        work.record(cx, told(cx, Some(before), &after));
+    }
+    Ok(())
 }

@@ -1,18 +1,19 @@
 //! API keys: made once, shown once, kept as a hash. Nobody makes or changes one that can do more than they can.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::try_join;
 
-use super::record::Saved;
+use super::work::{Entity, Saved, refused};
 use super::{Context, Error, Named, Precondition, Result, found};
-use crate::domain::access::Role;
+use crate::domain::access::{Right, Role, Scope};
 use crate::domain::api_key::{ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS};
-use crate::domain::id::{ApiKeyId, ResellerId};
+use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::listing::{ApiKeyFilter, Page, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::secret::{RANDOM_BYTES, Secret};
 use crate::domain::text::{KeyName, Reason};
-use crate::store::{self, Conn, api_keys, resellers};
+use crate::store::{self, Conn, Write, api_keys, resellers};
 
 /// What a new key is made of.
 pub struct NewApiKey {
@@ -58,20 +59,27 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
     let partner_id = partner_id.or(cx.actor.scope.reseller());
     let details = Details { name, expires_at };
     let key = cx
-        .write(async |tx| {
-            if let Some(id) = partner_id
-                && resellers::find(tx, cx.actor.scope, id).await?.is_none()
-            {
+        .write(async |work| {
+            let scope = cx.actor.scope;
+            let reseller = async {
+                match partner_id {
+                    Some(id) => Ok(Some(resellers::find(work.conn, scope, id).await?.map(|_| id).ok_or(id))),
+                    None => Ok::<_, Error>(None),
+                }
+            };
+            let live = async { Ok(api_keys::count_live(work.conn, partner_id, cx.at).await?) };
+            let (reseller, live) = try_join!(biased; reseller, live)?;
+            if let Some(Err(id)) = reseller {
                 let detail = format!("There is no reseller {id} that you can see.");
                 let violation = Violation::new("/partner_id", ViolationCode::UnknownReference, detail);
                 return Err(Error::from(Refusal::from(violation)));
             }
             cx.actor.check_grant(role, partner_id)?;
-            check_room(tx, cx, partner_id).await?;
+            check_room(live)?;
             let created_by = cx.actor.label();
             let key = ApiKey::create(cx.new_id(), details, role, partner_id, fingerprint, created_by, cx.at)?;
-            api_keys::insert(tx, &key).await?;
-            cx.record(tx, [Saved::new(cx, None, &key)]).await?;
+            work.write([api_keys::insert(&key)]);
+            work.record(cx, [Saved::new(cx, None, &key)]);
             Ok(key)
         })
         .await?;
@@ -121,40 +129,46 @@ async fn change(
     precondition: &Precondition,
     change: impl FnOnce(&ApiKey) -> std::result::Result<Outcome<ApiKey>, Refusal>,
 ) -> Result<ApiKey> {
-    cx.write(async |tx| {
-        let key = found(api_keys::lock(tx, cx.actor.scope, id).await?, "API key")?;
-        precondition.check(key.version)?;
+    cx.write(async |work| {
+        let key: ApiKey = work.lock(cx, id, precondition).await?;
         cx.actor.check_grant(key.role, key.partner_id)?;
-        match change(&key).map_err(|refusal| refused(cx, &key, refusal))? {
-            Outcome::Unchanged => Ok(key),
-            Outcome::Changed(changed) => {
-                if key.status(cx.at) != ApiKeyStatus::Active && changed.status(cx.at) == ApiKeyStatus::Active {
-                    check_room(tx, cx, key.partner_id).await?;
-                }
-                api_keys::save(tx, &changed).await?;
-                cx.record(tx, [Saved::new(cx, Some(&key), &changed)]).await?;
-                cx.change_access();
-                Ok(changed)
+        let outcome = change(&key).map_err(|refusal| refused(cx, &key, refusal))?;
+        if let Outcome::Changed(changed) = &outcome {
+            if key.status(cx.at) != ApiKeyStatus::Active && changed.status(cx.at) == ApiKeyStatus::Active {
+                check_room(api_keys::count_live(work.conn, key.partner_id, cx.at).await?)?;
             }
+            cx.change_access();
         }
+        Ok(work.save(cx, key, outcome))
     })
     .await
 }
 
-/// Succeeds when a tenant may have one more live key.
-async fn check_room(tx: &Conn, cx: &Context, tenant: Option<ResellerId>) -> Result<()> {
-    if api_keys::count_live(tx, tenant, cx.at).await? >= MOST_LIVE_KEYS {
-        return Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into());
-    }
-    Ok(())
+/// Succeeds when a tenant with so many live keys may have one more.
+fn check_room(live: i64) -> Result<()> {
+    if live >= MOST_LIVE_KEYS { Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into()) } else { Ok(()) }
 }
 
-fn refused(cx: &Context, key: &ApiKey, refusal: Refusal) -> Error {
-    let offers = match refusal {
-        Refusal::InvalidTransition { .. } => cx.actor.offers(key.possibilities(cx.at)),
-        _ => Vec::new(),
-    };
-    Error::Refused { refusal, offers }
+impl Entity for ApiKey {
+    type Id = ApiKeyId;
+
+    const NAME: &'static str = "API key";
+
+    async fn lock(conn: &Conn, scope: Scope, id: ApiKeyId) -> store::Result<Option<Self>> {
+        api_keys::lock(conn, scope, id).await
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, cx: &Context) -> Vec<(Right, Possibility)> {
+        self.possibilities(cx.at)
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        vec![api_keys::save(self)]
+    }
 }
 
 fn new_secret() -> Result<Secret> {

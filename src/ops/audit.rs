@@ -4,7 +4,8 @@ use super::{Context, Error, Named, Result};
 use crate::db::Db;
 use crate::domain::audit::{Broken, Entry, Link};
 use crate::domain::listing::{AuditFilter, Page, Reading, Window, json_size};
-use crate::store::{Conn, audit};
+use crate::store::Conn;
+use crate::store::audit::{self, Sealed};
 
 /// How many entries are sealed, or verified, at once.
 const BATCH: i64 = 500;
@@ -61,9 +62,9 @@ pub async fn seal(db: &Db) -> Result<usize> {
 async fn seal_batch(tx: &Conn) -> Result<usize> {
     let Some(mut end) = audit::lock_end(tx).await? else { return Ok(0) };
     let mut links = Vec::new();
-    for entry in audit::open_entries(tx, BATCH).await? {
+    for (seq, entry) in audit::open_entries(tx, BATCH).await? {
         end = end.next(&entry);
-        links.push((entry.id, end.clone()));
+        links.push(Sealed { seq, id: entry.id, link: end.clone() });
     }
     audit::seal(tx, &links).await?;
     Ok(links.len())

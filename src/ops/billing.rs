@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use super::record::Saved;
+use super::work::{Saved, Work};
 use super::{Context, Error, Result, found, milestones};
 use crate::domain::billing::{self, Draft, Month, Run};
 use crate::domain::id::CustomerId;
@@ -30,9 +30,8 @@ pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
         return Err(Error::from(Refusal::from(violation)));
     }
     // What fell due is charged before it is billed.
-    milestones::settle(cx, Whose::Everyones).await?;
-    cx.write(async |tx| {
-        let (run, rest) = bill(tx, cx, through, None, Run::default(), RUN).await?;
+    cx.change(Whose::Everyones, async |work| {
+        let (run, rest) = bill(work, cx, through, None, Run::default(), RUN).await?;
         Ok(Run { complete: matches!(rest, Rest::Nothing), ..run })
     })
     .await
@@ -46,7 +45,7 @@ async fn run_on(cx: &Context, through: NaiveDate) -> Result<Run> {
     let mut after = None;
     loop {
         let rest;
-        (run, rest) = cx.db.transaction(async |tx| bill(tx, cx, through, after, run, BATCH).await).await?;
+        (run, rest) = cx.write(async |work| bill(work, cx, through, after, run, BATCH).await).await?;
         match rest {
             Rest::Nothing => return Ok(Run { complete: true, ..run }),
             Rest::Behind(customer) => after = customer,
@@ -66,26 +65,27 @@ enum Rest {
 
 /// Bills one batch of at most so many charges, and counts it in.
 async fn bill(
-    tx: &Conn,
+    work: &mut Work<'_>,
     cx: &Context,
     through: NaiveDate,
     after: Option<CustomerId>,
     mut run: Run,
     limit: usize,
 ) -> Result<(Run, Rest)> {
-    let mut charges = store::billing::due_charges(tx, through, after, i64::try_from(limit).unwrap_or(i64::MAX)).await?;
+    let mut charges =
+        store::billing::due_charges(work.conn, through, after, i64::try_from(limit).unwrap_or(i64::MAX)).await?;
     let mut rest = Rest::Nothing;
     if charges.len() == limit {
         rest = Rest::Behind(leave_last_customer(&mut charges).or(after));
     }
-    let mut drafts = billing::split(with_products(tx, charges).await?);
+    let mut drafts = billing::split(with_products(work.conn, charges).await?);
     let billed = drafts.iter().take_while(|draft| run.count(draft).is_ok()).count();
     if billed < drafts.len() {
         drafts.truncate(billed);
         rest = Rest::ForAnotherRun;
     }
     if !drafts.is_empty() {
-        issue(tx, cx, through, drafts).await?;
+        issue(work, cx, through, drafts).await?;
     }
     Ok((run, rest))
 }
@@ -114,22 +114,23 @@ async fn with_products(tx: &Conn, charges: Vec<Charge>) -> Result<Vec<InvoiceLin
         .collect()
 }
 
-async fn issue(tx: &Conn, cx: &Context, through: NaiveDate, drafts: Vec<Draft>) -> Result<()> {
+async fn issue(work: &mut Work<'_>, cx: &Context, through: NaiveDate, drafts: Vec<Draft>) -> Result<()> {
     let ids: Vec<_> = drafts.iter().map(|draft| draft.customer_id).collect();
-    let bill_to = store::billing::bill_to(tx, &ids).await?;
+    let bill_to = store::billing::bill_to(work.conn, &ids).await?;
     let count = i32::try_from(drafts.len()).unwrap_or(i32::MAX);
     // Last, as whoever else issues invoices waits from here on.
-    let numbers = store::billing::take_numbers(tx, cx.at.year(), count).await?;
-    let mut issued = Vec::new();
+    let numbers = store::billing::take_numbers(work.conn, cx.at.year(), count).await?;
     for (draft, number) in drafts.into_iter().zip(numbers) {
         let bill_to = found(bill_to.get(&draft.customer_id).cloned(), "customer")?;
-        let invoice = Invoice::issue(cx.new_id(), number, bill_to, &draft, through, cx.at);
-        issued.push((invoice, draft.lines));
+        let invoice = Invoice::issue(cx.new_id_of(draft.customer_id), number, bill_to, &draft, through, cx.at);
+        work.write(invoices::insert(&invoice, &draft.lines));
+        let charges = draft.lines.iter().map(|line| &line.charge);
+        let taken: Vec<_> =
+            charges.map(|charge| Saved::charge(cx, charge, ChargeStatus::Invoiced, Some(invoice.id))).collect();
+        let issued = (invoice, draft.lines);
+        work.record(cx, std::iter::once(Saved::new(cx, None, &issued)).chain(taken));
     }
-    let taken = invoices::insert(tx, &issued).await?;
-    let mut saved: Vec<_> = issued.iter().map(|invoice| Saved::new(cx, None, invoice)).collect();
-    saved.extend(taken.iter().map(|charge| Saved::charge(cx, ChargeStatus::Pending, None, charge)));
-    cx.record(tx, saved).await
+    Ok(())
 }
 
 /// Bills the months whose invoice day has come: all since the last one that was billed, or the current one
@@ -150,7 +151,7 @@ pub async fn run_monthly(cx: &Context, invoice_day: u32) -> Result<Vec<(Month, R
                 break;
             }
         }
-        cx.db.transaction(async |tx| Ok::<_, Error>(store::billing::record_month(tx, month, cx.at).await?)).await?;
+        cx.db.send(vec![store::billing::record_month(month, cx.at)]).await?;
     }
     Ok(runs)
 }

@@ -5,7 +5,7 @@
 mod line;
 mod message;
 
-use super::record::Saved;
+use super::work::{Saved, Work};
 use super::{Context, Result};
 use crate::domain::event::Event;
 use crate::domain::id::WebhookEndpointId;
@@ -60,7 +60,7 @@ pub async fn deliver(cx: &Context, courier: &Courier, id: WebhookEndpointId, sto
 async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Next> {
     // Before the delivery is taken: its lease runs.
     let slot = courier.slot().await;
-    let Some(Taken { endpoint, delivery, event }) = courier.transaction(cx, async |tx| take(tx, cx, id).await).await?
+    let Some(Taken { endpoint, delivery, event }) = courier.write(cx, async |work| take(work, cx, id).await).await?
     else {
         return Ok(Next::Stop);
     };
@@ -72,45 +72,46 @@ async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) ->
     let outcome = if next == Next::GoOn { "succeeded" } else { "failed" };
     metrics::counter!("webhook_attempts_total", "outcome" => outcome).increment(1);
     let cx = Context { at: cx.clock.now(), ..cx.clone() };
-    courier.transaction(&cx, async |tx| note(tx, &cx, &delivery, attempt, pacing).await).await?;
+    courier.write(&cx, async |work| note(work, &cx, &delivery, attempt, pacing).await).await?;
     Ok(next)
 }
 
 /// The delivery that is due longest, for a while.
-async fn take(tx: &Conn, cx: &Context, id: WebhookEndpointId) -> Result<Option<Taken>> {
+async fn take(work: &mut Work<'_>, cx: &Context, id: WebhookEndpointId) -> Result<Option<Taken>> {
     let at = cx.clock.machine();
-    let Some(endpoint) = webhook_turns::served(tx, id).await? else { return Ok(None) };
-    let Some(delivery) = webhook_queue::lock_next(tx, id, at).await? else { return Ok(None) };
-    let Some(event) = store::events::find(tx, endpoint.scope(), delivery.event_id).await? else {
+    let Some(endpoint) = webhook_turns::served(work.conn, id).await? else { return Ok(None) };
+    let Some(delivery) = webhook_queue::lock_next(work.conn, id, at).await? else { return Ok(None) };
+    let Some(event) = store::events::find(work.conn, endpoint.scope(), delivery.event_id).await? else {
         let error = Some("The event is not there any more.".to_owned());
         let attempt = Attempt { at, duration_ms: 0, http_status: None, error };
-        webhook_deliveries::save(tx, &delivery.give_up(attempt)).await?;
+        work.write([webhook_deliveries::save(&delivery.give_up(attempt))]);
         return Ok(None);
     };
     let delivery = delivery.lease(at);
-    webhook_deliveries::save(tx, &delivery).await?;
+    work.write([webhook_deliveries::save(&delivery)]);
     Ok(Some(Taken { endpoint, delivery, event }))
 }
 
 /// Writes how an attempt ended.
-async fn note(tx: &Conn, cx: &Context, taken: &Delivery, attempt: Attempt, pacing: Pacing) -> Result<()> {
+async fn note(work: &mut Work<'_>, cx: &Context, taken: &Delivery, attempt: Attempt, pacing: Pacing) -> Result<()> {
     let scope = cx.actor.scope;
     let mut is_enabled = true;
     if attempt.has_succeeded() {
-        webhook_turns::recovered(tx, taken.endpoint_id).await?;
+        work.write([webhook_turns::recovered(taken.endpoint_id)]);
     } else {
-        let Some(endpoint) = webhooks::lock(tx, scope, taken.endpoint_id).await? else { return Ok(()) };
+        let Some(endpoint) = webhooks::lock(work.conn, scope, taken.endpoint_id).await? else { return Ok(()) };
         let after = endpoint.failed(&attempt, cx.at);
         is_enabled = after.is_enabled();
-        webhooks::save(tx, &after).await?;
+        work.write([webhooks::save(&after)]);
         if after.version != endpoint.version {
             tracing::warn!(webhook_endpoint_id = %after.id, "a webhook endpoint is disabled: nothing gets there");
-            cx.record(tx, [Saved::new(cx, Some(&endpoint), &after)]).await?;
+            work.record(cx, [Saved::new(cx, Some(&endpoint), &after)]);
         }
     }
     // As it is by now: it may have been put in line again.
-    let Some(delivery) = webhook_deliveries::lock(tx, scope, taken.id).await? else { return Ok(()) };
-    Ok(webhook_deliveries::save(tx, &delivery.attempted(attempt, is_enabled, pacing)).await?)
+    let Some(delivery) = webhook_deliveries::lock(work.conn, scope, taken.id).await? else { return Ok(()) };
+    work.write([webhook_deliveries::save(&delivery.attempted(attempt, is_enabled, pacing))]);
+    Ok(())
 }
 
 /// How many more messages are to be sent to an endpoint at once where so many are on their way, which are not due any

@@ -2,20 +2,21 @@
 
 use tokio::try_join;
 
-use super::record::Saved;
-use super::{Context, Error, Named, Precondition, Result, found, milestones, offers, price_lists};
+use super::work::{Entity, Saved};
+use super::{Context, Named, Precondition, Result, found, milestones, offers, price_lists};
+use crate::domain::access::{Right, Scope};
 use crate::domain::company::Company;
 use crate::domain::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
 use crate::domain::event::EventType;
-use crate::domain::id::{CustomerId, ResellerId};
+use crate::domain::id::{CustomerId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Whose, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::money::Currency;
 use crate::domain::product::Product;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
 use crate::domain::reseller::ResellerStatus;
 use crate::domain::text::Email;
-use crate::store::{Conn, customers, products, resellers};
+use crate::store::{self, Conn, Write, customers, products, resellers};
 
 /// A customer, with what the rules need to know of its surroundings.
 pub type Known = (Customer, Holdings);
@@ -60,16 +61,16 @@ pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
 /// # Errors
 /// The reseller is unknown or disabled, or the external id is taken.
 pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
-    cx.write(async |tx| {
+    cx.write(async |work| {
         let partner_id = new.partner_id.or(cx.actor.scope.reseller());
         let NewCustomer { company, administration, admin_email, currency, .. } = new;
         let administration = Administration::new(administration, admin_email);
-        check_partner(tx, cx, partner_id, administration.as_ref().err()).await?;
+        check_partner(work.conn, cx, partner_id, administration.as_ref().err()).await?;
         let administration = administration.map_err(Refusal::from)?;
         let customer = Customer::create(cx.new_id(), company, partner_id, administration, currency, cx.at)?;
-        customers::insert(tx, &customer).await?;
+        work.write([customers::insert(&customer)]);
         let known = (customer, Holdings::default());
-        cx.record(tx, [Saved::new(cx, None, &known)]).await?;
+        work.record(cx, [Saved::new(cx, None, &known)]);
         Ok(known)
     })
     .await
@@ -85,13 +86,13 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Known> {
-    milestones::settle(cx, Whose::OfCustomer(id)).await?;
-    cx.write(async |tx| {
-        let (customer, holdings) = lock(tx, cx, id, precondition).await?;
+    cx.change(Known::depends_on(id), async |work| {
+        let (customer, holdings): Known = work.lock(cx, id, precondition).await?;
         let details = edit(customer.details());
         if details.partner_id != customer.partner_id {
             let administration = Administration::new(customer.administration.kind(), details.admin_email.clone());
-            check_partner(tx, cx, details.partner_id, administration.as_ref().err()).await?;
+            check_partner(work.conn, cx, details.partner_id, administration.as_ref().err()).await?;
+            customers::lock_to_move(work.conn, id).await?;
         }
         let (list, currency) = (details.price_list_id, details.currency);
         if list != customer.price_list_id {
@@ -99,9 +100,9 @@ pub async fn update(
         }
         let outcome = customer.edit(details, holdings, cx.at)?;
         if (list, currency) != (customer.price_list_id, customer.currency) {
-            price_lists::check_assignment(tx, cx, list, Some(currency)).await?;
+            price_lists::check_assignment(work.conn, cx, list, Some(currency)).await?;
         }
-        save(tx, cx, (customer, holdings), outcome).await
+        Ok(work.save(cx, (customer, holdings), with(outcome, holdings)))
     })
     .await
 }
@@ -111,15 +112,16 @@ pub async fn update(
 /// # Errors
 /// Not found, another version, or what the domain refuses.
 pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
-    milestones::settle(cx, Whose::OfCustomer(id)).await?;
-    cx.write(async |tx| {
-        let (customer, holdings) = lock(tx, cx, id, precondition).await?;
-        let outcome = customer
-            .apply(action, holdings, cx.at)
-            .map_err(|refusal| Error::Refused { refusal, offers: cx.actor.offers(customer.possibilities(holdings)) })?;
-        save(tx, cx, (customer, holdings), outcome).await
-    })
-    .await
+    let apply = |(customer, holdings): &Known| Ok(with(customer.apply(action, *holdings, cx.at)?, *holdings));
+    cx.change_one(id, precondition, apply).await
+}
+
+/// What a customer has become; what surrounds it has not changed.
+fn with(outcome: Outcome<Customer>, holdings: Holdings) -> Outcome<Known> {
+    match outcome {
+        Outcome::Changed(customer) => Outcome::Changed((customer, holdings)),
+        Outcome::Unchanged => Outcome::Unchanged,
+    }
 }
 
 /// What the customer can be sold now; nothing while it is archived.
@@ -132,9 +134,8 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
             let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
             let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
             let page = if sellable {
-                let mut page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
-                let rows = offers::offered(tx, id, std::mem::take(&mut page.rows)).await?;
-                page.with_rows(rows)
+                let page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
+                offers::of_page(tx, id, page).await?
             } else {
                 Page::empty()
             };
@@ -143,22 +144,37 @@ pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -
         .await
 }
 
-pub(super) async fn lock(tx: &Conn, cx: &Context, id: CustomerId, precondition: &Precondition) -> Result<Known> {
-    let lock = customers::lock(tx, cx.actor.scope, id);
-    let (customer, holdings) = try_join!(biased; lock, customers::holdings(tx, id))?;
-    let customer = found(customer, "customer")?;
-    precondition.check(customer.version)?;
-    Ok((customer, holdings))
-}
+impl Entity for Known {
+    type Id = CustomerId;
 
-async fn save(tx: &Conn, cx: &Context, before: Known, outcome: Outcome<Customer>) -> Result<Known> {
-    let Outcome::Changed(changed) = outcome else { return Ok(before) };
-    customers::save(tx, &changed).await?;
-    let was_another = before.0.partner_id.is_some() && before.0.partner_id != changed.partner_id;
-    let after = (changed, before.1);
-    let goes = was_another.then(|| Saved::farewell(cx, &before, &after, EventType::CustomerReleased));
-    cx.record(tx, goes.into_iter().chain([Saved::new(cx, Some(&before), &after)])).await?;
-    Ok(after)
+    const NAME: &'static str = "customer";
+
+    async fn lock(conn: &Conn, scope: Scope, id: CustomerId) -> store::Result<Option<Self>> {
+        let (customer, holdings) = try_join!(biased; customers::lock(conn, scope, id), customers::holdings(conn, id))?;
+        Ok(customer.map(|customer| (customer, holdings)))
+    }
+
+    fn depends_on(id: CustomerId) -> Option<Whose> {
+        Some(Whose::OfCustomer(id))
+    }
+
+    fn version(&self) -> Version {
+        self.0.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        self.0.possibilities(self.1)
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        vec![customers::save(&self.0)]
+    }
+
+    fn told(&self, cx: &Context, before: &Self) -> Vec<Saved> {
+        let has_left = before.0.partner_id.is_some() && before.0.partner_id != self.0.partner_id;
+        let farewell = has_left.then(|| Saved::farewell(cx, before, self, EventType::CustomerReleased));
+        farewell.into_iter().chain([Saved::new(cx, Some(before), self)]).collect()
+    }
 }
 
 /// Succeeds when the actor may put a customer in the care of this reseller, or of the partner. `also` is

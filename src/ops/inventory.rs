@@ -1,6 +1,7 @@
 //! Current and renewal inventory: quoted, then confirmed.
 
-use super::subscriptions::{find, lock, refused};
+use super::subscriptions::find;
+use super::work::refused;
 use super::{Context, Precondition, Result, found, milestones, offers, orders, subscriptions};
 use crate::domain::id::{SubscriptionId, Version};
 use crate::domain::inventory::{Entry, Line, replay};
@@ -12,7 +13,6 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::Code;
 use crate::store::inventory;
-use crate::store::products;
 use chrono::{DateTime, Utc};
 
 /// A change of quantities.
@@ -68,8 +68,7 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
     milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
         let subscription = find(tx, cx, id).await?;
-        let products = products::find_all(tx, &[subscription.product_id]).await?;
-        let offered = offers::offered(tx, subscription.customer_id, products).await?;
+        let offered = offers::find(tx, subscription.customer_id, &[subscription.product_id]).await?;
         let product = found(offered.into_iter().next(), "product")?;
         let plan = change.plan(&subscription, &product, cx.at);
         Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
@@ -88,14 +87,12 @@ pub async fn confirm(
     change: &Change,
     digest: Option<&str>,
 ) -> Result<(Order, Subscription)> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.write(async |tx| {
-        let before = lock(tx, cx, id, precondition).await?;
-        let products = products::hold(tx, &[before.product_id]).await?;
-        let offered = offers::hold_offered(tx, before.customer_id, products).await?;
+    cx.change(Whose::Its(id), async |work| {
+        let before: Subscription = work.lock(cx, id, precondition).await?;
+        let offered = offers::hold(work.conn, before.customer_id, &[before.product_id]).await?;
         let product = found(offered.into_iter().next(), "product")?;
         let plan = change.plan(&before, &product, cx.at).map_err(|why| refused(cx, &before, why))?;
-        let (order, after) = orders::confirm(tx, cx, before.customer_id, Some(&before), plan, digest).await?;
+        let (order, after) = orders::confirm(work, cx, before.customer_id, Some(&before), plan, digest)?;
         Ok((order, found(after.into_iter().next(), "subscription")?))
     })
     .await

@@ -2,14 +2,18 @@
 
 use tokio::try_join;
 
-use super::record::Saved;
-use super::{Context, Error, Named, Precondition, Result, found};
-use crate::domain::id::InvoiceId;
-use crate::domain::invoice::{Command, Invoice, InvoiceLine};
+use super::work::{Entity, Saved, refused};
+use super::{Context, Named, Precondition, Result, found};
+use crate::domain::access::{Right, Scope};
+use crate::domain::id::{InvoiceId, Version};
+use crate::domain::invoice::{Command, Invoice, InvoiceLine, InvoiceStatus};
 use crate::domain::listing::{InvoiceFilter, Page, Window};
-use crate::domain::machine::Outcome;
-use crate::domain::order::ChargeStatus;
-use crate::store::invoices;
+use crate::domain::machine::{Outcome, Possibility};
+use crate::domain::order::{Charge, ChargeStatus};
+use crate::store::{self, Conn, Write, invoices};
+
+/// An invoice with its lines.
+pub type Invoiced = (Invoice, Vec<InvoiceLine>);
 
 /// Invoices in the tenant, newest first.
 ///
@@ -28,7 +32,7 @@ pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Resu
 ///
 /// # Errors
 /// Not found.
-pub async fn get(cx: &Context, id: InvoiceId) -> Result<(Invoice, Vec<InvoiceLine>)> {
+pub async fn get(cx: &Context, id: InvoiceId) -> Result<Invoiced> {
     cx.db
         .read(async |tx| {
             let find = invoices::find(tx, cx.actor.scope, id);
@@ -47,22 +51,59 @@ pub async fn transition(
     id: InvoiceId,
     precondition: &Precondition,
     command: Command,
-) -> Result<(Invoice, Vec<InvoiceLine>)> {
-    cx.write(async |tx| {
-        let before = found(invoices::lock(tx, cx.actor.scope, id).await?, "invoice")?;
-        precondition.check(before.version)?;
-        let refused = |refusal| Error::Refused { refusal, offers: cx.actor.offers(before.possibilities()) };
-        let Outcome::Changed(after) = before.apply(command, cx.at).map_err(refused)? else {
-            let lines = invoices::lines(tx, id).await?;
-            return Ok((before, lines));
-        };
-        let reopened = invoices::save(tx, &after).await?;
-        let lines = invoices::lines(tx, id).await?;
-        let (before, after) = ((before, lines.clone()), (after, lines));
-        let mut saved = vec![Saved::new(cx, Some(&before), &after)];
-        saved.extend(reopened.iter().map(|charge| Saved::charge(cx, ChargeStatus::Invoiced, Some(id), charge)));
-        cx.record(tx, saved).await?;
-        Ok(after)
+) -> Result<Invoiced> {
+    cx.write(async |work| {
+        let before: Invoiced = work.lock(cx, id, precondition).await?;
+        let outcome = before.0.apply(command, cx.at).map_err(|refusal| refused(cx, &before, refusal))?;
+        let Outcome::Changed(invoice) = outcome else { return Ok(before) };
+        let lines = if invoice.status() == InvoiceStatus::Void { reopened(&before) } else { before.1.clone() };
+        Ok(work.save(cx, before, Outcome::Changed((invoice, lines))))
     })
     .await
+}
+
+/// The lines of an invoice that is void: those of its charges that no other has taken are pending again.
+fn reopened((invoice, lines): &Invoiced) -> Vec<InvoiceLine> {
+    let mut lines = lines.clone();
+    for InvoiceLine { charge, .. } in &mut lines {
+        if charge.invoice_id == Some(invoice.id) {
+            (charge.status, charge.invoice_id) = (ChargeStatus::Pending, None);
+        }
+    }
+    lines
+}
+
+/// The charges of an invoice that are others than they were.
+fn changed<'a>(before: &'a Invoiced, after: &'a Invoiced) -> impl Iterator<Item = (&'a Charge, &'a Charge)> {
+    let charges = before.1.iter().zip(&after.1).map(|(before, after)| (&before.charge, &after.charge));
+    charges.filter(|(before, after)| before != after)
+}
+
+impl Entity for Invoiced {
+    type Id = InvoiceId;
+
+    const NAME: &'static str = "invoice";
+
+    async fn lock(conn: &Conn, scope: Scope, id: InvoiceId) -> store::Result<Option<Self>> {
+        let (invoice, lines) = try_join!(biased; invoices::lock(conn, scope, id), invoices::lines(conn, id))?;
+        Ok(invoice.map(|invoice| (invoice, lines)))
+    }
+
+    fn version(&self) -> Version {
+        self.0.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        self.0.possibilities()
+    }
+
+    fn rows(&self, _: &Context, before: &Self) -> Vec<Write> {
+        let reopened: Vec<_> = changed(before, self).map(|(_, charge)| charge.clone()).collect();
+        invoices::save(&self.0, &reopened)
+    }
+
+    fn told(&self, cx: &Context, before: &Self) -> Vec<Saved> {
+        let charges = changed(before, self).map(|(before, after)| Saved::new(cx, Some(before), after));
+        std::iter::once(Saved::new(cx, Some(before), self)).chain(charges).collect()
+    }
 }

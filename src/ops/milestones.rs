@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 use tokio::join;
 
-use super::subscriptions::save;
+use super::work::Work;
 use super::{Context, Error, Result, found, offers, orders};
 use crate::domain::access::Actor;
 use crate::domain::id::SubscriptionId;
@@ -19,7 +19,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 use crate::domain::subscription::{Command, Due, Milestone, Subscription};
 use crate::domain::time::start_of;
-use crate::store::{self, Conn, products, renewal_failures, subscriptions};
+use crate::store::{self, Conn, renewal_failures, subscriptions};
 
 /// How many waiting subscriptions are looked up at once.
 const BATCH: i64 = 100;
@@ -130,9 +130,10 @@ async fn waiting(cx: &Context, whose: Whose, after: Option<SubscriptionId>) -> R
 /// Brings a subscription up to date, one milestone after the other.
 async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
     loop {
-        let passed = cx.db.transaction(async |tx| match subscriptions::lock(tx, cx.actor.scope, id).await? {
+        let cx = &Context { request: None, ..cx.clone() };
+        let passed = cx.write(async |work| match subscriptions::lock(work.conn, cx.actor.scope, id).await? {
             None => Ok(None),
-            Some(subscription) => pass(tx, cx, &subscription).await,
+            Some(subscription) => pass(work, cx, subscription).await,
         });
         match passed.await {
             Ok(Some(milestone)) => count(milestone),
@@ -158,13 +159,13 @@ pub async fn drain(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
 /// Whether there was something to do.
 async fn pass_next(cx: &Context) -> Result<bool> {
     let mut picked = None;
-    let passed = cx.db.transaction(async |tx| {
-        picked = renewal_failures::lock_next(tx, cx.at).await?.map(|waiting| waiting.subscription_id);
+    let passed = cx.write(async |work| {
+        picked = renewal_failures::lock_next(work.conn, cx.at).await?.map(|waiting| waiting.subscription_id);
         let Some(id) = picked else { return Ok(None) };
-        let subscription = found(subscriptions::find(tx, cx.actor.scope, id).await?, "subscription")?;
+        let subscription = found(subscriptions::find(work.conn, cx.actor.scope, id).await?, "subscription")?;
         // Else it would be picked again and again.
         let not_due = store::Error::Corrupt { table: "subscriptions", reason: "due_date is not when it is due" };
-        pass(tx, cx, &subscription).await?.ok_or(not_due.into()).map(Some)
+        pass(work, cx, subscription).await?.ok_or(not_due.into()).map(Some)
     });
     match (passed.await, picked) {
         (Ok(milestone), _) => milestone.into_iter().for_each(count),
@@ -175,33 +176,26 @@ async fn pass_next(cx: &Context) -> Result<bool> {
 }
 
 /// What is due of a subscription that was locked, if anything is.
-async fn pass(tx: &Conn, cx: &Context, before: &Subscription) -> Result<Option<Milestone>> {
+async fn pass(work: &mut Work<'_>, cx: &Context, before: Subscription) -> Result<Option<Milestone>> {
     let Some(Due { milestone, on }) = before.due(cx.today()) else { return Ok(None) };
     let cx = cx.at_start_of(on);
-    match milestone {
-        Milestone::Activation => apply(tx, &cx, before, Command::Activate).await?,
-        Milestone::LapseEnd => apply(tx, &cx, before, Command::Expire).await?,
+    let outcome = match milestone {
+        Milestone::Activation => before.apply(Command::Activate, cx.at)?,
+        Milestone::LapseEnd => before.apply(Command::Expire, cx.at)?,
         Milestone::TermEnd => {
-            let products = products::find_all(tx, &[before.product_id]).await?;
             // The term will name the lists of its prices: none is deleted meanwhile.
-            let offered = offers::hold_offered(tx, before.customer_id, products).await?;
+            let offered = offers::hold(work.conn, before.customer_id, &[before.product_id]).await?;
             let product = found(offered.into_iter().next(), "product")?;
-            let plan = quote::end_term(before, &product, cx.at)?;
+            let mut plan = quote::end_term(&before, &product, cx.at)?;
             if !plan.quote.lines.is_empty() {
-                orders::confirm(tx, &cx, before.customer_id, Some(before), plan, None).await?;
-            } else if let [after] = plan.subscriptions.as_slice() {
-                save(tx, &cx, before, after, &cx.cause(None, None)).await?;
+                orders::confirm(work, &cx, before.customer_id, Some(&before), plan, None)?;
+                return Ok(Some(milestone));
             }
+            plan.subscriptions.pop().map_or(Outcome::Unchanged, Outcome::Changed)
         }
-    }
+    };
+    work.save(&cx, before, outcome);
     Ok(Some(milestone))
-}
-
-async fn apply(tx: &Conn, cx: &Context, before: &Subscription, command: Command) -> Result<()> {
-    if let Outcome::Changed(after) = before.apply(command, cx.at)? {
-        save(tx, cx, before, &after, &cx.cause(None, None)).await?;
-    }
-    Ok(())
 }
 
 fn count(milestone: Milestone) {
@@ -216,18 +210,19 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
         _ => FailureCode::Internal,
     };
     let Some(waiting) = waiting(cx, Whose::Its(id), None).await?.pop() else { return Ok(()) };
-    cx.db
-        .transaction(async |tx| {
-            let before = renewal_failures::find(tx, cx.actor.scope, id).await?;
-            // Requests try before it is time to; that is not to be told each time.
-            if before.as_ref().is_some_and(|before| before.tells(waiting, code, cx.at)) {
-                return Ok(());
-            }
-            tracing::error!(subscription_id = %id, %code, %error, "a subscription that is due cannot be processed");
-            metrics::counter!("subscription_milestone_failures_total", "code" => code.as_str()).increment(1);
-            Ok(renewal_failures::save(tx, &RenewalFailure::again(before, waiting, code, cx.at)).await?)
-        })
-        .await
+    let cx = &Context { request: None, ..cx.clone() };
+    cx.write(async |work| {
+        let before = renewal_failures::find(work.conn, cx.actor.scope, id).await?;
+        // Requests try before it is time to; that is not to be told each time.
+        if before.as_ref().is_some_and(|before| before.tells(waiting, code, cx.at)) {
+            return Ok(());
+        }
+        tracing::error!(subscription_id = %id, %code, %error, "a subscription that is due cannot be processed");
+        metrics::counter!("subscription_milestone_failures_total", "code" => code.as_str()).increment(1);
+        work.write([renewal_failures::save(&RenewalFailure::again(before, waiting, code, cx.at))]);
+        Ok(())
+    })
+    .await
 }
 
 /// The subscriptions in the tenant that could not be processed when they were due.

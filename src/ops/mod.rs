@@ -20,15 +20,14 @@ pub mod orders;
 pub mod price_lists;
 pub mod products;
 pub mod rate_limits;
-mod record;
 pub mod reports;
-pub mod request;
 pub mod resellers;
 pub mod sandbox;
 pub mod subscriptions;
 pub mod upcoming_charges;
 pub mod webhook_deliveries;
 pub mod webhooks;
+mod work;
 
 use std::sync::Arc;
 
@@ -46,6 +45,7 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::inventory::Cause;
 use crate::store::{self, Conn};
 use request::Request;
+pub use work::request;
 
 /// What every use case is handed.
 #[derive(Clone)]
@@ -88,19 +88,6 @@ impl Context {
         Cause { order, allocation, actor: self.actor.label(), at: self.at, clock: &self.clock }
     }
 
-    /// Runs changes, all or none; those of a request are committed with its answer.
-    ///
-    /// # Errors
-    /// The error of `work`, or that the database is unavailable.
-    async fn write<T>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
-        let Some(request) = &self.request else {
-            let outcome = self.db.transaction(work).await;
-            self.forget_access();
-            return outcome;
-        };
-        request.run(self, work).await
-    }
-
     /// Says that the request changes who may do what.
     fn change_access(&self) {
         self.access.make();
@@ -114,6 +101,11 @@ impl Context {
 
     fn new_id<T: From<Uuid>>(&self) -> T {
         self.clock.new_id().into()
+    }
+
+    /// A new id for what is a customer's.
+    fn new_id_of<T: From<Uuid>>(&self, customer_id: CustomerId) -> T {
+        self.clock.new_id_of(customer_id).into()
     }
 }
 

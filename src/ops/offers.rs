@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tokio::try_join;
+
 use super::Result;
 use crate::domain::id::{CustomerId, PriceListId, ProductId};
+use crate::domain::listing::Page;
 use crate::domain::price_list::{self, Overrides};
 use crate::domain::product::Product;
 use crate::domain::subscription::Subscription;
@@ -16,24 +19,42 @@ pub(super) struct Offers {
     overrides: BTreeMap<PriceListId, Overrides>,
 }
 
-/// Products as a customer is offered them, which must have been found.
+/// Products, those that exist, as a customer is offered them.
 ///
 /// # Errors
 /// The database fails.
-pub(super) async fn offered(tx: &Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
-    Ok(Offers::load(tx, &[customer_id], products).await?.into_products_for(customer_id))
+pub(super) async fn find(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
+    let products = products::find_all(conn, ids);
+    let (products, lists) = try_join!(biased; products, price_lists::of_customer(conn, customer_id, ids))?;
+    Ok(offered(products, &lists))
 }
 
-/// The same, and the prices stay so until the transaction ends.
+/// The same, and they stay so until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub(super) async fn hold_offered(tx: &Conn, customer_id: CustomerId, products: Vec<Product>) -> Result<Vec<Product>> {
-    let lists = price_lists::assigned(tx, &[customer_id]).await?.remove(&customer_id).unwrap_or_default();
-    if !lists.is_empty() {
-        price_lists::keep(tx, &lists).await?;
-    }
-    offered(tx, customer_id, products).await
+pub(super) async fn hold(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
+    let hold = price_lists::hold_those_of(conn, customer_id);
+    // Read behind the lock.
+    let lists = price_lists::of_customer(conn, customer_id, ids);
+    let (products, (), lists) = try_join!(biased; products::hold(conn, ids), hold, lists)?;
+    Ok(offered(products, &lists))
+}
+
+/// A page of products as a customer is offered them.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn of_page(conn: &Conn, customer_id: CustomerId, page: Page<Product>) -> Result<Page<Product>> {
+    let ids: Vec<_> = page.rows.iter().map(|product| product.id).collect();
+    let lists = price_lists::of_customer(conn, customer_id, &ids).await?;
+    let lists: Vec<_> = lists.iter().collect();
+    Ok(page.map(|product| price_list::offered(product, &lists)))
+}
+
+fn offered(products: Vec<Product>, lists: &[Overrides]) -> Vec<Product> {
+    let lists: Vec<_> = lists.iter().collect();
+    products.into_iter().map(|product| price_list::offered(product, &lists)).collect()
 }
 
 impl Offers {
@@ -44,13 +65,11 @@ impl Offers {
     pub(super) async fn of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
         let customer_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
-        let products = products::find_all(tx, &Vec::from_iter(product_ids)).await?;
-        Self::load(tx, &Vec::from_iter(customer_ids), products).await
-    }
-
-    async fn load(tx: &Conn, customer_ids: &[CustomerId], products: Vec<Product>) -> Result<Self> {
-        let lists = price_lists::assigned(tx, customer_ids).await?;
-        let product_ids: Vec<_> = products.iter().map(|product| product.id).collect();
+        let product_ids = Vec::from_iter(product_ids);
+        let products = products::find_all(tx, &product_ids);
+        let customer_ids = Vec::from_iter(customer_ids);
+        let assigned = price_lists::assigned(tx, &customer_ids);
+        let (products, lists) = try_join!(biased; products, assigned)?;
         let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), &product_ids).await?;
         Ok(Self { products, lists, overrides })
     }
@@ -59,12 +78,6 @@ impl Offers {
     pub(super) fn to(&self, customer_id: CustomerId, product_id: ProductId) -> Option<Product> {
         let product = self.products.iter().find(|product| product.id == product_id)?;
         Some(price_list::offered(product.clone(), &self.lists_of(customer_id)))
-    }
-
-    fn into_products_for(mut self, customer_id: CustomerId) -> Vec<Product> {
-        let products = std::mem::take(&mut self.products);
-        let lists = self.lists_of(customer_id);
-        products.into_iter().map(|product| price_list::offered(product, &lists)).collect()
     }
 
     fn lists_of(&self, customer_id: CustomerId) -> Vec<&Overrides> {

@@ -1,14 +1,14 @@
 //! Orders and charges. `confirm` is the only way in which a plan comes true.
 
-use super::record::Saved;
 use super::subscriptions::told;
+use super::work::{Saved, Work};
 use super::{Context, Error, Named, Result, found, milestones};
 use crate::domain::id::{CustomerId, OrderId};
 use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
 use crate::domain::order::{Charge, Order, OrderLine};
 use crate::domain::quote::Plan;
 use crate::domain::subscription::Subscription;
-use crate::store::{Conn, in_order, orders, subscriptions};
+use crate::store::{orders, subscriptions};
 
 /// Orders in the tenant, newest first, without their lines, and how many these are.
 ///
@@ -59,8 +59,8 @@ pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) 
 ///
 /// # Errors
 /// The plan is not the one that was reviewed.
-pub(super) async fn confirm(
-    tx: &Conn,
+pub(super) fn confirm(
+    work: &mut Work<'_>,
     cx: &Context,
     customer_id: CustomerId,
     before: Option<&Subscription>,
@@ -71,23 +71,22 @@ pub(super) async fn confirm(
     if digest.is_some_and(|digest| digest != quote.digest) {
         return Err(Error::QuoteStale(Box::new(quote)));
     }
-    let order = Order::confirm(cx.new_id(), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
-    let charges = order.charges(|| cx.new_id());
+    let order = Order::confirm(cx.new_id_of(customer_id), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
+    let charges = order.charges(|| cx.new_id_of(customer_id));
     let cause = cx.cause(Some(order.id), None);
     // The ledger refers to the order, and the order's lines to the subscriptions.
-    let mut statements = vec![orders::insert(tx, &order)];
+    work.write([orders::insert(&order)]);
     let mut saved = Vec::new();
     for subscription in &subscriptions {
-        statements.extend(match before {
-            Some(before) => subscriptions::save(tx, before, subscription, &cause),
-            None => subscriptions::insert(tx, subscription, &cause),
+        work.write(match before {
+            Some(before) => subscriptions::save(before, subscription, &cause),
+            None => subscriptions::insert(subscription, &cause),
         });
         saved.extend(told(cx, before, subscription));
     }
-    statements.extend(orders::insert_lines(tx, &order, &charges));
-    in_order(statements).await?;
+    work.write(orders::insert_lines(&order, &charges));
     saved.push(Saved::new(cx, None, &order));
     saved.extend(charges.iter().map(|charge| Saved::new(cx, None, charge)));
-    cx.record(tx, saved).await?;
+    work.record(cx, saved);
     Ok((order, subscriptions))
 }

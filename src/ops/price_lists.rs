@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::record::Saved;
-use super::{Context, Precondition, Result, found, milestones};
-use crate::domain::access::Right;
-use crate::domain::id::{PriceListId, ProductId};
+use tokio::try_join;
+
+use super::work::{Entity, Saved};
+use super::{Context, Precondition, Result, found};
+use crate::domain::access::{Right, Scope};
+use crate::domain::id::{PriceListId, ProductId, Version};
 use crate::domain::listing::{Page, PriceListFilter, Whose, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::Possibility;
 use crate::domain::money::Currency;
 use crate::domain::price_list::{Details, PriceList};
 use crate::domain::product::Product;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::store::{Conn, price_lists, products};
+use crate::store::{self, Conn, Write, price_lists, products};
 
 /// The price lists in the tenant, without their prices, and how many these are.
 ///
@@ -35,11 +37,11 @@ pub async fn get(cx: &Context, id: PriceListId) -> Result<PriceList> {
 /// # Errors
 /// What the domain refuses.
 pub async fn create(cx: &Context, currency: Currency, details: Details) -> Result<PriceList> {
-    cx.write(async |tx| {
-        let products = products_of(tx, &details).await?;
+    cx.write(async |work| {
+        let products = products_of(work.conn, &details).await?;
         let list = PriceList::create(cx.new_id(), currency, details, &products, cx.at)?;
-        price_lists::insert(tx, &list).await?;
-        cx.record(tx, [Saved::new(cx, None, &list)]).await?;
+        work.write(price_lists::insert(&list));
+        work.record(cx, [Saved::new(cx, None, &list)]);
         Ok(list)
     })
     .await
@@ -55,21 +57,12 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<PriceList> {
-    // Terms that have begun have the prices of before.
-    milestones::settle(cx, Whose::Everyones).await?;
-    cx.write(async |tx| {
-        let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
-        precondition.check(list.version)?;
+    cx.change(PriceList::depends_on(id), async |work| {
+        let list: PriceList = work.lock(cx, id, precondition).await?;
         let details = edit(list.details.clone());
-        let products = products_of(tx, &details).await?;
-        match list.edit(details, &products, cx.at)? {
-            Outcome::Unchanged => Ok(list),
-            Outcome::Changed(changed) => {
-                price_lists::save(tx, &changed).await?;
-                cx.record(tx, [Saved::new(cx, Some(&list), &changed)]).await?;
-                Ok(changed)
-            }
-        }
+        let products = products_of(work.conn, &details).await?;
+        let outcome = list.edit(details, &products, cx.at)?;
+        Ok(work.save(cx, list, outcome))
     })
     .await
 }
@@ -79,16 +72,43 @@ pub async fn update(
 /// # Errors
 /// Not found, another version, or it is in use.
 pub async fn delete(cx: &Context, id: PriceListId, precondition: &Precondition) -> Result<()> {
-    cx.write(async |tx| {
-        let list = found(price_lists::lock(tx, cx.actor.scope, id).await?, "price list")?;
-        precondition.check(list.version)?;
-        if price_lists::is_in_use(tx, id).await? {
+    cx.write(async |work| {
+        let list: PriceList = work.lock(cx, id, precondition).await?;
+        if price_lists::is_in_use(work.conn, id).await? {
             return Err(Refusal::PriceListInUse.into());
         }
-        price_lists::delete(tx, id).await?;
-        cx.record(tx, [Saved::deleted(cx, &list)]).await
+        work.write([price_lists::delete(id)]);
+        work.record(cx, [Saved::deleted(cx, &list)]);
+        Ok(())
     })
     .await
+}
+
+impl Entity for PriceList {
+    type Id = PriceListId;
+
+    const NAME: &'static str = "price list";
+
+    async fn lock(conn: &Conn, scope: Scope, id: PriceListId) -> store::Result<Option<Self>> {
+        price_lists::lock(conn, scope, id).await
+    }
+
+    /// Terms that have begun have the prices of before.
+    fn depends_on(_: PriceListId) -> Option<Whose> {
+        Some(Whose::Everyones)
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        Vec::new()
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        price_lists::save(self)
+    }
 }
 
 async fn products_of(tx: &Conn, details: &Details) -> Result<BTreeMap<ProductId, Product>> {
@@ -117,9 +137,10 @@ pub(super) async fn check_assignment(
 ) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
     // Whoever deletes it meanwhile waits, or is waited for.
-    price_lists::keep(tx, &[id]).await?;
+    let keep = price_lists::keep(tx, id);
+    let ((), list) = try_join!(biased; keep, price_lists::find(tx, cx.actor.scope, id))?;
     let wrong = |code, detail: String| Err(Refusal::from(Violation::new("/price_list_id", code, detail)).into());
-    match price_lists::find(tx, cx.actor.scope, id).await? {
+    match list {
         None => wrong(ViolationCode::UnknownReference, "There is no such price list; list the price lists.".to_owned()),
         Some(list) if currency.is_some_and(|currency| currency != list.currency) => {
             let detail = format!("The list is in {}, and the customer pays in another currency.", list.currency);

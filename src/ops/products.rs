@@ -1,13 +1,16 @@
 //! Products.
 
-use super::record::Saved;
-use super::{Context, Precondition, Result, found, milestones};
-use crate::domain::id::ProductId;
+use tokio::try_join;
+
+use super::work::{Entity, Saved};
+use super::{Context, Precondition, Result, found};
+use crate::domain::access::{Right, Scope};
+use crate::domain::id::{ProductId, Version};
 use crate::domain::listing::{Page, ProductFilter, Whose, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::Possibility;
 use crate::domain::product::{Details, Product};
 use crate::domain::text::Code;
-use crate::store::products;
+use crate::store::{self, Conn, Write, products};
 
 /// Products, in order of their code.
 ///
@@ -31,9 +34,9 @@ pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
 /// What the domain refuses, or the code is taken.
 pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Product> {
     let product = Product::create(cx.new_id(), code, details, cx.at)?;
-    cx.write(async |tx| {
-        products::insert(tx, &product).await?;
-        cx.record(tx, [Saved::new(cx, None, &product)]).await?;
+    cx.write(async |work| {
+        work.write([products::insert(&product)]);
+        work.record(cx, [Saved::new(cx, None, &product)]);
         Ok(product)
     })
     .await
@@ -49,20 +52,39 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Product> {
-    // Terms that have begun have the prices of before.
-    milestones::settle(cx, Whose::Everyones).await?;
-    cx.write(async |tx| {
-        let product = found(products::lock(tx, id).await?, "product")?;
-        precondition.check(product.version)?;
-        let held = products::held_types(tx, id).await?;
-        match product.edit(edit(product.details.clone()), &held, cx.at)? {
-            Outcome::Unchanged => Ok(product),
-            Outcome::Changed(changed) => {
-                products::save(tx, &changed).await?;
-                cx.record(tx, [Saved::new(cx, Some(&product), &changed)]).await?;
-                Ok(changed)
-            }
-        }
+    cx.change(Product::depends_on(id), async |work| {
+        let lock = work.lock(cx, id, precondition);
+        let held = async { Ok(products::held_types(work.conn, id).await?) };
+        let (product, held): (Product, _) = try_join!(biased; lock, held)?;
+        let outcome = product.edit(edit(product.details.clone()), &held, cx.at)?;
+        Ok(work.save(cx, product, outcome))
     })
     .await
+}
+
+impl Entity for Product {
+    type Id = ProductId;
+
+    const NAME: &'static str = "product";
+
+    async fn lock(conn: &Conn, _: Scope, id: ProductId) -> store::Result<Option<Self>> {
+        products::lock(conn, id).await
+    }
+
+    /// Terms that have begun have the prices of before.
+    fn depends_on(_: ProductId) -> Option<Whose> {
+        Some(Whose::Everyones)
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        Vec::new()
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        vec![products::save(self)]
+    }
 }

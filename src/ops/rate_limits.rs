@@ -69,7 +69,7 @@ pub async fn exchange(limits: &RateLimits, db: &Db) -> Result<()> {
     if *forgotten != Some(window) {
         // Another instance's clock may be behind.
         let old = window.previous();
-        db.statement(async |conn| Ok::<_, super::Error>(rate_limits::delete_before(conn, old).await?)).await?;
+        db.send(vec![rate_limits::delete_before(old)]).await?;
         *forgotten = Some(window);
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! Resellers.
 
-use super::record::Saved;
-use super::{Context, Precondition, Result, found, milestones, price_lists};
+use super::work::{Entity, Saved};
+use super::{Context, Precondition, Result, found, price_lists};
+use crate::domain::access::{Right, Scope};
 use crate::domain::company::Company;
-use crate::domain::id::ResellerId;
+use crate::domain::id::{ResellerId, Version};
 use crate::domain::listing::{CompanySort, Page, ResellerFilter, Whose, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::reseller::{Command, Details, Reseller};
-use crate::store::{Conn, resellers};
+use crate::store::{self, Conn, Write, resellers};
 
 /// Resellers in the tenant.
 ///
@@ -31,9 +32,9 @@ pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
 /// The external id is taken.
 pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     let reseller = Reseller::create(cx.new_id(), company, cx.at);
-    cx.write(async |tx| {
-        resellers::insert(tx, &reseller).await?;
-        cx.record(tx, [Saved::new(cx, None, &reseller)]).await?;
+    cx.write(async |work| {
+        work.write([resellers::insert(&reseller)]);
+        work.record(cx, [Saved::new(cx, None, &reseller)]);
         Ok(reseller)
     })
     .await
@@ -50,16 +51,15 @@ pub async fn update(
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Reseller> {
     // Terms that have begun have the prices of before.
-    milestones::settle(cx, Whose::Everyones).await?;
-    cx.write(async |tx| {
-        let reseller = lock(tx, cx, id, precondition).await?;
+    cx.change(Whose::Everyones, async |work| {
+        let reseller: Reseller = work.lock(cx, id, precondition).await?;
         let details = edit(reseller.details());
         if details.price_list_id != reseller.price_list_id {
             price_lists::check_right(cx)?;
-            price_lists::check_assignment(tx, cx, details.price_list_id, None).await?;
+            price_lists::check_assignment(work.conn, cx, details.price_list_id, None).await?;
         }
         let outcome = reseller.edit(details, cx.at);
-        save(tx, cx, reseller, outcome).await
+        Ok(work.save(cx, reseller, outcome))
     })
     .await
 }
@@ -74,30 +74,34 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<Reseller> {
-    cx.write(async |tx| {
-        let reseller = lock(tx, cx, id, precondition).await?;
-        let outcome = reseller.apply(command, cx.at);
+    let apply = |before: &Reseller| {
+        let outcome = before.apply(command, cx.at);
         if outcome != Outcome::Unchanged {
             cx.change_access();
         }
-        save(tx, cx, reseller, outcome).await
-    })
-    .await
+        Ok(outcome)
+    };
+    cx.change_one(id, precondition, apply).await
 }
 
-async fn lock(tx: &Conn, cx: &Context, id: ResellerId, precondition: &Precondition) -> Result<Reseller> {
-    let reseller = found(resellers::lock(tx, cx.actor.scope, id).await?, "reseller")?;
-    precondition.check(reseller.version)?;
-    Ok(reseller)
-}
+impl Entity for Reseller {
+    type Id = ResellerId;
 
-async fn save(tx: &Conn, cx: &Context, reseller: Reseller, outcome: Outcome<Reseller>) -> Result<Reseller> {
-    match outcome {
-        Outcome::Unchanged => Ok(reseller),
-        Outcome::Changed(changed) => {
-            resellers::save(tx, &changed).await?;
-            cx.record(tx, [Saved::new(cx, Some(&reseller), &changed)]).await?;
-            Ok(changed)
-        }
+    const NAME: &'static str = "reseller";
+
+    async fn lock(conn: &Conn, scope: Scope, id: ResellerId) -> store::Result<Option<Self>> {
+        resellers::lock(conn, scope, id).await
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        self.possibilities()
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        vec![resellers::save(self)]
     }
 }

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::{Context, Error, Result, billing, milestones};
+use super::{Context, Result, billing, milestones};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::domain::access::Actor;
@@ -64,11 +64,11 @@ pub async fn read(cx: &Context) -> Result<Reading> {
 /// # Errors
 /// The clock goes forwards only, and not too far.
 pub async fn aim(cx: &Context, to: Move) -> Result<Reading> {
-    cx.write(async |tx| {
-        let ahead = sandbox::lock(tx).await?;
+    cx.write(async |work| {
+        let ahead = sandbox::lock(work.conn).await?;
         let machine = cx.clock.machine();
         let target = target(machine + ahead.target, to)?;
-        sandbox::save(tx, Ahead { target: target - machine, ..ahead }).await?;
+        work.write([sandbox::save(Ahead { target: target - machine, ..ahead })]);
         Ok(Reading { now: machine + ahead.now, moving_to: Some(target) })
     })
     .await
@@ -108,7 +108,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> boo
         let target = machine + ahead.target;
         let next = next_day(&cx, invoice_day).await?.map(start_of).filter(|next| *next < target);
         let now = next.unwrap_or(target) - machine;
-        cx.db.statement(async |conn| Ok::<_, Error>(sandbox::save(conn, Ahead { now, ..ahead }).await?)).await?;
+        cx.db.send(vec![sandbox::save(Ahead { now, ..ahead })]).await?;
     }
     Ok(())
 }

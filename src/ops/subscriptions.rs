@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::record::Saved;
-use super::{Context, Error, Named, Precondition, Result, customers, found, milestones, offers, orders};
+use super::work::{Entity, Saved, refused};
+use super::{Context, Named, Precondition, Result, customers, found, milestones, offers, orders};
+use crate::domain::access::{Right, Scope};
 use crate::domain::basket::{self, Item};
 use crate::domain::customer::{Action, Customer};
 use crate::domain::event::Inventory;
-use crate::domain::id::{CustomerId, ProductId, SubscriptionId};
+use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
 use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::Possibility;
 use crate::domain::order::{ChargeStatus, Order, OrderKind};
 use crate::domain::product::Product;
 use crate::domain::quote::{self, Plan, Quote};
-use crate::domain::refusal::Refusal;
 use crate::domain::subscription::{Command, Details, Subscription, Term};
 use crate::domain::text::Reason;
-use crate::store::inventory::Cause;
-use crate::store::{self, Conn, in_order, products};
+use crate::store::{self, Conn, Write};
 
 /// Subscriptions in the tenant.
 ///
@@ -86,8 +85,7 @@ pub async fn preview_add(cx: &Context, customer_id: CustomerId, items: &[Item]) 
     cx.db
         .read(async |tx| {
             let customer = found(store::customers::find(tx, cx.actor.scope, customer_id).await?, "customer")?;
-            let products = products::find_all(tx, &product_ids(items)).await?;
-            let products = offers::offered(tx, customer_id, products).await?;
+            let products = offers::find(tx, customer_id, &product_ids(items)).await?;
             Ok(plan_add(tx, cx, &customer, items, products).await?.quote)
         })
         .await
@@ -104,12 +102,11 @@ pub async fn add(
     items: &[Item],
     digest: Option<&str>,
 ) -> Result<(Order, Vec<Subscription>)> {
-    cx.write(async |tx| {
-        let (customer, _) = customers::lock(tx, cx, customer_id, precondition).await?;
-        let products = products::hold(tx, &product_ids(items)).await?;
-        let products = offers::hold_offered(tx, customer_id, products).await?;
-        let plan = plan_add(tx, cx, &customer, items, products).await?;
-        orders::confirm(tx, cx, customer_id, None, plan, digest).await
+    cx.write(async |work| {
+        let (customer, _): customers::Known = work.lock(cx, customer_id, precondition).await?;
+        let products = offers::hold(work.conn, customer_id, &product_ids(items)).await?;
+        let plan = plan_add(work.conn, cx, &customer, items, products).await?;
+        orders::confirm(work, cx, customer_id, None, plan, digest)
     })
     .await
 }
@@ -123,7 +120,7 @@ async fn plan_add(
 ) -> Result<Plan> {
     customer.guard(Action::AddSubscriptions, Default::default())?;
     let products: BTreeMap<_, _> = products.into_iter().map(|product| (product.id, product)).collect();
-    let opened = basket::open(customer, items, &products, cx.at, || cx.new_id())?;
+    let opened = basket::open(customer, items, &products, cx.at, || cx.new_id_of(customer.id))?;
     let orders_before = store::orders::count(tx, customer.id, OrderKind::AddSubscriptions).await?;
     Ok(quote::add_subscriptions(customer, opened, orders_before, cx.today())?)
 }
@@ -142,7 +139,8 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Subscription> {
-    change(cx, id, precondition, |subscription| subscription.edit(edit(subscription.details()), cx.at)).await
+    let edit = |before: &Subscription| before.edit(edit(before.details()), cx.at);
+    cx.change_one(id, precondition, edit).await
 }
 
 /// Suspends or enables a subscription.
@@ -155,7 +153,7 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<Subscription> {
-    change(cx, id, precondition, |subscription| subscription.apply(command, cx.at)).await
+    cx.change_one(id, precondition, |before: &Subscription| before.apply(command, cx.at)).await
 }
 
 /// Cancels a subscription that has not started; its charges are voided.
@@ -168,51 +166,18 @@ pub async fn cancel(
     precondition: &Precondition,
     reason: Option<Reason>,
 ) -> Result<Subscription> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.write(async |tx| {
-        let subscription = lock(tx, cx, id, precondition).await?;
-        let Some(plan) = quote::cancel(&subscription, reason, cx.at).map_err(|why| refused(cx, &subscription, why))?
-        else {
-            return Ok(subscription);
+    cx.change(Whose::Its(id), async |work| {
+        let before: Subscription = work.lock(cx, id, precondition).await?;
+        let Some(plan) = quote::cancel(&before, reason, cx.at).map_err(|why| refused(cx, &before, why))? else {
+            return Ok(before);
         };
-        let (_, after) = orders::confirm(tx, cx, subscription.customer_id, Some(&subscription), plan, None).await?;
-        let voided = store::orders::void_charges(tx, id).await?;
-        cx.record(tx, voided.iter().map(|charge| Saved::charge(cx, ChargeStatus::Pending, None, charge))).await?;
+        let pending = store::orders::lock_pending_charges(work.conn, id).await?;
+        let (_, after) = orders::confirm(work, cx, before.customer_id, Some(&before), plan, None)?;
+        work.write([store::orders::void_charges(&pending)]);
+        work.record(cx, pending.iter().map(|charge| Saved::charge(cx, charge, ChargeStatus::Voided, None)));
         found(after.into_iter().next(), "subscription")
     })
     .await
-}
-
-async fn change(
-    cx: &Context,
-    id: SubscriptionId,
-    precondition: &Precondition,
-    change: impl FnOnce(&Subscription) -> std::result::Result<Outcome<Subscription>, Refusal>,
-) -> Result<Subscription> {
-    milestones::settle(cx, Whose::Its(id)).await?;
-    cx.write(async |tx| {
-        let before = lock(tx, cx, id, precondition).await?;
-        match change(&before).map_err(|why| refused(cx, &before, why))? {
-            Outcome::Unchanged => Ok(before),
-            Outcome::Changed(after) => {
-                save(tx, cx, &before, &after, &cx.cause(None, None)).await?;
-                Ok(after)
-            }
-        }
-    })
-    .await
-}
-
-/// Saves a subscription that was locked, and tells it.
-pub(super) async fn save(
-    tx: &Conn,
-    cx: &Context,
-    before: &Subscription,
-    after: &Subscription,
-    cause: &Cause<'_>,
-) -> Result<()> {
-    in_order(store::subscriptions::save(tx, before, after, cause)).await?;
-    cx.record(tx, told(cx, Some(before), after)).await
 }
 
 /// What is to be told of a subscription that was saved. An allocation moves its inventory alone.
@@ -227,22 +192,32 @@ pub(super) async fn find(tx: &Conn, cx: &Context, id: SubscriptionId) -> Result<
     found(store::subscriptions::find(tx, cx.actor.scope, id).await?, "subscription")
 }
 
-pub(super) async fn lock(
-    tx: &Conn,
-    cx: &Context,
-    id: SubscriptionId,
-    precondition: &Precondition,
-) -> Result<Subscription> {
-    let subscription = found(store::subscriptions::lock(tx, cx.actor.scope, id).await?, "subscription")?;
-    precondition.check(subscription.version)?;
-    Ok(subscription)
-}
+impl Entity for Subscription {
+    type Id = SubscriptionId;
 
-pub(super) fn refused(cx: &Context, subscription: &Subscription, refusal: Refusal) -> Error {
-    // A request that is wrong in itself is not helped by a list of what else could be done.
-    let offers = match refusal {
-        Refusal::Invalid(_) | Refusal::AmountOutOfRange => Vec::new(),
-        _ => cx.actor.offers(subscription.possibilities(cx.today())),
-    };
-    Error::Refused { refusal, offers }
+    const NAME: &'static str = "subscription";
+
+    async fn lock(conn: &Conn, scope: Scope, id: SubscriptionId) -> store::Result<Option<Self>> {
+        store::subscriptions::lock(conn, scope, id).await
+    }
+
+    fn depends_on(id: SubscriptionId) -> Option<Whose> {
+        Some(Whose::Its(id))
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, cx: &Context) -> Vec<(Right, Possibility)> {
+        self.possibilities(cx.today())
+    }
+
+    fn rows(&self, cx: &Context, before: &Self) -> Vec<Write> {
+        store::subscriptions::save(before, self, &cx.cause(None, None))
+    }
+
+    fn told(&self, cx: &Context, before: &Self) -> Vec<Saved> {
+        told(cx, Some(before), self)
+    }
 }

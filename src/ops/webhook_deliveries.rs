@@ -1,8 +1,10 @@
 //! Deliveries to webhook endpoints, as their tenant sees them.
 
+use tokio::try_join;
+
 use super::budget::Budgets;
 use super::courier::{Courier, Message};
-use super::record::Saved;
+use super::work::Saved;
 use super::{Context, Result, found, webhooks};
 use crate::domain::budget;
 use crate::domain::event::{Event, EventType, Resource, Shown};
@@ -36,6 +38,9 @@ pub async fn list(
 /// # Errors
 /// The endpoint is not found, or the tenant has too many tests under way.
 pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: WebhookEndpointId) -> Result<Delivery> {
+    if let Some(request) = &cx.request {
+        request.check_new(cx).await?;
+    }
     let _place = budgets.take(&cx.actor, budget::Resource::WebhookTests, 1)?;
     let endpoint = webhooks::get(cx, id).await?;
     let slot = courier.slot().await;
@@ -46,17 +51,18 @@ pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: Webhoo
         certificate_type: None,
         occurred_at: cx.at,
         resource: endpoint.reference(),
+        customer_id: None,
         data: endpoint.shown(cx.at),
         actor: cx.actor.label(),
         request_id: cx.request.as_ref().map(|request| request.id.clone()),
     };
     let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
-    cx.write(async |tx| {
+    cx.write(async |work| {
         // It may be gone meanwhile.
-        found(store::webhooks::find(tx, cx.actor.scope, id).await?, "webhook endpoint")?;
+        found(store::webhooks::find(work.conn, cx.actor.scope, id).await?, "webhook endpoint")?;
         let delivery = Delivery::test(cx.new_id(), id, event.id, attempt);
-        store::webhook_deliveries::insert(tx, std::slice::from_ref(&delivery)).await?;
-        cx.record(tx, [Saved::new(cx, None, &delivery)]).await?;
+        work.write(store::webhook_deliveries::insert(std::slice::from_ref(&delivery)));
+        work.record(cx, [Saved::new(cx, None, &delivery)]);
         Ok(delivery)
     })
     .await
@@ -68,13 +74,16 @@ pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: Webhoo
 /// Not found, it is a test, or the endpoint is disabled.
 pub async fn redeliver(cx: &Context, id: WebhookDeliveryId) -> Result<Delivery> {
     let scope = cx.actor.scope;
-    cx.write(async |tx| {
-        let delivery = found(store::webhook_deliveries::find(tx, scope, id).await?, "webhook delivery")?;
-        let endpoint = found(store::webhooks::lock(tx, scope, delivery.endpoint_id).await?, "webhook delivery")?;
-        let delivery = found(store::webhook_deliveries::lock(tx, scope, id).await?, "webhook delivery")?;
-        let again = delivery.redeliver(endpoint.is_enabled(), cx.clock.machine())?;
-        store::webhook_deliveries::save(tx, &again).await?;
-        cx.record(tx, [Saved::new(cx, Some(&delivery), &again)]).await?;
+    cx.write(async |work| {
+        let delivery = found(store::webhook_deliveries::find(work.conn, scope, id).await?, "webhook delivery")?;
+        let endpoint = store::webhooks::lock(work.conn, scope, delivery.endpoint_id);
+        let delivery = store::webhook_deliveries::lock(work.conn, scope, id);
+        let (endpoint, delivery) = try_join!(biased; endpoint, delivery)?;
+        let delivery = found(delivery, "webhook delivery")?;
+        let is_enabled = found(endpoint, "webhook delivery")?.is_enabled();
+        let again = delivery.redeliver(is_enabled, cx.clock.machine())?;
+        work.write([store::webhook_deliveries::save(&again)]);
+        work.record(cx, [Saved::new(cx, Some(&delivery), &again)]);
         Ok(again)
     })
     .await

@@ -2,16 +2,17 @@
 
 use chrono::TimeDelta;
 
-use super::record::Saved;
+use super::work::{Entity, Saved};
 use super::{Context, Named, Precondition, Result, events, found};
-use crate::domain::id::WebhookEndpointId;
+use crate::domain::access::{Right, Scope};
+use crate::domain::id::{Version, WebhookEndpointId};
 use crate::domain::listing::{Page, WebhookEndpointFilter, Window};
-use crate::domain::machine::Outcome;
+use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::Refusal;
 use crate::domain::webhook::address::Addresses;
 use crate::domain::webhook::signature::{SECRET_BYTES, Secret};
 use crate::domain::webhook::{Command, Details, Endpoint, MOST_ENDPOINTS};
-use crate::store::{self, Conn, webhook_queue, webhooks};
+use crate::store::{self, Conn, Write, webhook_queue, webhooks};
 
 /// Webhook endpoints in the tenant, newest first.
 ///
@@ -43,13 +44,13 @@ pub async fn create(cx: &Context, addresses: &Addresses, details: Details) -> Re
     let secret = new_secret()?;
     let tenant = cx.actor.scope.reseller();
     let place = events::catch_up(&cx.db).await?;
-    cx.write(async |tx| {
-        if webhooks::count(tx, tenant).await? >= MOST_ENDPOINTS {
+    cx.write(async |work| {
+        if webhooks::count(work.conn, tenant).await? >= MOST_ENDPOINTS {
             return Err(Refusal::TooManyWebhookEndpoints(MOST_ENDPOINTS).into());
         }
         let endpoint = Endpoint::create(cx.new_id(), tenant, details, secret, cx.at);
-        webhooks::insert(tx, &endpoint, place).await?;
-        cx.record(tx, [Saved::new(cx, None, &endpoint)]).await?;
+        work.write([webhooks::insert(&endpoint, place)]);
+        work.record(cx, [Saved::new(cx, None, &endpoint)]);
         Ok(endpoint)
     })
     .await
@@ -66,16 +67,15 @@ pub async fn update(
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Endpoint> {
-    cx.write(async |tx| {
-        let endpoint = lock(tx, cx, id, precondition).await?;
+    cx.write(async |work| {
+        let endpoint: Endpoint = work.lock(cx, id, precondition).await?;
         let details = edit(endpoint.details.clone());
-        let moves = details.url != endpoint.details.url;
-        if moves {
+        if details.url != endpoint.details.url {
             addresses.check(&details.url).map_err(Refusal::from)?;
-            webhook_queue::wake(tx, id, cx.clock.machine()).await?;
+            work.write([webhook_queue::wake(id, cx.clock.machine())]);
         }
         let outcome = endpoint.edit(details, cx.at);
-        save(tx, cx, endpoint, outcome).await
+        Ok(work.save(cx, endpoint, outcome))
     })
     .await
 }
@@ -85,10 +85,11 @@ pub async fn update(
 /// # Errors
 /// Not found, or another version.
 pub async fn delete(cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<()> {
-    cx.write(async |tx| {
-        let endpoint = lock(tx, cx, id, precondition).await?;
-        webhooks::delete(tx, id).await?;
-        cx.record(tx, [Saved::deleted(cx, &endpoint)]).await
+    cx.write(async |work| {
+        let endpoint: Endpoint = work.lock(cx, id, precondition).await?;
+        work.write([webhooks::delete(id)]);
+        work.record(cx, [Saved::deleted(cx, &endpoint)]);
+        Ok(())
     })
     .await
 }
@@ -103,12 +104,12 @@ pub async fn transition(
     precondition: &Precondition,
     command: Command,
 ) -> Result<Endpoint> {
-    cx.write(async |tx| {
-        let endpoint = lock(tx, cx, id, precondition).await?;
-        let outcome = endpoint.apply(command, cx.at);
-        let after = save(tx, cx, endpoint.clone(), outcome).await?;
-        if after.is_enabled() && !endpoint.is_enabled() {
-            webhook_queue::wake(tx, id, cx.clock.machine()).await?;
+    cx.write(async |work| {
+        let endpoint: Endpoint = work.lock(cx, id, precondition).await?;
+        let (was_enabled, outcome) = (endpoint.is_enabled(), endpoint.apply(command, cx.at));
+        let after = work.save(cx, endpoint, outcome);
+        if after.is_enabled() && !was_enabled {
+            work.write([webhook_queue::wake(id, cx.clock.machine())]);
         }
         Ok(after)
     })
@@ -126,28 +127,29 @@ pub async fn rotate(
     overlap: TimeDelta,
 ) -> Result<Endpoint> {
     let secret = new_secret()?;
-    cx.write(async |tx| {
-        let endpoint = lock(tx, cx, id, precondition).await?;
-        let rotated = endpoint.rotate(secret, overlap, cx.clock.machine(), cx.at);
-        save(tx, cx, endpoint, Outcome::Changed(rotated)).await
-    })
-    .await
+    let rotate = |before: &Endpoint| Ok(Outcome::Changed(before.rotate(secret, overlap, cx.clock.machine(), cx.at)));
+    cx.change_one(id, precondition, rotate).await
 }
 
-async fn lock(tx: &Conn, cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<Endpoint> {
-    let endpoint = found(webhooks::lock(tx, cx.actor.scope, id).await?, "webhook endpoint")?;
-    precondition.check(endpoint.version)?;
-    Ok(endpoint)
-}
+impl Entity for Endpoint {
+    type Id = WebhookEndpointId;
 
-async fn save(tx: &Conn, cx: &Context, endpoint: Endpoint, outcome: Outcome<Endpoint>) -> Result<Endpoint> {
-    match outcome {
-        Outcome::Unchanged => Ok(endpoint),
-        Outcome::Changed(changed) => {
-            webhooks::save(tx, &changed).await?;
-            cx.record(tx, [Saved::new(cx, Some(&endpoint), &changed)]).await?;
-            Ok(changed)
-        }
+    const NAME: &'static str = "webhook endpoint";
+
+    async fn lock(conn: &Conn, scope: Scope, id: WebhookEndpointId) -> store::Result<Option<Self>> {
+        webhooks::lock(conn, scope, id).await
+    }
+
+    fn version(&self) -> Version {
+        self.version
+    }
+
+    fn possibilities(&self, _: &Context) -> Vec<(Right, Possibility)> {
+        self.possibilities()
+    }
+
+    fn rows(&self, _: &Context, _: &Self) -> Vec<Write> {
+        vec![webhooks::save(self)]
     }
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{in_order, write_rows};
+use super::run::{Write, write_rows};
 use super::schema::{access_version, api_key_uses, api_keys, resellers};
 use super::{Conn, Error, Result};
 use crate::domain::access::Role;
@@ -103,18 +103,15 @@ pub async fn reseller(mut conn: &Conn, id: ResellerId) -> Result<Option<(Reselle
 }
 
 /// Writes when keys were used.
-///
-/// # Errors
-/// The database fails.
-pub async fn save_uses(conn: &Conn, uses: &[(ApiKeyId, DateTime<Utc>)]) -> Result<()> {
+#[must_use]
+pub fn save_uses(uses: &[(ApiKeyId, DateTime<Utc>)]) -> Vec<Write> {
     let rows = uses.iter().map(|(id, at)| (api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at)));
     let used = later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at));
-    in_order(write_rows!(conn, rows, row => diesel::insert_into(api_key_uses::table)
+    write_rows!(rows, row => diesel::insert_into(api_key_uses::table)
         .values(row)
         .on_conflict(api_key_uses::api_key_id)
         .do_update()
-        .set(api_key_uses::last_used_at.eq(used))))
-    .await
+        .set(api_key_uses::last_used_at.eq(used)))
 }
 
 diesel::define_sql_function! {

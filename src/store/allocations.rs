@@ -5,12 +5,12 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::customers::ids_in_scope;
-use super::run::{Run, Running};
-use super::schema::{allocations, subscriptions};
+use super::run::{Statement, Write};
+use super::schema::allocations;
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::allocation::Allocation;
-use crate::domain::id::{AllocationId, SubscriptionId};
+use crate::domain::id::{AllocationId, CustomerId, SubscriptionId};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::text::{Code, Reference};
 
@@ -38,10 +38,9 @@ impl From<Row> for Allocation {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
-    let visible = subscriptions::table.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
     let query = allocations::table
         .filter(allocations::id.eq(id))
-        .filter(allocations::subscription_id.eq_any(visible.select(subscriptions::id)))
+        .filter(allocations::customer_id.eq_any(ids_in_scope(scope)))
         .select(Row::as_select());
     Ok(query.first(&mut conn).await.optional()?.map(Allocation::from))
 }
@@ -79,7 +78,8 @@ pub async fn list(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Resul
 }
 
 /// Writes a new allocation; its reference must not be taken by an open one.
-pub fn insert<'c>(conn: &'c Conn, allocation: &Allocation) -> Running<'c> {
+#[must_use]
+pub fn insert(customer_id: CustomerId, allocation: &Allocation) -> Write {
     let row = Row {
         id: allocation.id,
         subscription_id: allocation.subscription_id,
@@ -89,12 +89,13 @@ pub fn insert<'c>(conn: &'c Conn, allocation: &Allocation) -> Running<'c> {
         created_at: allocation.created_at,
         released_at: allocation.released_at,
     };
-    diesel::insert_into(allocations::table).values(row).run(conn)
+    diesel::insert_into(allocations::table).values((row, allocations::customer_id.eq(customer_id))).later()
 }
 
 /// Writes that an allocation was released.
-pub fn save<'c>(conn: &'c Conn, allocation: &Allocation) -> Running<'c> {
+#[must_use]
+pub fn save(allocation: &Allocation) -> Write {
     diesel::update(allocations::table.find(allocation.id))
         .set(allocations::released_at.eq(allocation.released_at))
-        .run(conn)
+        .later()
 }

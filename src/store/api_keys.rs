@@ -5,8 +5,9 @@ use diesel::dsl::case_when;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
+use tokio::try_join;
 
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::{api_key_uses, api_keys};
 use super::{Conn, Error, Result};
 use crate::domain::access::{Role, Scope};
@@ -143,13 +144,9 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<
 /// # Errors
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
-    // What is not in scope is not waited for.
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    // That it was used is written meanwhile.
-    let query = api_keys::table.find(id).select(found!()).for_no_key_update();
-    query.first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
+    // What is not in scope is not waited for. That it was used is written meanwhile.
+    let query = api_keys::table.find(id).filter(api_keys::id.eq_any(ids_in_scope(scope))).select(found!());
+    query.for_no_key_update().first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
 }
 
 /// Keys in scope as they are at an instant, newest first.
@@ -196,28 +193,23 @@ pub async fn list(
 pub async fn count_live(mut conn: &Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
     let name = tenant.map_or_else(|| "provider".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('API keys of ' || $1, 15))";
-    diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
+    let lock = diesel::sql_query(lock).bind::<Text, _>(name).run(conn);
     let live = api_keys::table
         .filter(api_keys::reseller_id.is_not_distinct_from(tenant))
         .filter(api_keys::revoked_at.is_null())
         .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(at)));
-    Ok(live.count().get_result(&mut conn).await?)
+    let (_, count) = try_join!(biased; lock, live.count().get_result(&mut conn))?;
+    Ok(count)
 }
 
 /// Writes a new key.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, key: &ApiKey) -> Result<()> {
-    diesel::insert_into(api_keys::table).values(Row::from(key)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn insert(key: &ApiKey) -> Write {
+    diesel::insert_into(api_keys::table).values(Row::from(key)).later()
 }
 
 /// Writes a key that was locked.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, key: &ApiKey) -> Result<()> {
-    diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(key: &ApiKey) -> Write {
+    diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).later()
 }

@@ -7,19 +7,20 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Run, Running};
-use super::schema::{audit_chain, audit_entries, audit_resources};
+use super::run::{Statement, Write, send};
+use super::schema::{audit_chain, audit_entries, audit_queue, audit_resources, audit_seals};
 use super::{Conn, Result};
 use crate::domain::access::{Role, Scope};
 use crate::domain::audit::{Change, Entry, Link, Outcome};
 use crate::domain::event::ResourceType;
-use crate::domain::id::{AuditEntryId, ResellerId};
+use crate::domain::id::{AuditEntryId, CustomerId, ResellerId};
 use crate::domain::listing::{AuditFilter, Page, Position, SortValue, Window};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit_entries, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: AuditEntryId,
+    customer_id: Option<CustomerId>,
     occurred_at: DateTime<Utc>,
     actor: String,
     role: Role,
@@ -40,6 +41,7 @@ impl From<Entry> for Row {
     fn from(entry: Entry) -> Self {
         Self {
             id: entry.id,
+            customer_id: entry.customer_id,
             occurred_at: entry.occurred_at,
             actor: entry.actor,
             role: entry.role,
@@ -62,6 +64,7 @@ impl From<Row> for Entry {
     fn from(row: Row) -> Self {
         Self {
             id: row.id,
+            customer_id: row.customer_id,
             occurred_at: row.occurred_at,
             actor: row.actor,
             role: row.role,
@@ -79,9 +82,10 @@ impl From<Row> for Entry {
     }
 }
 
-/// Adds an entry. Which resources it is about is listed by the database, from what it says.
-pub fn insert(conn: &Conn, entry: Entry) -> Running<'_> {
-    diesel::insert_into(audit_entries::table).values(Row::from(entry)).run(conn)
+/// Adds an entry. The database lists which resources it is about, from what it says, and queues it to be sealed.
+#[must_use]
+pub fn insert(entry: Entry) -> Write {
+    diesel::insert_into(audit_entries::table).values(Row::from(entry)).later()
 }
 
 /// What somebody in scope wrote or tried to, newest first.
@@ -150,18 +154,18 @@ pub async fn lock_end(mut conn: &Conn) -> Result<Option<Link>> {
     Ok(end.map(|(position, seal)| Link { position, seal }))
 }
 
-/// The next entries without a seal, in the order of writing.
+/// The next entries without a seal, in the order of writing, each with its place in the queue.
 ///
 /// # Errors
 /// The database fails.
-pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<Entry>> {
-    let query = audit_entries::table
-        .filter(audit_entries::position.is_null())
-        .order(audit_entries::seq)
+pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<(i64, Entry)>> {
+    let query = audit_queue::table
+        .inner_join(audit_entries::table)
+        .order(audit_queue::seq)
         .limit(limit)
-        .select(Row::as_select());
-    let rows: Vec<Row> = query.load(&mut conn).await?;
-    Ok(rows.into_iter().map(Entry::from).collect())
+        .select((audit_queue::seq, Row::as_select()));
+    let rows: Vec<(i64, Row)> = query.load(&mut conn).await?;
+    Ok(rows.into_iter().map(|(seq, row)| (seq, Entry::from(row))).collect())
 }
 
 /// How many entries have no seal.
@@ -169,34 +173,42 @@ pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<Entry>> {
 /// # Errors
 /// The database fails.
 pub async fn count_open(mut conn: &Conn) -> Result<i64> {
-    Ok(audit_entries::table.filter(audit_entries::position.is_null()).count().get_result(&mut conn).await?)
+    Ok(audit_queue::table.count().get_result(&mut conn).await?)
+}
+
+/// An entry that is sealed: where it was in the queue, and its link of the chain.
+pub struct Sealed {
+    /// Its place in the queue.
+    pub seq: i64,
+    /// Which one.
+    pub id: AuditEntryId,
+    /// Its link.
+    pub link: Link,
 }
 
 /// Seals entries, and moves the end behind them; it must be locked.
 ///
 /// # Errors
 /// The database fails.
-pub async fn seal(conn: &Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
-    let Some((_, end)) = sealed.last() else { return Ok(()) };
-    let ids: Vec<_> = sealed.iter().map(|(id, _)| id.0).collect();
-    let positions: Vec<_> = sealed.iter().map(|(_, link)| link.position).collect();
-    let seals: Vec<_> = sealed.iter().map(|(_, link)| &*link.seal).collect();
+pub async fn seal(conn: &Conn, sealed: &[Sealed]) -> Result<()> {
+    let Some(Sealed { link: end, .. }) = sealed.last() else { return Ok(()) };
+    let seqs: Vec<_> = sealed.iter().map(|sealed| sealed.seq).collect();
+    let ids: Vec<_> = sealed.iter().map(|sealed| sealed.id).collect();
+    let positions: Vec<_> = sealed.iter().map(|sealed| sealed.link.position).collect();
+    let seals: Vec<_> = sealed.iter().map(|sealed| sealed.link.seal.clone()).collect();
     // One statement, however many they are: one for each would outlast the transaction when the database is slow, and
     // the next would begin with the same entries.
-    diesel::sql_query(
-        "UPDATE audit_entries SET position = sealed.position, seal = sealed.seal \
-         FROM unnest($1, $2, $3) AS sealed (id, position, seal) WHERE audit_entries.id = sealed.id",
+    let add = diesel::sql_query(
+        "INSERT INTO audit_seals (position, entry_id, seal) \
+         SELECT * FROM unnest($1, $2, $3) AS sealed (position, entry_id, seal)",
     )
-    .bind::<Array<sql_types::Uuid>, _>(ids)
     .bind::<Array<BigInt>, _>(positions)
-    .bind::<Array<Bytea>, _>(seals)
-    .run(conn)
-    .await?;
-    diesel::update(audit_chain::table)
-        .set((audit_chain::position.eq(end.position), audit_chain::seal.eq(&end.seal)))
-        .run(conn)
-        .await?;
-    Ok(())
+    .bind::<Array<sql_types::Uuid>, _>(ids)
+    .bind::<Array<Bytea>, _>(seals);
+    let moved = (audit_chain::position.eq(end.position), audit_chain::seal.eq(end.seal.clone()));
+    let take = audit_queue::table.filter(audit_queue::seq.eq_any(seqs));
+    let writes = vec![add.later(), diesel::delete(take).later(), diesel::update(audit_chain::table).set(moved).later()];
+    send(conn, writes).await
 }
 
 /// Sealed entries behind a position, in order.
@@ -204,11 +216,12 @@ pub async fn seal(conn: &Conn, sealed: &[(AuditEntryId, Link)]) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn sealed_entries(mut conn: &Conn, after: i64, limit: i64) -> Result<Vec<(Entry, Link)>> {
-    let query = audit_entries::table
-        .filter(audit_entries::position.gt(after))
-        .order(audit_entries::position)
+    let query = audit_seals::table
+        .inner_join(audit_entries::table)
+        .filter(audit_seals::position.gt(after))
+        .order(audit_seals::position)
         .limit(limit)
-        .select((Row::as_select(), audit_entries::position.assume_not_null(), audit_entries::seal.assume_not_null()));
+        .select((Row::as_select(), audit_seals::position, audit_seals::seal));
     let rows: Vec<(Row, i64, Vec<u8>)> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(|(row, position, seal)| (row.into(), Link { position, seal })).collect())
 }

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::orders::ChargeRow;
-use super::run::{Prepared, Run};
+use super::run::{Prepared, Statement, Write};
 use super::schema::{charges, customers, invoice_numbers, invoice_runs, products, subscriptions};
 use super::{Conn, Result};
 use crate::domain::billing::Month;
@@ -111,10 +111,8 @@ pub async fn last_month(mut conn: &Conn) -> Result<Option<NaiveDate>> {
 }
 
 /// Records that a month was billed to the end, unless another instance already has.
-///
-/// # Errors
-/// The database fails.
-pub async fn record_month(conn: &Conn, month: Month, completed_at: DateTime<Utc>) -> Result<()> {
+#[must_use]
+pub fn record_month(month: Month, completed_at: DateTime<Utc>) -> Write {
     diesel::insert_into(invoice_runs::table)
         .values((
             invoice_runs::month.eq(month.first),
@@ -122,7 +120,5 @@ pub async fn record_month(conn: &Conn, month: Month, completed_at: DateTime<Utc>
             invoice_runs::completed_at.eq(completed_at),
         ))
         .on_conflict_do_nothing()
-        .run(conn)
-        .await?;
-    Ok(())
+        .later()
 }

@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -154,6 +154,16 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Optio
     row.map(Customer::try_from).transpose()
 }
 
+/// Locks a customer that was locked so strongly that what is written about it for its reseller waits: it is to have
+/// another one.
+///
+/// # Errors
+/// The database fails.
+pub async fn lock_to_move(mut conn: &Conn, id: CustomerId) -> Result<()> {
+    customers::table.find(id).select(customers::id).for_update().first::<CustomerId>(&mut conn).await?;
+    Ok(())
+}
+
 /// What the rules need to know of a customer's surroundings. Lock the customer first for an answer that
 /// lasts.
 ///
@@ -216,19 +226,13 @@ pub async fn list(
 }
 
 /// Writes a new customer.
-///
-/// # Errors
-/// The external id is taken, or the database fails.
-pub async fn insert(conn: &Conn, customer: &Customer) -> Result<()> {
-    diesel::insert_into(customers::table).values(Row::from(customer)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn insert(customer: &Customer) -> Write {
+    diesel::insert_into(customers::table).values(Row::from(customer)).later()
 }
 
 /// Writes a customer that was locked.
-///
-/// # Errors
-/// The external id is taken, or the database fails.
-pub async fn save(conn: &Conn, customer: &Customer) -> Result<()> {
-    diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(customer: &Customer) -> Write {
+    diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).later()
 }

@@ -1,27 +1,26 @@
 //! Events: written with what they tell, then given their place in the feed.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Run, Running, write_rows};
-use super::schema::{customers, event_feed, events};
+use super::run::{Statement, Write};
+use super::schema::{event_feed, event_places, event_queue, events};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::event::{Audience, Event, EventType, Headline, Reference, ResourceType};
 use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
 use crate::domain::text::Code;
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: EventId,
+    customer_id: Option<CustomerId>,
     kind: EventType,
     certificate_type: Option<Code>,
     occurred_at: DateTime<Utc>,
@@ -37,6 +36,7 @@ impl From<Event> for Row {
     fn from(event: Event) -> Self {
         Self {
             id: event.id,
+            customer_id: event.customer_id,
             kind: event.kind,
             certificate_type: event.certificate_type,
             occurred_at: event.occurred_at,
@@ -54,6 +54,7 @@ impl From<(Option<i64>, Row)> for Event {
     fn from((sequence, row): (Option<i64>, Row)) -> Self {
         Self {
             id: row.id,
+            customer_id: row.customer_id,
             sequence,
             kind: row.kind,
             certificate_type: row.certificate_type,
@@ -66,56 +67,51 @@ impl From<(Option<i64>, Row)> for Event {
     }
 }
 
-/// An event that is to be written, and whom it is for.
-pub struct Addressed {
-    row: Row,
-    reseller: Option<ResellerId>,
-    is_for_everyone: bool,
-}
-
-/// Finds out whom new events are for. Until the transaction ends that stays so.
-///
-/// # Errors
-/// The database fails.
-pub async fn address(conn: &Conn, new: Vec<(Event, Audience)>) -> Result<Vec<Addressed>> {
-    let resellers = resellers_of(conn, &new).await?;
-    let addressed = new.into_iter().map(|(event, audience)| Addressed {
-        row: event.into(),
-        reseller: match audience {
-            Audience::Reseller(id) => Some(id),
-            Audience::ResellerOf(customer) => resellers.get(&customer).copied().flatten(),
-            Audience::Partner | Audience::Everyone => None,
-        },
-        is_for_everyone: audience == Audience::Everyone,
-    });
-    Ok(addressed.collect())
-}
-
 /// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
-pub fn insert(conn: &Conn, new: Vec<Addressed>) -> Vec<Running<'_>> {
-    let rows = new.into_iter().map(|Addressed { row, reseller, is_for_everyone }| {
-        (row, (events::reseller_id.eq(reseller), events::for_everyone.eq(is_for_everyone)))
-    });
-    write_rows!(conn, rows, row => diesel::insert_into(events::table).values(row))
+#[must_use]
+pub fn insert(new: Vec<(Event, Audience)>) -> Vec<Write> {
+    let together = new.chunk_by(|(_, one), (_, next)| one == next);
+    together.filter_map(|events| Some(insert_for(events.first()?.1, events.iter().map(|(event, _)| event)))).collect()
 }
 
-async fn resellers_of(mut conn: &Conn, new: &[(Event, Audience)]) -> Result<HashMap<CustomerId, Option<ResellerId>>> {
-    let mut ids: Vec<_> = new
-        .iter()
-        .filter_map(|(_, audience)| match audience {
-            Audience::ResellerOf(customer) => Some(*customer),
-            _ => None,
-        })
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let of = customers::table.filter(customers::id.eq_any(ids)).select((customers::id, customers::reseller_id));
-    // Until this is committed nobody moves them: whoever a customer leaves hears nothing of it after that.
-    let rows: Vec<(CustomerId, Option<ResellerId>)> = of.order(customers::id).for_share().load(&mut conn).await?;
-    Ok(rows.into_iter().collect())
+/// Writes events for those who are told. Of what is told to the reseller that manages a customer: until this is
+/// committed nobody moves the customer, so that whoever it leaves hears nothing of it after that.
+fn insert_for<'a>(audience: Audience, events: impl Iterator<Item = &'a Event>) -> Write {
+    let rows: Vec<_> = events.cloned().map(Row::from).collect();
+    let (managed_by, reseller) = match audience {
+        Audience::ResellerOf(customer) => (Some(customer), None),
+        Audience::Reseller(reseller) => (None, Some(reseller)),
+        Audience::Partner | Audience::Everyone => (None, None),
+    };
+    let insert = diesel::sql_query(
+        "WITH written AS ( \
+             INSERT INTO events (id, customer_id, kind, certificate_type, occurred_at, resource_type, resource_id, \
+                 resource_version, data, actor, request_id, reseller_id, for_everyone) \
+             SELECT told.*, coalesce($12, (SELECT reseller_id FROM customers WHERE id = $13 FOR KEY SHARE)), $14 \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS told \
+             RETURNING id, kind, reseller_id, for_everyone \
+         ) \
+         INSERT INTO event_queue (event_id, kind, reseller_id, for_everyone) SELECT * FROM written",
+    )
+    .bind::<Array<SqlUuid>, _>(column(&rows, |row| row.id))
+    .bind::<Array<Nullable<SqlUuid>>, _>(column(&rows, |row| row.customer_id))
+    .bind::<Array<Text>, _>(column(&rows, |row| row.kind))
+    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.certificate_type.clone()))
+    .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.occurred_at))
+    .bind::<Array<Text>, _>(column(&rows, |row| row.resource_type))
+    .bind::<Array<SqlUuid>, _>(column(&rows, |row| row.resource_id))
+    .bind::<Array<Nullable<BigInt>>, _>(column(&rows, |row| row.resource_version))
+    .bind::<Array<Jsonb>, _>(column(&rows, |row| row.data.clone()))
+    .bind::<Array<Text>, _>(column(&rows, |row| row.actor.clone()))
+    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.request_id.clone()))
+    .bind::<Nullable<SqlUuid>, _>(reseller)
+    .bind::<Nullable<SqlUuid>, _>(managed_by)
+    .bind::<Bool, _>(audience == Audience::Everyone);
+    insert.later()
+}
+
+fn column<T>(rows: &[Row], value: impl Fn(&Row) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }
 
 /// The last place of the feed, and whether there are events that have none yet.
@@ -123,7 +119,7 @@ async fn resellers_of(mut conn: &Conn, new: &[(Event, Audience)]) -> Result<Hash
 /// # Errors
 /// The database fails.
 pub async fn head(mut conn: &Conn) -> Result<(i64, bool)> {
-    let waiting = exists(events::table.filter(events::position.is_null()));
+    let waiting = exists(event_queue::table.select(event_queue::seq));
     Ok(event_feed::table.select((event_feed::position, waiting)).first(&mut conn).await?)
 }
 
@@ -136,17 +132,13 @@ pub async fn head(mut conn: &Conn) -> Result<(i64, bool)> {
 pub async fn give_places(mut conn: &Conn, limit: i64) -> Result<(i64, i64)> {
     let last: i64 = event_feed::table.select(event_feed::position).for_update().first(&mut conn).await?;
     // Begun only now that the row is locked, it sees everything that others gave a place.
-    let given = diesel::sql_query(
-        "UPDATE events SET position = $1 + waiting.number FROM ( \
-             SELECT seq, row_number() OVER (ORDER BY seq) AS number FROM ( \
-                 SELECT seq FROM events WHERE position IS NULL ORDER BY seq LIMIT $2 \
-             ) AS first \
-         ) AS waiting WHERE events.seq = waiting.seq",
-    )
-    .bind::<BigInt, _>(last)
-    .bind::<BigInt, _>(limit)
-    .run(conn)
-    .await?;
+    let give = diesel::sql_query(
+        "WITH next AS (SELECT seq FROM event_queue ORDER BY seq LIMIT $2), \
+         taken AS (DELETE FROM event_queue WHERE seq IN (SELECT seq FROM next) RETURNING *) \
+         INSERT INTO event_places (position, event_id, kind, reseller_id, for_everyone) \
+         SELECT $1 + row_number() OVER (ORDER BY seq), event_id, kind, reseller_id, for_everyone FROM taken",
+    );
+    let given = give.bind::<BigInt, _>(last).bind::<BigInt, _>(limit).run(conn).await?;
     let given = i64::try_from(given).unwrap_or(0);
     if given > 0 {
         diesel::update(event_feed::table).set(event_feed::position.eq(last + given)).run(conn).await?;
@@ -165,9 +157,14 @@ pub async fn list(
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<Event>> {
-    let query = feed(scope, types, (after, through)).limit(limit);
-    let rows: Vec<(Option<i64>, Row)> = query.select((events::position, Row::as_select())).load(&mut conn).await?;
-    Ok(rows.into_iter().map(Event::from).collect())
+    let which = places(scope, types, (after, through)).limit(limit).select(event_places::position);
+    let query = event_places::table
+        .inner_join(events::table)
+        .filter(event_places::position.eq_any(which))
+        .order(event_places::position)
+        .select((event_places::position, Row::as_select()));
+    let rows: Vec<(i64, Row)> = query.load(&mut conn).await?;
+    Ok(rows.into_iter().map(|(place, row)| Event::from((Some(place), row))).collect())
 }
 
 /// Of the same events as [`list`], no more than which they are, and their places.
@@ -181,8 +178,8 @@ pub async fn list_ids(
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<(i64, (EventId, EventType))>> {
-    let query = feed(scope, types, (after, through)).limit(limit);
-    Ok(query.select((events::position.assume_not_null(), (events::id, events::kind))).load(&mut conn).await?)
+    let query = places(scope, types, (after, through)).limit(limit);
+    Ok(query.select((event_places::position, (event_places::event_id, event_places::kind))).load(&mut conn).await?)
 }
 
 /// What is known of the last events, whosever they are, from behind a place up to another: at most so many, the latest
@@ -191,10 +188,13 @@ pub async fn list_ids(
 /// # Errors
 /// The database fails.
 pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64) -> Result<Vec<Headline>> {
-    let place = events::position.assume_not_null();
-    let query = events::table.filter(place.gt(after)).filter(place.le(through)).order(place.desc()).limit(limit);
-    let rows: Vec<(i64, EventType, Option<ResellerId>, bool)> =
-        query.select((place, events::kind, events::reseller_id, events::for_everyone)).load(&mut conn).await?;
+    let query = event_places::table
+        .filter(event_places::position.gt(after))
+        .filter(event_places::position.le(through))
+        .order(event_places::position.desc())
+        .limit(limit);
+    let columns = (event_places::position, event_places::kind, event_places::reseller_id, event_places::for_everyone);
+    let rows: Vec<(i64, EventType, Option<ResellerId>, bool)> = query.select(columns).load(&mut conn).await?;
     let headline = |(sequence, kind, reseller, for_everyone)| {
         let audience = match reseller {
             _ if for_everyone => Audience::Everyone,
@@ -206,21 +206,23 @@ pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64
     Ok(rows.into_iter().map(headline).collect())
 }
 
-fn feed(scope: Scope, types: &[EventType], (after, through): (i64, i64)) -> events::BoxedQuery<'_, diesel::pg::Pg> {
-    let mut query =
-        in_scope(scope).filter(events::position.gt(after)).filter(events::position.le(through)).order(events::position);
+fn places(
+    scope: Scope,
+    types: &[EventType],
+    (after, through): (i64, i64),
+) -> event_places::BoxedQuery<'_, diesel::pg::Pg> {
+    let mut query = event_places::table
+        .filter(event_places::position.gt(after))
+        .filter(event_places::position.le(through))
+        .order(event_places::position)
+        .into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(event_places::reseller_id.eq(own).or(event_places::for_everyone));
+    }
     if !types.is_empty() {
-        query = query.filter(events::kind.eq_any(types));
+        query = query.filter(event_places::kind.eq_any(types));
     }
     query
-}
-
-fn in_scope<'a>(scope: Scope) -> events::BoxedQuery<'a, diesel::pg::Pg> {
-    let query = events::table.into_boxed();
-    match scope.reseller() {
-        None => query,
-        Some(own) => query.filter(events::reseller_id.eq(own).or(events::for_everyone)),
-    }
 }
 
 /// An event in scope.
@@ -228,7 +230,14 @@ fn in_scope<'a>(scope: Scope) -> events::BoxedQuery<'a, diesel::pg::Pg> {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
-    let query = in_scope(scope).filter(events::id.eq(id)).select((events::position, Row::as_select()));
+    let mut query = events::table
+        .left_join(event_places::table)
+        .filter(events::id.eq(id))
+        .select((event_places::position.nullable(), Row::as_select()))
+        .into_boxed();
+    if let Some(own) = scope.reseller() {
+        query = query.filter(events::reseller_id.eq(own).or(events::for_everyone));
+    }
     let row: Option<(Option<i64>, Row)> = query.first(&mut conn).await.optional()?;
     Ok(row.map(Event::from))
 }

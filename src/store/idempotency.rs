@@ -7,13 +7,13 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
-use super::run::{Prepared, Run, Running};
+use super::run::{Prepared, Statement, Write};
 use super::schema::idempotency_keys;
 use super::{Conn, Result};
 use crate::domain::event::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = idempotency_keys, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     caller: String,
@@ -105,14 +105,15 @@ pub async fn find(mut conn: &Conn, caller: &str, key: &str, now: DateTime<Utc>) 
 }
 
 /// Keeps an answer, in the place of one that has expired.
-pub fn insert<'c>(conn: &'c Conn, kept: &Kept) -> Running<'c> {
+#[must_use]
+pub fn insert(kept: &Kept) -> Write {
     let row = Row::from(kept);
     diesel::insert_into(idempotency_keys::table)
-        .values(&row)
+        .values(row.clone())
         .on_conflict((idempotency_keys::caller, idempotency_keys::key))
         .do_update()
-        .set(&row)
-        .run(conn)
+        .set(row)
+        .later()
 }
 
 /// Deletes what has expired, at most so much at once, and answers how much.

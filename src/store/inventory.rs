@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Running, write_rows};
+use super::run::{Statement, Write, write_rows};
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::subscription::Subscription;
 use crate::domain::text::Code;
 
 /// Why lines change: what every ledger entry tells.
@@ -41,11 +43,10 @@ pub(super) struct LineRow {
     low_threshold: Option<i32>,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = inventory_ledger, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = inventory_ledger, check_for_backend(diesel::pg::Pg))]
 struct EntryRow {
     id: LedgerEntryId,
-    subscription_id: SubscriptionId,
     certificate_type: Code,
     measure: Measure,
     before: Option<i32>,
@@ -86,22 +87,20 @@ pub(super) async fn lines_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<
 }
 
 /// Writes the lines that differ, and an entry for every number that does.
-pub(super) fn save<'c>(
-    conn: &'c Conn,
-    subscription_id: SubscriptionId,
-    before: &[Line],
-    after: &[Line],
-    cause: &Cause<'_>,
-) -> Vec<Running<'c>> {
-    let changed = after.iter().filter(|line| !before.contains(line)).map(|line| LineRow {
-        subscription_id,
-        certificate_type: line.certificate_type.clone(),
-        current: line.current,
-        renewal: line.renewal,
-        used: line.used,
-        low_threshold: line.low_threshold,
+pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'_>) -> Vec<Write> {
+    let (id, customer_id, after) = (subscription.id, subscription.customer_id, &*subscription.lines);
+    let changed = after.iter().filter(|line| !before.contains(line)).map(|line| {
+        let row = LineRow {
+            subscription_id: id,
+            certificate_type: line.certificate_type.clone(),
+            current: line.current,
+            renewal: line.renewal,
+            used: line.used,
+            low_threshold: line.low_threshold,
+        };
+        (row, inventory_lines::customer_id.eq(customer_id))
     });
-    let mut statements = write_rows!(conn, changed, line => diesel::insert_into(inventory_lines::table)
+    let mut writes = write_rows!(changed, line => diesel::insert_into(inventory_lines::table)
     .values(line)
     .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
     .do_update()
@@ -112,20 +111,37 @@ pub(super) fn save<'c>(
         inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
     )));
     // A threshold is a setting, which the ledger does not count.
-    let entries = movements(before, after).into_iter().map(|movement| EntryRow {
-        id: LedgerEntryId(cause.clock.new_id()),
-        subscription_id,
-        certificate_type: movement.certificate_type,
-        measure: movement.measure,
-        before: movement.before,
-        after: movement.after,
-        order_id: cause.order,
-        allocation_id: cause.allocation,
-        actor: cause.actor.clone(),
-        occurred_at: cause.at,
-    });
-    statements.extend(write_rows!(conn, entries, entry => diesel::insert_into(inventory_ledger::table).values(entry)));
-    statements
+    let movements = movements(before, after);
+    if !movements.is_empty() {
+        writes.push(insert_entries(subscription, &movements, cause));
+    }
+    writes
+}
+
+/// Writes entries of the ledger of a subscription that is locked or new, with its next numbers.
+fn insert_entries(subscription: &Subscription, movements: &[Movement], cause: &Cause<'_>) -> Write {
+    let customer_id = subscription.customer_id;
+    let insert = diesel::sql_query(
+        "INSERT INTO inventory_ledger (customer_id, subscription_id, number, id, certificate_type, measure, before, \
+             after, order_id, allocation_id, actor, occurred_at) \
+         SELECT $1, $2, last.number + entry.place, entry.id, entry.certificate_type, entry.measure, entry.before, \
+             entry.after, $3, $4, $5, $6 \
+         FROM (SELECT coalesce(max(number), 0) AS number FROM inventory_ledger WHERE subscription_id = $2) AS last, \
+             unnest($7, $8, $9, $10, $11) WITH ORDINALITY \
+                 AS entry (id, certificate_type, measure, before, after, place)",
+    )
+    .bind::<SqlUuid, _>(customer_id)
+    .bind::<SqlUuid, _>(subscription.id)
+    .bind::<Nullable<SqlUuid>, _>(cause.order)
+    .bind::<Nullable<SqlUuid>, _>(cause.allocation)
+    .bind::<Text, _>(cause.actor.clone())
+    .bind::<Timestamptz, _>(cause.at)
+    .bind::<Array<SqlUuid>, _>(movements.iter().map(|_| cause.clock.new_id_of(customer_id)).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(movements.iter().map(|movement| movement.certificate_type.clone()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(movements.iter().map(|movement| movement.measure).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Integer>>, _>(movements.iter().map(|movement| movement.before).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Integer>>, _>(movements.iter().map(|movement| movement.after).collect::<Vec<_>>());
+    insert.later()
 }
 
 /// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find
@@ -138,7 +154,7 @@ pub async fn last_movements(mut conn: &Conn, id: SubscriptionId, at: DateTime<Ut
         .filter(inventory_ledger::subscription_id.eq(id))
         .filter(inventory_ledger::occurred_at.le(at))
         .distinct_on((inventory_ledger::certificate_type, inventory_ledger::measure))
-        .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::seq.desc()))
+        .order((inventory_ledger::certificate_type, inventory_ledger::measure, inventory_ledger::number.desc()))
         .select(EntryRow::as_select())
         .load(&mut conn)
         .await?;
@@ -152,14 +168,16 @@ pub async fn last_movements(mut conn: &Conn, id: SubscriptionId, at: DateTime<Ut
 pub async fn ledger(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     let mut query = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))
-        .order(inventory_ledger::seq.desc())
+        .order(inventory_ledger::number.desc())
         .limit(window.limit + 1)
         .select(EntryRow::as_select())
         .into_boxed();
     if let Some(after) = &window.after {
         let last = diesel::alias!(inventory_ledger as last);
-        let seq = last.filter(last.field(inventory_ledger::id).eq(after.id)).select(last.field(inventory_ledger::seq));
-        query = query.filter(inventory_ledger::seq.nullable().lt(seq.single_value()));
+        let number = last.filter(last.field(inventory_ledger::id).eq(after.id));
+        let number = number.filter(last.field(inventory_ledger::subscription_id).eq(id));
+        let number = number.select(last.field(inventory_ledger::number));
+        query = query.filter(inventory_ledger::number.nullable().lt(number.single_value()));
     }
     let rows: Vec<EntryRow> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });

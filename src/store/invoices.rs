@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::orders::ChargeRow;
-use super::run::{Prepared, Run, in_order, write_rows};
+use super::run::{Statement, Write, write_rows};
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -24,6 +24,7 @@ struct Row {
     id: InvoiceId,
     number_year: i32,
     number_sequence: i32,
+    #[diesel(skip_update)]
     customer_id: CustomerId,
     bill_to: Json<BillTo>,
     currency: Currency,
@@ -43,6 +44,7 @@ struct Row {
 #[derive(Insertable)]
 #[diesel(table_name = invoice_lines, treat_none_as_default_value = false)]
 struct LineRow {
+    customer_id: CustomerId,
     invoice_id: InvoiceId,
     position: i32,
     charge_id: ChargeId,
@@ -118,11 +120,8 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
     // What is not in scope is not waited for.
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    let query = invoices::table.find(id).select(Row::as_select()).for_update();
-    query.first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
+    let query = invoices::table.find(id).filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
+    query.select(Row::as_select()).for_update().first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
 }
 
 /// Invoices in scope, newest first.
@@ -178,58 +177,38 @@ pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
     Ok(rows.into_iter().map(line).collect())
 }
 
-/// Writes new invoices with their lines, takes the charges, which must be locked and pending, and answers them.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(mut conn: &Conn, new: &[(Invoice, Vec<InvoiceLine>)]) -> Result<Vec<Charge>> {
-    let rows = new.iter().map(|(invoice, _)| Row::from(invoice));
-    let mut statements = write_rows!(conn, rows, row => diesel::insert_into(invoices::table).values(row));
-    let lines = new.iter().flat_map(|(invoice, lines)| {
-        (0..).zip(lines).map(|(position, line)| LineRow {
-            invoice_id: invoice.id,
-            position,
-            charge_id: line.charge.id,
-            product_name: line.product_name.clone(),
-        })
+/// Writes a new invoice with its lines, and takes their charges, which must be locked and pending.
+#[must_use]
+pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> Vec<Write> {
+    let rows = (0..).zip(lines).map(|(position, line)| LineRow {
+        customer_id: invoice.customer_id,
+        invoice_id: invoice.id,
+        position,
+        charge_id: line.charge.id,
+        product_name: line.product_name.clone(),
     });
-    statements.extend(write_rows!(conn, lines, line => diesel::insert_into(invoice_lines::table).values(line)));
-    in_order(statements).await?;
-    let ids: Vec<_> = new.iter().map(|(invoice, _)| invoice.id).collect();
-    let theirs = || invoice_lines::table.filter(invoice_lines::invoice_id.eq_any(&ids));
-    let invoice_id = theirs().filter(invoice_lines::charge_id.eq(charges::id)).select(invoice_lines::invoice_id);
-    let taken = theirs().select(invoice_lines::charge_id);
-    let take = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
-        .set((charges::status.eq(ChargeStatus::Invoiced), charges::invoice_id.eq(invoice_id.single_value())))
-        .returning(ChargeRow::as_returning());
-    let rows: Vec<ChargeRow> = Prepared(take).load(&mut conn).await?;
-    Ok(rows.into_iter().map(Charge::from).collect())
+    let mut writes = vec![diesel::insert_into(invoices::table).values(Row::from(invoice)).later()];
+    writes.extend(write_rows!(rows, row => diesel::insert_into(invoice_lines::table).values(row)));
+    writes.push(save_charges(lines.iter().map(|line| &line.charge), ChargeStatus::Invoiced, Some(invoice.id)));
+    writes
 }
 
-/// Writes an invoice that was locked. A void one gives its charges back, which are answered: they are pending
-/// again.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, invoice: &Invoice) -> Result<Vec<Charge>> {
-    diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).run(conn).await?;
-    if invoice.status() == InvoiceStatus::Void { give_back(conn, invoice.id).await } else { Ok(Vec::new()) }
+/// Writes an invoice that was locked, and gives charges back that are pending again.
+#[must_use]
+pub fn save(invoice: &Invoice, reopened: &[Charge]) -> Vec<Write> {
+    let mut writes = vec![diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).later()];
+    if !reopened.is_empty() {
+        writes.push(save_charges(reopened, ChargeStatus::Pending, None));
+    }
+    writes
 }
 
-async fn give_back(mut conn: &Conn, id: InvoiceId) -> Result<Vec<Charge>> {
-    let lines = invoice_lines::table.filter(invoice_lines::invoice_id.eq(id)).select(invoice_lines::charge_id);
-    // In the order in which others lock them.
-    let taken: Vec<ChargeId> = charges::table
-        .filter(charges::id.eq_any(lines))
-        .filter(charges::invoice_id.eq(id))
-        .order(charges::id)
-        .select(charges::id)
-        .for_update()
-        .load(&mut conn)
-        .await?;
-    let give = diesel::update(charges::table.filter(charges::id.eq_any(taken)))
-        .set((charges::status.eq(ChargeStatus::Pending), charges::invoice_id.eq(None::<InvoiceId>)))
-        .returning(ChargeRow::as_returning());
-    let rows: Vec<ChargeRow> = Prepared(give).load(&mut conn).await?;
-    Ok(rows.into_iter().map(Charge::from).collect())
+fn save_charges<'a>(
+    which: impl IntoIterator<Item = &'a Charge>,
+    status: ChargeStatus,
+    invoice_id: Option<InvoiceId>,
+) -> Write {
+    let ids: Vec<_> = which.into_iter().map(|charge| charge.id).collect();
+    let set = (charges::status.eq(status), charges::invoice_id.eq(invoice_id));
+    diesel::update(charges::table.filter(charges::id.eq_any(ids))).set(set).later()
 }

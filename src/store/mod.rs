@@ -33,7 +33,7 @@ pub mod webhook_turns;
 pub mod webhooks;
 
 pub use error::{Error, Unique};
-pub use run::{Running, command, in_order};
+pub use run::{Statement, Write, command, send};
 
 /// A connection.
 pub type Conn = diesel_async::AsyncPgConnection;

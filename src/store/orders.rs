@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::page;
-use super::run::{Prepared, Run, Running, write_rows};
+use super::run::{Statement, Write, write_rows};
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -134,7 +134,8 @@ impl From<ChargeRow> for Charge {
 }
 
 /// Writes an order, without its lines.
-pub fn insert<'c>(conn: &'c Conn, order: &Order) -> Running<'c> {
+#[must_use]
+pub fn insert(order: &Order) -> Write {
     let row = Row {
         id: order.id,
         kind: order.kind,
@@ -144,14 +145,17 @@ pub fn insert<'c>(conn: &'c Conn, order: &Order) -> Running<'c> {
         confirmed_by: order.confirmed_by.clone(),
         confirmed_at: order.confirmed_at,
     };
-    diesel::insert_into(orders::table).values(row).run(conn)
+    diesel::insert_into(orders::table).values(row).later()
 }
 
 /// Writes the lines of an order and its charges; their subscriptions must be there.
-pub fn insert_lines<'c>(conn: &'c Conn, order: &Order, new_charges: &[Charge]) -> Vec<Running<'c>> {
+#[must_use]
+pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> Vec<Write> {
     let lines = order.lines.iter().enumerate();
-    let lines = lines.filter_map(|(position, line)| LineRow::new(order.id, position, line));
-    let mut statements = write_rows!(conn, lines, line => diesel::insert_into(order_lines::table).values(line));
+    let lines = lines.filter_map(|(position, line)| {
+        Some((LineRow::new(order.id, position, line)?, order_lines::customer_id.eq(order.customer_id)))
+    });
+    let mut writes = write_rows!(lines, line => diesel::insert_into(order_lines::table).values(line));
     let rows = new_charges.iter().map(|charge| ChargeRow {
         id: charge.id,
         order_id: charge.order_id,
@@ -165,8 +169,8 @@ pub fn insert_lines<'c>(conn: &'c Conn, order: &Order, new_charges: &[Charge]) -
         status: charge.status,
         invoice_id: charge.invoice_id,
     });
-    statements.extend(write_rows!(conn, rows, row => diesel::insert_into(charges::table).values(row)));
-    statements
+    writes.extend(write_rows!(rows, row => diesel::insert_into(charges::table).values(row)));
+    writes
 }
 
 /// An order in scope.
@@ -298,22 +302,24 @@ pub async fn list_charges(
     Ok(page.map(Charge::from))
 }
 
-/// Voids the pending charges of a subscription that was locked, and answers them.
+/// The pending charges of a subscription that was locked; they stay so until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn void_charges(mut conn: &Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
+pub async fn lock_pending_charges(mut conn: &Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
     // In the order in which invoices take them, or the two would wait for each other.
-    let pending: Vec<ChargeId> = charges::table
+    let query = charges::table
         .filter(charges::subscription_id.eq(id))
         .filter(charges::status.eq(ChargeStatus::Pending))
         .order(charges::id)
-        .select(charges::id)
-        .for_update()
-        .load(&mut conn)
-        .await?;
-    let locked = charges::table.filter(charges::id.eq_any(pending));
-    let voided = diesel::update(locked).set(charges::status.eq(ChargeStatus::Voided));
-    let rows: Vec<ChargeRow> = Prepared(voided.returning(ChargeRow::as_returning())).load(&mut conn).await?;
+        .select(ChargeRow::as_select());
+    let rows: Vec<ChargeRow> = query.for_update().load(&mut conn).await?;
     Ok(rows.into_iter().map(Charge::from).collect())
+}
+
+/// Voids charges that were locked.
+#[must_use]
+pub fn void_charges(which: &[Charge]) -> Write {
+    let ids: Vec<_> = which.iter().map(|charge| charge.id).collect();
+    diesel::update(charges::table.filter(charges::id.eq_any(ids))).set(charges::status.eq(ChargeStatus::Voided)).later()
 }

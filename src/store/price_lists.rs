@@ -9,9 +9,10 @@ use diesel::prelude::*;
 use diesel::select;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
+use tokio::try_join;
 
 use super::page::{self, keyset};
-use super::run::{Prepared, Run, in_order, write_rows};
+use super::run::{Prepared, Statement, Write, write_rows};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -98,34 +99,34 @@ fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+pub async fn find(conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
     let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
-    let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
-    with_prices(conn, row).await
+    let row = async { query.select(Row::as_select()).first(&mut &*conn).await.optional() };
+    with_prices(row, conn, id).await
 }
 
 /// A list in scope, which nobody else changes until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    let row: Option<Row> =
-        price_lists::table.find(id).select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
-    with_prices(conn, row).await
+pub async fn lock(conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+    // What is not in scope is not waited for.
+    let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
+    let row = async { query.select(Row::as_select()).for_update().first(&mut &*conn).await.optional() };
+    with_prices(row, conn, id).await
 }
 
-async fn with_prices(mut conn: &Conn, row: Option<Row>) -> Result<Option<PriceList>> {
-    let Some(row) = row else { return Ok(None) };
-    let prices: Vec<PriceRow> = price_list_prices::table
-        .filter(price_list_prices::price_list_id.eq(row.id))
+async fn with_prices(
+    row: impl Future<Output = QueryResult<Option<Row>>>,
+    mut conn: &Conn,
+    id: PriceListId,
+) -> Result<Option<PriceList>> {
+    let prices = price_list_prices::table
+        .filter(price_list_prices::price_list_id.eq(id))
         .order((price_list_prices::product_id, price_list_prices::certificate_type, price_list_prices::term_months))
-        .select(PriceRow::as_select())
-        .load(&mut conn)
-        .await?;
-    Ok(Some(row.into_list(prices)))
+        .select(PriceRow::as_select());
+    let (row, prices) = try_join!(biased; row, async { prices.load::<PriceRow>(&mut conn).await })?;
+    Ok(row.map(|row| row.into_list(prices)))
 }
 
 /// Lists in scope in order of their name, without their prices, and how many these are.
@@ -167,26 +168,24 @@ pub async fn list(
 }
 
 /// Writes a new list.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, list: &PriceList) -> Result<()> {
-    diesel::insert_into(price_lists::table).values(Row::from(list)).run(conn).await?;
-    insert_prices(conn, list).await
+#[must_use]
+pub fn insert(list: &PriceList) -> Vec<Write> {
+    let mut writes = vec![diesel::insert_into(price_lists::table).values(Row::from(list)).later()];
+    writes.extend(insert_prices(list));
+    writes
 }
 
 /// Writes a list that was locked.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, list: &PriceList) -> Result<()> {
-    diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).run(conn).await?;
+#[must_use]
+pub fn save(list: &PriceList) -> Vec<Write> {
     let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
-    diesel::delete(prices).run(conn).await?;
-    insert_prices(conn, list).await
+    let row = diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).later();
+    let mut writes = vec![row, diesel::delete(prices).later()];
+    writes.extend(insert_prices(list));
+    writes
 }
 
-async fn insert_prices(conn: &Conn, list: &PriceList) -> Result<()> {
+fn insert_prices(list: &PriceList) -> Vec<Write> {
     let row = |price: &ListPrice| PriceRow {
         price_list_id: list.id,
         product_id: price.product_id,
@@ -195,7 +194,7 @@ async fn insert_prices(conn: &Conn, list: &PriceList) -> Result<()> {
         unit_price: price.unit_price,
     };
     let rows = list.details.prices.iter().map(row);
-    in_order(write_rows!(conn, rows, row => diesel::insert_into(price_list_prices::table).values(row))).await
+    write_rows!(rows, row => diesel::insert_into(price_list_prices::table).values(row))
 }
 
 /// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.
@@ -220,12 +219,9 @@ pub async fn is_in_use(mut conn: &Conn, id: PriceListId) -> Result<bool> {
 }
 
 /// Deletes a list that is not in use.
-///
-/// # Errors
-/// The database fails.
-pub async fn delete(conn: &Conn, id: PriceListId) -> Result<()> {
-    diesel::delete(price_lists::table.find(id)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn delete(id: PriceListId) -> Write {
+    diesel::delete(price_lists::table.find(id)).later()
 }
 
 /// The lists that customers pay by, in the order in which they are looked up: a customer's own, then its
@@ -244,13 +240,66 @@ pub async fn assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<Cus
     Ok(rows.into_iter().map(|(id, own, resellers)| (id, lists(own, resellers))).collect())
 }
 
-/// Keeps lists as they are until the transaction ends.
+/// The lists that a customer pays by: its own, and its reseller's.
+#[diesel::dsl::auto_type]
+fn own_list(customer_id: CustomerId) -> _ {
+    customers::table.filter(customers::id.eq(customer_id)).select(customers::price_list_id).single_value()
+}
+
+#[diesel::dsl::auto_type]
+fn resellers_list(customer_id: CustomerId) -> _ {
+    customers::table
+        .inner_join(resellers::table)
+        .filter(customers::id.eq(customer_id))
+        .select(resellers::price_list_id)
+        .single_value()
+}
+
+/// Keeps the lists that a customer pays by as they are until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn keep(mut conn: &Conn, ids: &[PriceListId]) -> Result<()> {
-    let query = price_lists::table.filter(price_lists::id.eq_any(ids)).order(price_lists::id).select(price_lists::id);
-    query.for_share().load::<PriceListId>(&mut conn).await?;
+pub async fn hold_those_of(mut conn: &Conn, customer_id: CustomerId) -> Result<()> {
+    let id = price_lists::id.nullable();
+    let query = price_lists::table.filter(id.eq(own_list(customer_id)).or(id.eq(resellers_list(customer_id))));
+    query.order(price_lists::id).select(price_lists::id).for_share().load::<PriceListId>(&mut conn).await?;
+    Ok(())
+}
+
+/// What the lists that a customer pays by have to say of products, in the order in which they are looked up: its own,
+/// then its reseller's. Find the customer first: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn of_customer(
+    mut conn: &Conn,
+    customer_id: CustomerId,
+    product_ids: &[ProductId],
+) -> Result<Vec<Overrides>> {
+    let id = price_list_prices::price_list_id.nullable();
+    let is_own = id.is_not_distinct_from(own_list(customer_id));
+    let mut query = price_list_prices::table
+        .inner_join(price_lists::table)
+        .filter(id.eq(own_list(customer_id)).or(id.eq(resellers_list(customer_id))))
+        .select((is_own, price_lists::currency, PriceRow::as_select()))
+        .into_boxed();
+    query = match product_ids {
+        [one] => query.filter(price_list_prices::product_id.eq(one)),
+        several => query.filter(price_list_prices::product_id.eq_any(several)),
+    };
+    let rows: Vec<(bool, Currency, PriceRow)> = query.load(&mut conn).await?;
+    let (own, theirs): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(is_own, ..)| *is_own);
+    let lists = [own, theirs].map(|rows| overrides_of(rows.into_iter().map(|(_, currency, row)| (currency, row))));
+    Ok(lists.into_iter().flat_map(BTreeMap::into_values).collect())
+}
+
+/// Keeps a list as it is until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn keep(mut conn: &Conn, id: PriceListId) -> Result<()> {
+    let query = price_lists::table.find(id).select(price_lists::id).for_share();
+    query.load::<PriceListId>(&mut conn).await?;
     Ok(())
 }
 
@@ -263,9 +312,8 @@ pub async fn overrides(
     ids: &BTreeSet<PriceListId>,
     product_ids: &[ProductId],
 ) -> Result<BTreeMap<PriceListId, Overrides>> {
-    let mut found = BTreeMap::new();
     if ids.is_empty() {
-        return Ok(found);
+        return Ok(BTreeMap::new());
     }
     let rows: Vec<(Currency, PriceRow)> = price_list_prices::table
         .inner_join(price_lists::table)
@@ -274,11 +322,16 @@ pub async fn overrides(
         .select((price_lists::currency, PriceRow::as_select()))
         .load(&mut conn)
         .await?;
+    Ok(overrides_of(rows))
+}
+
+fn overrides_of(rows: impl IntoIterator<Item = (Currency, PriceRow)>) -> BTreeMap<PriceListId, Overrides> {
+    let mut found = BTreeMap::new();
     for (currency, row) in rows {
         let PriceRow { price_list_id, product_id, certificate_type, term_months, unit_price } = row;
         let empty = || Overrides { price_list_id, currency, unit_prices: BTreeMap::new() };
         let list = found.entry(price_list_id).or_insert_with(empty);
         list.unit_prices.insert((product_id, certificate_type, term_months), unit_price);
     }
-    Ok(found)
+    found
 }

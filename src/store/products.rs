@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, keyset};
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::{inventory_lines, products, subscriptions};
 use super::{Conn, Result};
 use crate::domain::id::{ProductId, Version};
@@ -91,8 +91,15 @@ pub async fn find(mut conn: &Conn, id: ProductId) -> Result<Option<Product>> {
 /// # Errors
 /// The database fails.
 pub async fn hold(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
-    let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
-    let rows: Vec<Row> = query.for_share().load(&mut conn).await?;
+    let rows: Vec<Row> = match ids {
+        [one] => {
+            products::table.filter(products::id.eq(one)).select(Row::as_select()).for_share().load(&mut conn).await?
+        }
+        several => {
+            let query = products::table.filter(products::id.eq_any(several)).order(products::id);
+            query.select(Row::as_select()).for_share().load(&mut conn).await?
+        }
+    };
     Ok(rows.into_iter().map(Product::from).collect())
 }
 
@@ -101,7 +108,11 @@ pub async fn hold(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
 /// # Errors
 /// The database fails.
 pub async fn find_all(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
-    let query = products::table.filter(products::id.eq_any(ids)).order(products::id).select(Row::as_select());
+    let query = products::table.order(products::id).select(Row::as_select()).into_boxed();
+    let query = match ids {
+        [one] => query.filter(products::id.eq(one)),
+        several => query.filter(products::id.eq_any(several)),
+    };
     let rows: Vec<Row> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(Product::from).collect())
 }
@@ -164,19 +175,13 @@ pub async fn list(
 }
 
 /// Writes a new product.
-///
-/// # Errors
-/// The code is taken, or the database fails.
-pub async fn insert(conn: &Conn, product: &Product) -> Result<()> {
-    diesel::insert_into(products::table).values(Row::from(product)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn insert(product: &Product) -> Write {
+    diesel::insert_into(products::table).values(Row::from(product)).later()
 }
 
 /// Writes a product that was locked.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, product: &Product) -> Result<()> {
-    diesel::update(products::table.find(product.id)).set(Row::from(product)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(product: &Product) -> Write {
+    diesel::update(products::table.find(product.id)).set(Row::from(product)).later()
 }

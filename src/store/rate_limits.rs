@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::rate_limit_windows as windows;
 use super::{Conn, Result};
 use crate::domain::rate_limit::{Count, RateLimitKind, Window};
@@ -42,10 +42,7 @@ pub async fn add(mut conn: &Conn, window: Window, counts: &[Count]) -> Result<Ve
 }
 
 /// Forgets what was counted before a window.
-///
-/// # Errors
-/// The database fails.
-pub async fn delete_before(conn: &Conn, window: Window) -> Result<()> {
-    diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn delete_before(window: Window) -> Write {
+    diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).later()
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::customers::ids_in_scope;
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -14,10 +14,12 @@ use crate::domain::id::{CustomerId, SubscriptionId, Version};
 use crate::domain::listing::{Page, Position, SortValue, Whose, Window};
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = renewal_failures, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
 struct Row {
     subscription_id: SubscriptionId,
+    #[diesel(skip_update)]
+    customer_id: CustomerId,
     due_date: NaiveDate,
     version: Version,
     code: FailureCode,
@@ -28,11 +30,11 @@ struct Row {
 }
 
 impl Row {
-    fn into_failure(self, customer_id: CustomerId) -> RenewalFailure {
+    fn into_failure(self) -> RenewalFailure {
         RenewalFailure {
             waiting: Waiting {
                 subscription_id: self.subscription_id,
-                customer_id,
+                customer_id: self.customer_id,
                 due_date: self.due_date,
                 version: self.version,
             },
@@ -135,12 +137,10 @@ pub async fn next_due_date(mut conn: &Conn, today: NaiveDate) -> Result<Option<N
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<RenewalFailure>> {
     let query = renewal_failures::table
-        .inner_join(subscriptions::table)
         .filter(renewal_failures::subscription_id.eq(id))
-        .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
-        .select((Row::as_select(), subscriptions::customer_id));
-    let row: Option<(Row, CustomerId)> = query.first(&mut conn).await.optional()?;
-    Ok(row.map(|(row, customer_id)| row.into_failure(customer_id)))
+        .filter(renewal_failures::customer_id.eq_any(ids_in_scope(scope)))
+        .select(Row::as_select());
+    Ok(query.first(&mut conn).await.optional()?.map(Row::into_failure))
 }
 
 /// The failures in scope that last, in order of subscription.
@@ -153,26 +153,25 @@ pub async fn list(mut conn: &Conn, scope: Scope, window: &Window) -> Result<Page
         .filter(renewal_failures::due_date.nullable().eq(subscriptions::due_date))
         .order(renewal_failures::subscription_id)
         .limit(window.limit + 1)
-        .select((Row::as_select(), subscriptions::customer_id))
+        .select(Row::as_select())
         .into_boxed();
     if scope.reseller().is_some() {
-        query = query.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
+        query = query.filter(renewal_failures::customer_id.eq_any(ids_in_scope(scope)));
     }
     if let Some(after) = &window.after {
         query = query.filter(renewal_failures::subscription_id.gt(after.id));
     }
-    let rows: Vec<(Row, CustomerId)> = query.load(&mut conn).await?;
-    let position = |(row, _): &(Row, _)| Position { value: SortValue::Id, id: row.subscription_id.0 };
-    Ok(Page::cut(rows, window.limit, position).map(|(row, customer_id)| row.into_failure(customer_id)))
+    let rows: Vec<Row> = query.load(&mut conn).await?;
+    let position = |row: &Row| Position { value: SortValue::Id, id: row.subscription_id.0 };
+    Ok(Page::cut(rows, window.limit, position).map(Row::into_failure))
 }
 
 /// Writes what there is to tell of a subscription, in the place of what there was.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, failure: &RenewalFailure) -> Result<()> {
+#[must_use]
+pub fn save(failure: &RenewalFailure) -> Write {
     let row = Row {
         subscription_id: failure.waiting.subscription_id,
+        customer_id: failure.waiting.customer_id,
         due_date: failure.waiting.due_date,
         version: failure.waiting.version,
         code: failure.code,
@@ -182,11 +181,9 @@ pub async fn save(conn: &Conn, failure: &RenewalFailure) -> Result<()> {
         next_attempt_at: failure.next_attempt_at,
     };
     diesel::insert_into(renewal_failures::table)
-        .values(&row)
+        .values(row.clone())
         .on_conflict(renewal_failures::subscription_id)
         .do_update()
-        .set(&row)
-        .run(conn)
-        .await?;
-    Ok(())
+        .set(row)
+        .later()
 }

@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::page::{self, company_keyset, keyset};
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::resellers;
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -153,19 +153,13 @@ pub async fn list(
 }
 
 /// Writes a new reseller.
-///
-/// # Errors
-/// The external id is taken, or the database fails.
-pub async fn insert(conn: &Conn, reseller: &Reseller) -> Result<()> {
-    diesel::insert_into(resellers::table).values(Row::from(reseller)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn insert(reseller: &Reseller) -> Write {
+    diesel::insert_into(resellers::table).values(Row::from(reseller)).later()
 }
 
 /// Writes a reseller that was locked.
-///
-/// # Errors
-/// The external id is taken, or the database fails.
-pub async fn save(conn: &Conn, reseller: &Reseller) -> Result<()> {
-    diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(reseller: &Reseller) -> Write {
+    diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).later()
 }

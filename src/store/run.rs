@@ -38,25 +38,48 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     }
 }
 
-/// One statement that runs: it is sent when it is first polled, and answers how many rows were written.
+/// A statement that writes, and is sent later: what a unit of work collects.
+pub struct Write(Box<dyn QueryFragment<Pg> + Send + Sync>);
+
+/// A statement on its way: it is sent when it is first polled, and answers how many rows were written.
 pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
 
-/// Runs a statement that answers no rows, and keeps it. One that inserts a list of rows has another text for each
+/// A statement that answers no rows. A connection keeps it; one that inserts a list of rows has another text for each
 /// number of them: see `write_rows`.
-pub trait Run {
-    /// How many rows were written.
+pub trait Statement: Sized {
+    /// Sends it, and answers how many rows were written.
     fn run(self, conn: &Conn) -> Running<'_>;
+
+    /// Keeps it for later.
+    fn later(self) -> Write
+    where
+        Self: Sync + 'static;
 }
 
-impl<Q: QueryFragment<Pg> + Send> Run for Q {
+impl<Q: QueryFragment<Pg> + Send> Statement for Q {
     fn run(self, conn: &Conn) -> Running<'_> {
         Prepared(self).execute(&mut &*conn)
     }
+
+    fn later(self) -> Write
+    where
+        Self: Sync + 'static,
+    {
+        Write(Box::new(self))
+    }
 }
 
-/// Runs SQL that has no parameters and answers no rows, as `BEGIN`.
-pub fn command<'c>(conn: &'c Conn, sql: &str) -> Running<'c> {
-    diesel::sql_query(sql).run(conn)
+impl Write {
+    /// Sends it.
+    pub fn run(self, conn: &Conn) -> Running<'_> {
+        self.0.run(conn)
+    }
+}
+
+/// A statement without parameters, as `COMMIT`.
+#[must_use]
+pub fn command(sql: &'static str) -> Write {
+    diesel::sql_query(sql).later()
 }
 
 /// How many rows one statement writes, where there are so many.
@@ -65,28 +88,28 @@ pub(super) const ROWS: usize = 100;
 /// The statements that write rows: [`ROWS`] with each, and the rest one by one, so that there are two texts however
 /// many the rows are. `$statement` is made of one row and of several, as `$row`.
 macro_rules! write_rows {
-    ($conn:expr, $rows:expr, $row:ident => $statement:expr) => {{
-        let (conn, mut rows) = ($conn, $rows);
-        let mut statements: Vec<$crate::store::Running<'_>> = Vec::new();
+    ($rows:expr, $row:ident => $statement:expr) => {{
+        let mut rows = $rows;
+        let mut writes: Vec<$crate::store::Write> = Vec::new();
         loop {
             let $row: Vec<_> = rows.by_ref().take($crate::store::run::ROWS).collect();
             if $row.len() < $crate::store::run::ROWS {
-                statements.extend($row.into_iter().map(|$row| $crate::store::run::Run::run($statement, conn)));
-                break statements;
+                writes.extend($row.into_iter().map(|$row| $crate::store::run::Statement::later($statement)));
+                break writes;
             }
-            statements.push($crate::store::run::Run::run($statement, conn));
+            writes.push($crate::store::run::Statement::later($statement));
         }
     }};
 }
 
 pub(super) use write_rows;
 
-/// Runs statements in their order, and waits for the database once.
+/// Sends statements in their order, and waits for the database once.
 ///
 /// # Errors
 /// Of the first that fails.
-pub async fn in_order(statements: Vec<Running<'_>>) -> Result<()> {
-    let mut statements: Vec<_> = statements.into_iter().map(maybe_done).collect();
+pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
+    let mut statements: Vec<_> = writes.into_iter().map(|write| maybe_done(write.run(conn))).collect();
     // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
     poll_fn(|cx| {
         for statement in &mut statements {
@@ -95,9 +118,12 @@ pub async fn in_order(statements: Vec<Running<'_>>) -> Result<()> {
         Poll::Ready(())
     })
     .await;
+    let mut sent = Ok(());
+    // Each is waited for, also when one before it has failed: the connection goes on to somebody else.
     for mut statement in statements {
         (&mut statement).await;
-        Pin::new(&mut statement).take_output().transpose()?;
+        let answer = Pin::new(&mut statement).take_output().transpose();
+        sent = sent.and(answer.map(drop));
     }
-    Ok(())
+    Ok(sent?)
 }

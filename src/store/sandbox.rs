@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::sandbox_clock;
 use super::{Conn, Result};
 
@@ -38,16 +38,14 @@ pub async fn find(mut conn: &Conn) -> Result<Option<Ahead>> {
 /// # Errors
 /// The database fails.
 pub async fn lock(mut conn: &Conn) -> Result<Ahead> {
-    save(conn, Ahead::default()).await?;
+    save(Ahead::default()).run(conn).await?;
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
     Ok(ahead(query.for_update().first::<Row>(&mut conn).await?))
 }
 
 /// Moves the clock, never backwards: whoever is further ahead has moved it.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, ahead: Ahead) -> Result<()> {
+#[must_use]
+pub fn save(ahead: Ahead) -> Write {
     let micros = |delta: TimeDelta| delta.num_microseconds().unwrap_or(i64::MAX);
     diesel::insert_into(sandbox_clock::table)
         .values((
@@ -61,9 +59,7 @@ pub async fn save(conn: &Conn, ahead: Ahead) -> Result<()> {
             sandbox_clock::ahead_us.eq(greatest(sandbox_clock::ahead_us, excluded(sandbox_clock::ahead_us))),
             sandbox_clock::target_us.eq(greatest(sandbox_clock::target_us, excluded(sandbox_clock::target_us))),
         ))
-        .run(conn)
-        .await?;
-    Ok(())
+        .later()
 }
 
 diesel::define_sql_function! {

@@ -119,6 +119,7 @@ table! {
         start_date -> Date,
         end_date -> Date,
         unit_prices -> Jsonb,
+        customer_id -> Uuid,
     }
 }
 
@@ -130,6 +131,7 @@ table! {
         renewal -> Nullable<Integer>,
         used -> Integer,
         low_threshold -> Nullable<Integer>,
+        customer_id -> Uuid,
     }
 }
 
@@ -160,6 +162,7 @@ table! {
         amount -> BigInt,
         due_date -> Date,
         price_list_id -> Nullable<Uuid>,
+        customer_id -> Uuid,
     }
 }
 
@@ -207,6 +210,7 @@ table! {
         position -> Integer,
         charge_id -> Uuid,
         product_name -> Text,
+        customer_id -> Uuid,
     }
 }
 
@@ -234,6 +238,7 @@ table! {
         reference -> Text,
         created_at -> Timestamptz,
         released_at -> Nullable<Timestamptz>,
+        customer_id -> Uuid,
     }
 }
 
@@ -249,7 +254,8 @@ table! {
         allocation_id -> Nullable<Uuid>,
         actor -> Text,
         occurred_at -> Timestamptz,
-        seq -> BigInt,
+        customer_id -> Uuid,
+        number -> Integer,
     }
 }
 
@@ -300,6 +306,7 @@ table! {
         first_failed_at -> Timestamptz,
         last_failed_at -> Timestamptz,
         next_attempt_at -> Timestamptz,
+        customer_id -> Uuid,
     }
 }
 
@@ -328,10 +335,8 @@ table! {
 }
 
 table! {
-    events (seq) {
-        seq -> BigInt,
+    events (id) {
         id -> Uuid,
-        position -> Nullable<BigInt>,
         kind -> Text,
         occurred_at -> Timestamptz,
         resource_type -> Text,
@@ -343,6 +348,27 @@ table! {
         reseller_id -> Nullable<Uuid>,
         for_everyone -> Bool,
         certificate_type -> Nullable<Text>,
+        customer_id -> Nullable<Uuid>,
+    }
+}
+
+table! {
+    event_queue (seq) {
+        seq -> BigInt,
+        event_id -> Uuid,
+        kind -> Text,
+        reseller_id -> Nullable<Uuid>,
+        for_everyone -> Bool,
+    }
+}
+
+table! {
+    event_places (position) {
+        position -> BigInt,
+        event_id -> Uuid,
+        kind -> Text,
+        reseller_id -> Nullable<Uuid>,
+        for_everyone -> Bool,
     }
 }
 
@@ -354,8 +380,7 @@ table! {
 }
 
 table! {
-    audit_entries (seq) {
-        seq -> BigInt,
+    audit_entries (id) {
         id -> Uuid,
         occurred_at -> Timestamptz,
         actor -> Text,
@@ -370,9 +395,23 @@ table! {
         status -> Integer,
         code -> Nullable<Text>,
         changes -> Jsonb,
-        position -> Nullable<BigInt>,
-        seal -> Nullable<Bytea>,
         changes_truncated -> Nullable<Bool>,
+        customer_id -> Nullable<Uuid>,
+    }
+}
+
+table! {
+    audit_queue (seq) {
+        seq -> BigInt,
+        entry_id -> Uuid,
+    }
+}
+
+table! {
+    audit_seals (position) {
+        position -> BigInt,
+        entry_id -> Uuid,
+        seal -> Bytea,
     }
 }
 
@@ -450,7 +489,10 @@ joinable!(orders -> customers (customer_id));
 joinable!(order_lines -> orders (order_id));
 joinable!(order_lines -> products (product_id));
 joinable!(api_keys -> resellers (reseller_id));
-allow_tables_to_appear_in_same_query!(audit_entries, audit_resources);
+joinable!(event_places -> events (event_id));
+joinable!(audit_queue -> audit_entries (entry_id));
+joinable!(audit_seals -> audit_entries (entry_id));
+allow_tables_to_appear_in_same_query!(audit_entries, audit_resources, audit_queue, audit_seals);
 allow_tables_to_appear_in_same_query!(
     resellers,
     customers,
@@ -474,6 +516,8 @@ allow_tables_to_appear_in_same_query!(
     price_list_prices,
     events,
     event_feed,
+    event_queue,
+    event_places,
     webhook_endpoints,
     webhook_deliveries,
 );

@@ -6,7 +6,7 @@ use diesel::sql_types::{Array, SmallInt, Text};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::run::Run;
+use super::run::Statement;
 use super::schema::{customers, price_lists, products, resellers};
 use super::{Conn, Result};
 use crate::domain::text::sort_key;

@@ -9,7 +9,7 @@ use super::columns::Json;
 use super::customers::ids_in_scope;
 use super::inventory::{self, Cause, LineRow};
 use super::page::{self, keyset};
-use super::run::{Run, Running};
+use super::run::{Statement, Write};
 use super::schema::{customers, inventory_lines, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -26,6 +26,7 @@ use crate::domain::time::Schedule;
 #[diesel(table_name = subscriptions, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: SubscriptionId,
+    #[diesel(skip_update)]
     customer_id: CustomerId,
     product_id: ProductId,
     external_id: Option<ExternalId>,
@@ -241,34 +242,34 @@ pub async fn list(
 }
 
 /// Writes a new subscription, its first term, its lines and their first ledger entries.
-pub fn insert<'c>(conn: &'c Conn, subscription: &Subscription, cause: &Cause<'_>) -> Vec<Running<'c>> {
+#[must_use]
+pub fn insert(subscription: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
     let by = subscriptions::updated_by.eq(cause.actor.clone());
-    let mut statements = vec![
-        diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).run(conn),
-        insert_term(conn, subscription),
-    ];
-    statements.extend(inventory::save(conn, subscription.id, &[], &subscription.lines, cause));
-    statements
+    let row = diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).later();
+    let mut writes = vec![row, insert_term(subscription)];
+    writes.extend(inventory::save(subscription, &[], cause));
+    writes
 }
 
 /// Writes a subscription that was locked, and whatever changed of its lines with the ledger entries.
-pub fn save<'c>(conn: &'c Conn, before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Vec<Running<'c>> {
-    let mut statements = Vec::new();
+#[must_use]
+pub fn save(before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
+    let mut writes = Vec::new();
     if after.version != before.version {
         let by = subscriptions::updated_by.eq(cause.actor.clone());
-        statements.push(diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).run(conn));
+        writes.push(diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).later());
     }
     if after.term.number != before.term.number {
-        statements.push(insert_term(conn, after));
+        writes.push(insert_term(after));
     } else if after.term != before.term {
-        statements.push(update_term_prices(conn, after));
+        writes.push(update_term_prices(after));
     }
-    statements.extend(inventory::save(conn, after.id, &before.lines, &after.lines, cause));
-    statements
+    writes.extend(inventory::save(after, &before.lines, cause));
+    writes
 }
 
 /// A term is written once: its number twice would be a renewal twice, which the database refuses.
-fn insert_term<'c>(conn: &'c Conn, subscription: &Subscription) -> Running<'c> {
+fn insert_term(subscription: &Subscription) -> Write {
     let term = &subscription.term;
     let row = TermRow {
         subscription_id: subscription.id,
@@ -277,14 +278,15 @@ fn insert_term<'c>(conn: &'c Conn, subscription: &Subscription) -> Running<'c> {
         end_date: term.end_date,
         unit_prices: Json(term.unit_prices.clone()),
     };
-    diesel::insert_into(subscription_terms::table).values(row).run(conn)
+    let customer = subscription_terms::customer_id.eq(subscription.customer_id);
+    diesel::insert_into(subscription_terms::table).values((row, customer)).later()
 }
 
 /// Adds prices to the running term: those of certificate types that it did not have.
-fn update_term_prices<'c>(conn: &'c Conn, subscription: &Subscription) -> Running<'c> {
+fn update_term_prices(subscription: &Subscription) -> Write {
     let term = subscription_terms::table.find((subscription.id, subscription.term.number));
     let prices = Json(subscription.term.unit_prices.clone());
-    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).run(conn)
+    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).later()
 }
 
 /// The terms of a subscription, newest first. Find the subscription first: this knows no scope.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Run, in_order, write_rows};
+use super::run::{Statement, Write, write_rows};
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
 use super::{Conn, Result};
@@ -105,11 +105,12 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Resul
 /// # Errors
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    let query = webhook_deliveries::table.find(id).select(Row::as_select()).for_update();
-    Ok(query.first(&mut conn).await.optional()?.map(Delivery::from))
+    // What is not in scope is not waited for.
+    let query = webhook_deliveries::table
+        .find(id)
+        .filter(webhook_deliveries::endpoint_id.eq_any(ids_in_scope(scope)))
+        .select(Row::as_select());
+    Ok(query.for_update().first(&mut conn).await.optional()?.map(Delivery::from))
 }
 
 /// The deliveries to an endpoint in scope, newest first.
@@ -145,22 +146,16 @@ pub async fn list(
 }
 
 /// Writes new deliveries; an event that an endpoint has a delivery of is left out.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, deliveries: &[Delivery]) -> Result<()> {
-    in_order(write_rows!(conn, deliveries.iter().map(Row::from), row => diesel::insert_into(webhook_deliveries::table)
+#[must_use]
+pub fn insert(deliveries: &[Delivery]) -> Vec<Write> {
+    write_rows!(deliveries.iter().map(Row::from), row => diesel::insert_into(webhook_deliveries::table)
         .values(row)
         .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
-        .do_nothing()))
-    .await
+        .do_nothing())
 }
 
 /// Writes a delivery that was locked.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, delivery: &Delivery) -> Result<()> {
-    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(delivery: &Delivery) -> Write {
+    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).later()
 }

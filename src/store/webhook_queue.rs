@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Prepared, Run};
+use super::run::{Prepared, Statement, Write};
 use super::schema::webhook_deliveries;
 use super::webhook_deliveries::Row;
 use super::{Conn, Result};
@@ -38,13 +38,10 @@ pub async fn is_long(mut conn: &Conn, id: WebhookEndpointId, length: i64) -> Res
 }
 
 /// Lets everything that waits for an endpoint be tried now, as if it never had been. Lock the endpoint first.
-///
-/// # Errors
-/// The database fails.
-pub async fn wake(conn: &Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<()> {
+#[must_use]
+pub fn wake(id: WebhookEndpointId, at: DateTime<Utc>) -> Write {
     let now = (webhook_deliveries::next_attempt_at.eq(at), webhook_deliveries::failures.eq(0));
-    diesel::update(pending(id)).set(now).run(conn).await?;
-    Ok(())
+    diesel::update(pending(id)).set(now).later()
 }
 
 #[diesel::dsl::auto_type]

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
-use super::run::{Prepared, Run};
+use super::run::{Prepared, Statement, Write};
 use super::schema::{resellers, webhook_endpoints};
 use super::webhooks::Row;
 use super::{Conn, Result};
@@ -29,15 +29,12 @@ pub struct Due {
 }
 
 /// Keeps that something has got to an endpoint.
-///
-/// # Errors
-/// The database fails.
-pub async fn recovered(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
+#[must_use]
+pub fn recovered(id: WebhookEndpointId) -> Write {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
     let never = None::<DateTime<Utc>>;
     let recovered = (webhook_endpoints::failing_since.eq(never), webhook_endpoints::last_failure_at.eq(never));
-    diesel::update(failing).set(recovered).run(conn).await?;
-    Ok(())
+    diesel::update(failing).set(recovered).later()
 }
 
 /// Whether the endpoint of the query around this is sent events: it is enabled, and so is its reseller.
@@ -87,13 +84,10 @@ pub async fn lock_served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Optio
 }
 
 /// Moves an endpoint to a place of the feed.
-///
-/// # Errors
-/// The database fails.
-pub async fn set_place(conn: &Conn, id: WebhookEndpointId, place: i64) -> Result<()> {
+#[must_use]
+pub fn set_place(id: WebhookEndpointId, place: i64) -> Write {
     let endpoint = webhook_endpoints::table.find(id);
-    diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).run(conn).await?;
-    Ok(())
+    diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).later()
 }
 
 /// The endpoints that are sent events and have deliveries that are due, without some: those first that events get

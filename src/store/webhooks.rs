@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
+use tokio::try_join;
 
 use super::columns::Json;
-use super::run::Run;
+use super::run::{Statement, Write};
 use super::schema::webhook_endpoints;
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -116,11 +117,9 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Resul
 /// # Errors
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
-    if find(conn, scope, id).await?.is_none() {
-        return Ok(None);
-    }
-    let query = webhook_endpoints::table.find(id).select(Row::as_select()).for_update();
-    let row: Option<Row> = query.first(&mut conn).await.optional()?;
+    // What is not in scope is not waited for.
+    let query = webhook_endpoints::table.find(id).filter(webhook_endpoints::id.eq_any(ids_in_scope(scope)));
+    let row: Option<Row> = query.select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
@@ -166,35 +165,27 @@ pub async fn list(
 pub async fn count(mut conn: &Conn, tenant: Option<ResellerId>) -> Result<i64> {
     let name = tenant.map_or_else(|| "partner".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('webhook endpoints of ' || $1, 15))";
-    diesel::sql_query(lock).bind::<Text, _>(name).run(conn).await?;
+    let lock = diesel::sql_query(lock).bind::<Text, _>(name).run(conn);
     let of_tenant = webhook_endpoints::table.filter(webhook_endpoints::reseller_id.is_not_distinct_from(tenant));
-    Ok(of_tenant.count().get_result(&mut conn).await?)
+    let (_, count) = try_join!(biased; lock, of_tenant.count().get_result(&mut conn))?;
+    Ok(count)
 }
 
 /// Writes a new endpoint, which is sent what comes behind a place of the feed.
-///
-/// # Errors
-/// The database fails.
-pub async fn insert(conn: &Conn, endpoint: &Endpoint, place: i64) -> Result<()> {
+#[must_use]
+pub fn insert(endpoint: &Endpoint, place: i64) -> Write {
     let values = (Row::from(endpoint), webhook_endpoints::place.eq(place));
-    diesel::insert_into(webhook_endpoints::table).values(values).run(conn).await?;
-    Ok(())
+    diesel::insert_into(webhook_endpoints::table).values(values).later()
 }
 
 /// Writes an endpoint that was locked.
-///
-/// # Errors
-/// The database fails.
-pub async fn save(conn: &Conn, endpoint: &Endpoint) -> Result<()> {
-    diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn save(endpoint: &Endpoint) -> Write {
+    diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).later()
 }
 
 /// Deletes an endpoint.
-///
-/// # Errors
-/// The database fails.
-pub async fn delete(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
-    diesel::delete(webhook_endpoints::table.find(id)).run(conn).await?;
-    Ok(())
+#[must_use]
+pub fn delete(id: WebhookEndpointId) -> Write {
+    diesel::delete(webhook_endpoints::table.find(id)).later()
 }

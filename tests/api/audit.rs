@@ -210,8 +210,10 @@ async fn entries_are_found_by_who_what_and_when() {
 
 /// Does what only who owns the database can do: turns off what guards the trail.
 async fn by_force(database: &Database, sql: &str) {
-    let tables = "ALTER TABLE audit_entries";
-    database.execute(&format!("{tables} DISABLE TRIGGER USER; {sql}; {tables} ENABLE TRIGGER USER")).await;
+    let guards = |what: &str| {
+        format!("ALTER TABLE audit_entries {what} TRIGGER USER; ALTER TABLE audit_seals {what} TRIGGER USER")
+    };
+    database.execute(&format!("{}; {sql}; {}", guards("DISABLE"), guards("ENABLE"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,9 +227,9 @@ async fn an_entry_that_is_altered_or_removed_is_found() {
     let end: Link = verified.end.to_string().parse().unwrap();
     assert_eq!(end, verified.end, "what is printed can be read again");
 
-    let copy = "CREATE TABLE copy AS SELECT * FROM audit_entries WHERE position = 5";
-    let restore = "DELETE FROM audit_entries WHERE position = 5; INSERT INTO audit_entries SELECT * FROM copy";
-    database.execute(copy).await;
+    let fifth = "WHERE id = (SELECT entry_id FROM audit_seals WHERE position = 5)";
+    let restore = format!("DELETE FROM audit_entries {fifth}; INSERT INTO audit_entries SELECT * FROM copy");
+    database.execute(&format!("CREATE TABLE copy AS SELECT * FROM audit_entries {fifth}")).await;
     for column in [
         "actor = 'system'",
         "role = 'sales'",
@@ -236,21 +238,21 @@ async fn an_entry_that_is_altered_or_removed_is_found() {
         "source_address = null",
         "status = 299",
     ] {
-        by_force(database, &format!("UPDATE audit_entries SET {column} WHERE position = 5")).await;
+        by_force(database, &format!("UPDATE audit_entries SET {column} {fifth}")).await;
         let broken = audit::verify(db, None).await.unwrap().unwrap_err();
         assert!(matches!(broken, Broken::Altered { position: 5, .. }), "{column}: {broken}");
-        by_force(database, restore).await;
+        by_force(database, &restore).await;
     }
     assert!(audit::verify(db, Some(&end)).await.unwrap().is_ok());
-    by_force(database, "DELETE FROM audit_entries WHERE position = 5").await;
+    by_force(database, &format!("DELETE FROM audit_entries {fifth}")).await;
     assert_eq!(audit::verify(db, None).await.unwrap(), Err(Broken::Missing(5)));
     by_force(database, "INSERT INTO audit_entries SELECT * FROM copy").await;
 
     // At the end, only who knows the end can tell.
-    let cut = format!("DELETE FROM audit_entries WHERE position = {sealed}");
+    let cut = format!("DELETE FROM audit_seals WHERE position = {sealed}");
     by_force(database, &cut).await;
     assert!(matches!(audit::verify(db, None).await.unwrap(), Err(Broken::CutOff { .. })));
-    let last = "SELECT position, seal FROM audit_entries ORDER BY position DESC LIMIT 1";
+    let last = "SELECT position, seal FROM audit_seals ORDER BY position DESC LIMIT 1";
     database.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;
     assert!(audit::verify(db, None).await.unwrap().is_ok());
     let broken = audit::verify(db, Some(&end)).await.unwrap().unwrap_err();
@@ -263,10 +265,10 @@ async fn a_trail_that_was_rewritten_and_sealed_anew_is_found_by_an_end_that_is_k
     let (db, database) = (&world.server.db, &world.server.database);
     audit::seal(db).await.unwrap();
     let known = audit::verify(db, None).await.unwrap().unwrap().end;
-    let open = "position = NULL, seal = NULL";
     by_force(
         database,
-        &format!("UPDATE audit_entries SET {open}; UPDATE audit_entries SET status = 299 WHERE seq = 5"),
+        "UPDATE audit_entries SET status = 299 WHERE id = (SELECT entry_id FROM audit_seals WHERE position = 5); \
+         INSERT INTO audit_queue (entry_id) SELECT entry_id FROM audit_seals ORDER BY position; DELETE FROM audit_seals",
     )
     .await;
     database.execute("UPDATE audit_chain SET (position, seal) = (0, '')").await;
@@ -288,9 +290,9 @@ async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
     let (db, database) = (&world.server.db, &world.server.database);
     audit::seal(db).await.unwrap();
     let end = audit::verify(db, None).await.unwrap().unwrap().end;
-    database.execute("CREATE TABLE sealed AS SELECT id, position, seal FROM audit_entries").await;
-    for table in ["audit_chain", "audit_entries"] {
-        let reopen = "UPDATE audit_entries SET position = NULL, seal = NULL WHERE position > 5; \
+    database.execute("CREATE TABLE sealed AS SELECT * FROM audit_seals").await;
+    for table in ["audit_chain", "audit_seals"] {
+        let reopen = "DELETE FROM audit_seals WHERE position > 5; \
             UPDATE audit_chain SET (position, seal) = (SELECT position, seal FROM sealed WHERE position = 5)";
         by_force(database, reopen).await;
         let lock = Lock::hold(database, table).await;
@@ -301,11 +303,7 @@ async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
         lock.wait_for(1).await;
         // Wherever it is by now, that is when the others get their seals.
         let last = "SELECT position, seal FROM sealed ORDER BY position DESC LIMIT 1";
-        lock.execute(
-            "UPDATE audit_entries SET position = sealed.position, seal = sealed.seal FROM sealed \
-             WHERE sealed.id = audit_entries.id AND audit_entries.position IS NULL",
-        )
-        .await;
+        lock.execute("INSERT INTO audit_seals SELECT * FROM sealed WHERE position > 5").await;
         lock.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;
         lock.release().await;
         assert_eq!(verifying.await.unwrap().map(|verified| verified.end), Ok(end.clone()), "{table}");
@@ -337,7 +335,7 @@ async fn a_batch_of_entries_is_sealed_by_one_statement() {
             "CREATE TABLE statements (); \
          CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN INSERT INTO statements DEFAULT VALUES; RETURN NULL; END $$; \
-         CREATE TRIGGER counted AFTER UPDATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+         CREATE TRIGGER counted AFTER INSERT ON audit_seals FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
         )
         .await;
     write(&server.database, 1200).await;
@@ -354,7 +352,9 @@ async fn the_trail_refuses_to_be_changed() {
     let client = crate::support::database::connect(&world.server.database).await;
     for sql in [
         "UPDATE audit_entries SET actor = 'system'",
-        "UPDATE audit_entries SET position = position + 1",
+        "UPDATE audit_seals SET position = position + 1",
+        "DELETE FROM audit_seals",
+        "TRUNCATE audit_seals",
         "DELETE FROM audit_entries",
         "TRUNCATE audit_entries",
     ] {

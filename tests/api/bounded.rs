@@ -83,7 +83,7 @@ async fn a_part_of_the_feed_ends_at_one_mebibyte_and_nothing_is_left_out() {
         after = feed["next_after"].as_str().unwrap().to_owned();
         parts += 1;
     }
-    let all = server.database.text("SELECT string_agg(position::text, ',' ORDER BY position) FROM events").await;
+    let all = server.database.text("SELECT string_agg(position::text, ',' ORDER BY position) FROM event_places").await;
     assert_eq!(seen.iter().map(ToString::to_string).collect::<Vec<_>>().join(","), all);
     assert!((2..=4).contains(&parts), "{parts}");
 }

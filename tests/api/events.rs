@@ -318,7 +318,7 @@ async fn waiting(client: impl Fn(&World) -> Client, many: usize, query: &str) ->
 const LOOK: &str = "FROM \"event_feed\"";
 
 /// What is in it.
-const READ: &str = "SELECT \"events\".\"position\", \"events\".\"id\"";
+const READ: &str = "SELECT \"event_places\".\"position\", \"events\".\"id\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_many_wait_for_the_same_it_is_read_once() {
@@ -344,7 +344,7 @@ async fn who_waits_for_other_events_than_those_that_happen_reads_nothing() {
             while told == 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let traffic = proxy.wire.take();
-                told += traffic.count("SET position");
+                told += traffic.count("INSERT INTO event_places");
                 assert_eq!(traffic.count(READ), 0, "{many} wait: {traffic:?}");
             }
         }
@@ -390,8 +390,10 @@ async fn who_waits_does_not_hold_up_a_service_that_is_stopped() {
 /// An event as a hand writes it, in a transaction that it keeps open.
 fn by_hand(number: u32) -> String {
     format!(
-        "INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) VALUES \
-         (gen_random_uuid(), 'order.confirmed', now(), 'order', gen_random_uuid(), '{{\"number\": {number}}}', 'system', false)"
+        "WITH written AS (INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
+         VALUES (gen_random_uuid(), 'order.confirmed', now(), 'order', gen_random_uuid(), '{{\"number\": {number}}}', \
+             'system', false) RETURNING id, kind, reseller_id, for_everyone) \
+         INSERT INTO event_queue (event_id, kind, reseller_id, for_everyone) SELECT * FROM written"
     )
 }
 

@@ -23,6 +23,7 @@ mod events;
 mod filters;
 
 mod idempotency;
+mod ids;
 
 mod input;
 mod instances;

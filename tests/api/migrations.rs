@@ -42,7 +42,7 @@ async fn empty() -> Database {
 /// All that migrations can make, as one text; diesel's own table is not theirs.
 async fn dump(database: &Database) -> String {
     let queries = [
-        "SELECT concat_ws(' ', 'column', table_name, ordinal_position, column_name, data_type, collation_name, \
+        "SELECT concat_ws(' ', 'column', table_name, column_name, data_type, collation_name, \
          'null:', is_nullable, 'default:', column_default, 'generated:', is_generated, generation_expression) \
          AS line, table_name AS owner FROM information_schema.columns WHERE table_schema = 'public'",
         "SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid)), \

@@ -138,9 +138,9 @@ async fn an_endpoint_is_disabled_and_enabled_and_the_feed_tells() {
     let enabled = admin.act(&format!("{path}/enable")).await.ok();
     assert_eq!((&enabled["status"], &enabled["disabled"]), (&json!("enabled"), &Value::Null));
 
-    let told = "SELECT string_agg(kind, ' ' ORDER BY seq) FROM events";
+    let told = "SELECT string_agg(kind, ' ' ORDER BY id) FROM events";
     assert_eq!(server.database.text(told).await, "webhook_endpoint.disabled webhook_endpoint.enabled");
-    let shown = "SELECT data->>'status' || (data ? 'secret') FROM events ORDER BY seq LIMIT 1";
+    let shown = "SELECT data->>'status' || (data ? 'secret') FROM events ORDER BY id LIMIT 1";
     assert_eq!(server.database.text(shown).await, "disabledfalse");
 }
 
@@ -197,13 +197,13 @@ async fn what_is_done_with_an_endpoint_is_in_the_audit_trail() {
     admin.patch(&path, json!({ "description": "CRM" })).await.ok();
     admin.act(&format!("{path}/rotate-secret")).await.ok();
     admin.delete(&path).await.no_content();
-    let told = "SELECT string_agg(operation || ' ' || resource_type || ' ' || outcome, ', ' ORDER BY seq) \
+    let told = "SELECT string_agg(operation || ' ' || resource_type || ' ' || outcome, ', ' ORDER BY id) \
          FROM audit_entries";
     let expected = ["createWebhookEndpoint", "updateWebhookEndpoint", "rotateWebhookEndpointSecret"]
         .into_iter()
         .chain(["deleteWebhookEndpoint"])
         .map(|operation| format!("{operation} webhook_endpoint succeeded"));
     assert_eq!(server.database.text(told).await, expected.collect::<Vec<_>>().join(", "));
-    let changes = "SELECT changes->0->'after'->>'description' FROM audit_entries ORDER BY seq OFFSET 1";
+    let changes = "SELECT changes->0->'after'->>'description' FROM audit_entries ORDER BY id OFFSET 1";
     assert_eq!(server.database.text(changes).await, "CRM");
 }

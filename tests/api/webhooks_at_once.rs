@@ -333,9 +333,11 @@ async fn an_endpoint_that_is_far_behind_is_not_given_all_at_once() {
     let receiver = Receiver::start().await;
     let (endpoint, _) = receiver.endpoint(&admin, &["product.created"]).await;
     // What an import of another program would have left.
-    let many = "INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
+    let many = "WITH written AS (INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
          SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'product.created' ELSE 'product.updated' END, now(), \
-         'product', gen_random_uuid(), '{}', 'system', true FROM generate_series(1, 25000) n";
+         'product', gen_random_uuid(), '{}', 'system', true FROM generate_series(1, 25000) n \
+         RETURNING id, kind, reseller_id, for_everyone) \
+         INSERT INTO event_queue (event_id, kind, reseller_id, for_everyone) SELECT * FROM written";
     server.database.execute(many).await;
     let fan_out = async || partner_platform::ops::courier::fan_out(&server.context(), || false).await.unwrap();
     fan_out().await;

@@ -91,8 +91,8 @@ async fn what_cannot_be_done_in_upkeep_keeps_nothing_else_waiting() {
     let database = &world.server.database;
     world.admin.act(&world.active("/suspend")).await.ok();
     on_day(&world.server, "2027-03-01");
-    let without_place = "SELECT count(*) FROM events WHERE position IS NULL";
-    let without_seal = "SELECT count(*) FROM audit_entries WHERE position IS NULL";
+    let without_place = "SELECT count(*) FROM event_queue";
+    let without_seal = "SELECT count(*) FROM audit_queue";
     let kept = "SELECT count(*) FROM idempotency_keys";
     for query in [without_place, without_seal, kept] {
         assert_ne!(database.text(query).await, "0", "{query}");

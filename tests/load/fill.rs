@@ -25,14 +25,16 @@ FROM (SELECT id, row_number() OVER () AS n FROM customers) AS customer, products
     generate_series(1, 10) AS copy
 WHERE (customer.n - 1) * 10 + copy <= $SUBSCRIPTIONS;
 
-INSERT INTO subscription_terms (subscription_id, number, start_date, end_date, unit_prices)
-SELECT id, 1, start_date, end_date, unit_prices FROM subscriptions;
+INSERT INTO subscription_terms (customer_id, subscription_id, number, start_date, end_date, unit_prices)
+SELECT customer_id, id, 1, start_date, end_date, unit_prices FROM subscriptions;
 
-INSERT INTO inventory_lines (subscription_id, certificate_type, current, used)
-SELECT id, kind, quantity, 0 FROM subscriptions, (VALUES ('dv', 9), ('ov', 1)) AS line (kind, quantity);
+INSERT INTO inventory_lines (customer_id, subscription_id, certificate_type, current, used)
+SELECT customer_id, id, kind, quantity, 0 FROM subscriptions, (VALUES ('dv', 9), ('ov', 1)) AS line (kind, quantity);
 
-INSERT INTO inventory_ledger (id, subscription_id, certificate_type, measure, before, after, actor, occurred_at)
-SELECT gen_random_uuid(), subscription_id, certificate_type, 'current', 0, current, 'system', now() FROM inventory_lines;
+INSERT INTO inventory_ledger (id, customer_id, subscription_id, number, certificate_type, measure, before, after, actor,
+    occurred_at)
+SELECT gen_random_uuid(), customer_id, subscription_id,
+    row_number() OVER (PARTITION BY subscription_id ORDER BY certificate_type), certificate_type, 'current', 0, current, 'system', now() FROM inventory_lines;
 
 ANALYZE;
 "#;

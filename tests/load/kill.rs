@@ -68,7 +68,7 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
         ("told renewals", subscriptions, "SELECT count(*) FROM events WHERE kind = 'subscription.renewed'"),
         ("told charges", 4 * subscriptions, "SELECT count(*) FROM events WHERE kind LIKE 'charge.%'"),
         ("invoices that are not told once", 0, INVOICES_TOLD),
-        ("holes in the feed", 0, "SELECT coalesce(max(position), 0) - count(position) FROM events"),
+        ("holes in the feed", 0, "SELECT coalesce(max(position), 0) - count(position) FROM event_places"),
         ("gaps in the numbers", 0, "SELECT max(number_sequence) - count(*) FROM invoices"),
         ("lines that are not the sum of their ledger", 0, LEDGER),
     ];

@@ -34,9 +34,9 @@ const PACE: Duration = Duration::from_millis(10);
 const LARGE: &str = r"
 INSERT INTO orders (id, kind, customer_id, total, currency, confirmed_by, confirmed_at)
 SELECT gen_random_uuid(), 'current_inventory', '$CUSTOMER', 0, 'USD', 'system', now() FROM generate_series(1, 200);
-INSERT INTO order_lines (order_id, position, subscription_id, product_id, certificate_type, bucket, quantity_before,
+INSERT INTO order_lines (customer_id, order_id, position, subscription_id, product_id, certificate_type, bucket, quantity_before,
     quantity_after, amount, due_date)
-SELECT orders.id, n, '$SUBSCRIPTION', '$PRODUCT', 'dv', 'renewal', 1, 2, 0, current_date
+SELECT orders.customer_id, orders.id, n, '$SUBSCRIPTION', '$PRODUCT', 'dv', 'renewal', 1, 2, 0, current_date
 FROM orders, generate_series(0, 1999) AS n WHERE confirmed_by = 'system';
 INSERT INTO audit_entries (id, occurred_at, actor, role, reseller_id, request_id, operation, outcome, status, changes)
 SELECT gen_random_uuid(), now(), 'api_key:x', 'admin', '$RESELLER', 'r', 'updateCustomer', 'succeeded', 200,

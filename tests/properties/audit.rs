@@ -12,6 +12,7 @@ use uuid::Uuid;
 fn entry(number: usize, actor: &str) -> Entry {
     Entry {
         id: AuditEntryId(Uuid::from_u128(number as u128)),
+        customer_id: None,
         occurred_at: Utc.with_ymd_and_hms(2027, 1, 1, 12, 0, 0).unwrap() + TimeDelta::seconds(number as i64),
         actor: actor.to_owned(),
         role: Role::Admin,

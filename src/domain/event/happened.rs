@@ -4,6 +4,7 @@ use super::EventType::{self, *};
 use super::{Audience, Happening, Reference, Resource, ResourceType};
 use crate::domain::api_key::ApiKey;
 use crate::domain::customer::{Customer, CustomerStatus, Holdings};
+use crate::domain::id::CustomerId;
 use crate::domain::inventory::{self, Line};
 use crate::domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
 use crate::domain::order::{Charge, ChargeStatus, Order};
@@ -43,6 +44,10 @@ impl Resource for (Customer, Holdings) {
 
     fn audience(&self) -> Audience {
         self.0.partner_id.map_or(Audience::Partner, Audience::Reseller)
+    }
+
+    fn customer(&self) -> Option<CustomerId> {
+        Some(self.0.id)
     }
 
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {

@@ -57,25 +57,24 @@ pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
 
 /// Whether there may be more to write for an endpoint, up to a place of the feed.
 async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bool> {
-    cx.db
-        .transaction(async |tx| {
-            let Some((endpoint, place)) = webhook_turns::lock_served(tx, id).await? else { return Ok(false) };
-            if place >= last || webhook_queue::is_long(tx, id, MOST_WAITING).await? {
-                return Ok(false);
-            }
-            let through = last.min(place.saturating_add(REACH));
-            let types = &endpoint.details.event_types;
-            let found = store::events::list_ids(tx, endpoint.scope(), types, (place, through), BATCH).await?;
-            let is_full = i64::try_from(found.len()) == Ok(BATCH);
-            let place = found.last().filter(|_| is_full).map_or(through, |(place, _)| *place);
-            let at = cx.clock.machine();
-            let deliveries: Vec<_> =
-                found.into_iter().map(|(_, event)| Delivery::queue(cx.new_id(), id, event, at)).collect();
-            webhook_deliveries::insert(tx, &deliveries).await?;
-            webhook_turns::set_place(tx, id, place).await?;
-            Ok(place < last)
-        })
-        .await
+    cx.write(async |work| {
+        let Some((endpoint, place)) = webhook_turns::lock_served(work.conn, id).await? else { return Ok(false) };
+        if place >= last || webhook_queue::is_long(work.conn, id, MOST_WAITING).await? {
+            return Ok(false);
+        }
+        let through = last.min(place.saturating_add(REACH));
+        let types = &endpoint.details.event_types;
+        let found = store::events::list_ids(work.conn, endpoint.scope(), types, (place, through), BATCH).await?;
+        let is_full = i64::try_from(found.len()) == Ok(BATCH);
+        let place = found.last().filter(|_| is_full).map_or(through, |(place, _)| *place);
+        let at = cx.clock.machine();
+        let deliveries: Vec<_> =
+            found.into_iter().map(|(_, event)| Delivery::queue(cx.new_id(), id, event, at)).collect();
+        work.write(webhook_deliveries::insert(&deliveries));
+        work.write([webhook_turns::set_place(id, place)]);
+        Ok(place < last)
+    })
+    .await
 }
 
 /// Deletes what ended long ago, and what was for endpoints that are gone.

@@ -11,9 +11,9 @@ use crate::domain::webhook::Endpoint;
 use crate::domain::webhook::address::Addresses;
 use crate::domain::webhook::delivery::Attempt;
 use crate::domain::webhook::signature::sign;
+use crate::ops::work::Work;
 use crate::ops::{Context, Result};
 use crate::outbound::guarded::{Answered, Called, Caller};
-use crate::store::Conn;
 
 /// How many transactions of deliveries an instance has at once, so that requests find connections, too.
 const TRANSACTIONS: usize = 4;
@@ -99,9 +99,9 @@ impl Courier {
         (Attempt { at, duration_ms, http_status, error }, retry_after)
     }
 
-    pub(super) async fn transaction<T>(&self, cx: &Context, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
+    pub(super) async fn write<T>(&self, cx: &Context, work: impl AsyncFnOnce(&mut Work<'_>) -> Result<T>) -> Result<T> {
         let turn = self.turns.acquire().await;
-        let outcome = cx.db.transaction(work).await;
+        let outcome = cx.write(work).await;
         drop(turn);
         outcome
     }

@@ -1,0 +1,43 @@
+//! Ids of what is a customer's: a database that is one day spread over several servers finds by them where a row is.
+
+use serde_json::json;
+
+use crate::support::world::World;
+
+/// The tables whose rows are a customer's and have an id, and which of their rows are.
+const OWNED: [(&str, &str); 8] = [
+    ("subscriptions", "true"),
+    ("orders", "true"),
+    ("charges", "true"),
+    ("invoices", "true"),
+    ("allocations", "true"),
+    ("inventory_ledger", "true"),
+    ("events", "resource_type IN ('customer', 'subscription', 'inventory', 'order', 'charge', 'invoice')"),
+    ("audit_entries", "resource_type IN ('customer', 'subscription', 'order', 'invoice', 'allocation')"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_of_what_is_a_customers_end_as_the_customers_id_does() {
+    let world = World::new().await;
+    world.admin.act(&world.active("/suspend")).await.ok();
+    world.admin.act(&world.active("/cancel")).await.problem(409, "invalid_transition");
+    world.admin.post("/v1/invoices/run", json!({})).await.ok();
+    let database = &world.server.database;
+    for (table, are_owned) in OWNED {
+        assert_ne!(database.text(&format!("SELECT count(*) FROM {table} WHERE {are_owned}")).await, "0", "{table}");
+        let strays = "right(id::text, 4) <> right(customer_id::text, 4)";
+        let strays = format!("SELECT count(*) FROM {table} WHERE ({are_owned}) AND ({strays}) IS NOT FALSE");
+        assert_eq!(database.text(&strays).await, "0", "{table}");
+    }
+    // Not by chance: two customers end differently.
+    let ends = "SELECT count(DISTINCT right(customer_id::text, 4)) > 1 FROM events";
+    assert_eq!(database.text(ends).await, "t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_is_numbered_within_its_subscription_from_one_without_gaps() {
+    let world = World::new().await;
+    let numbers = "SELECT bool_and(most = rows) AND count(*) > 1 FROM (SELECT max(number) AS most, count(*) AS rows \
+        FROM inventory_ledger GROUP BY subscription_id) AS ledger";
+    assert_eq!(world.server.database.text(numbers).await, "t");
+}
