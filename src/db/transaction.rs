@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tokio::try_join;
+use tokio::{join, try_join};
 
 use super::Connection;
 use crate::store::{self, Conn, Write, send};
@@ -63,10 +63,26 @@ impl Transaction {
     ///
     /// # Errors
     /// A statement fails: then nothing was done. Or the database is unavailable; then nobody knows.
-    pub async fn commit_with(mut self, mut last: Vec<Write>) -> Result<(), store::Error> {
+    pub async fn commit_with(self, last: Vec<Write>) -> Result<(), store::Error> {
+        self.commit_then(last, async |_: &Conn| Ok(())).await
+    }
+
+    /// The same, and what there is after it is read in the same round trip.
+    ///
+    /// # Errors
+    /// As of [`Transaction::commit_with`], and those of `read`.
+    pub async fn commit_then<T>(
+        mut self,
+        mut last: Vec<Write>,
+        read: impl AsyncFnOnce(&Conn) -> Result<T, store::Error>,
+    ) -> Result<T, store::Error> {
         // In a transaction in which a statement has failed it takes everything back.
         last.push(store::command("COMMIT"));
-        let committed = self.run(async |conn: &Conn| send(conn, last).await).await;
+        let committed = self.run(async |conn: &Conn| {
+            let (committed, read) = join!(biased; send(conn, last), read(conn));
+            committed.and(read)
+        });
+        let committed = committed.await;
         if !matches!(committed, Err(store::Error::Unavailable(_))) {
             self.give_back();
         }

@@ -11,16 +11,17 @@ use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::{Conn, allocations, subscriptions};
+use crate::store::{allocations, subscriptions};
 
 /// The allocations of a subscription, newest first.
 ///
 /// # Errors
 /// Not found.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
-    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        find(tx, cx, id).await?;
-        Ok(allocations::list(tx, id, window).await?)
+    milestones::current(cx, Whose::Its(id), async |conn| {
+        let list = async { Ok(allocations::list(conn, id, window).await?) };
+        let (_, page) = try_join!(biased; find(conn, cx, id), list)?;
+        Ok(page)
     })
     .await
 }
@@ -30,9 +31,8 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
-    let find = async |conn: &Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation");
-    milestones::settle(cx, Whose::Its(cx.db.statement(find).await?.subscription_id)).await?;
-    cx.db.statement(find).await
+    // What time does to its subscription, it does not do to an allocation.
+    cx.db.statement(async |conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation")).await
 }
 
 /// Puts certificates to use. The same reference, type and quantity again answers the first allocation;

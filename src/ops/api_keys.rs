@@ -32,10 +32,10 @@ pub struct NewApiKey {
 /// # Errors
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Result<Page<ApiKey>> {
+    let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
         .statement(async |conn| {
-            cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            Ok(api_keys::list(conn, cx.actor.scope, filter, cx.at, window).await?)
+            cx.checked(conn, &named, api_keys::list(conn, cx.actor.scope, filter, cx.at, window)).await
         })
         .await
 }

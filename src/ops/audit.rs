@@ -24,23 +24,22 @@ pub struct Verified {
 /// # Errors
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
-    cx.db
-        .read(async |tx| {
-            cx.check_filter(tx, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            let (mut page, mut reading) = (Page::empty(), Reading::new(window.limit));
-            let mut after = window.after.clone();
-            while let Some(limit) = reading.next() {
-                let part = audit::list(tx, cx.actor.scope, filter, &Window { limit, after }).await?;
-                reading.note(part.rows.iter().map(|entry| json_size(&entry.changes)));
-                after = part.next.clone();
-                page = page.then(part);
-                if after.is_none() {
-                    break;
-                }
-            }
-            Ok(page)
-        })
-        .await
+    let named = [("partner_id", Named::Reseller(filter.partner_id))];
+    let (mut page, mut reading) = (Page::empty(), Reading::new(window.limit));
+    let mut after = window.after.clone();
+    while let Some(limit) = reading.next() {
+        let window = Window { limit, after };
+        let list =
+            async |conn: &Conn| cx.checked(conn, &named, audit::list(conn, cx.actor.scope, filter, &window)).await;
+        let part = cx.db.statement(list).await?;
+        reading.note(part.rows.iter().map(|entry| json_size(&entry.changes)));
+        after = part.next.clone();
+        page = page.then(part);
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 /// Seals what was written since, so that writes never wait for each other's seals. Answers how many entries that

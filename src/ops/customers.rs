@@ -40,9 +40,9 @@ pub struct NewCustomer {
 /// # Errors
 /// The filter names a reseller that is not there.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
+    let named = [("partner_id", Named::Reseller(filter.partner_id))];
     milestones::current(cx, Whose::Everyones, async |conn| {
-        cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-        Ok(customers::list(conn, cx.actor.scope, filter, sort, window).await?)
+        cx.checked(conn, &named, customers::list(conn, cx.actor.scope, filter, sort, window)).await
     })
     .await
 }

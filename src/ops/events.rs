@@ -47,19 +47,15 @@ pub struct Feed {
 /// # Errors
 /// The database fails.
 pub async fn catch_up(db: &Db) -> Result<i64> {
-    let head = async |conn: &Conn| Ok::<_, Error>(events::head(conn).await?);
-    let (last, are_waiting) = db.statement(head).await?;
-    if !are_waiting {
-        return Ok(last);
-    }
-    loop {
-        let give = async |tx: &Conn| Ok::<_, Error>(events::give_places(tx, BATCH).await?);
-        let (given, last) = db.transaction(give).await?;
+    let head = async |conn: &Conn| events::head(conn).await;
+    let (mut last, mut are_waiting) = db.statement(head).await?;
+    while are_waiting {
+        let (now, are_more) = db.begin().await?.commit_then(events::give_places(BATCH), head).await?;
         // What others have committed since may wait for the next who reads.
-        if given < BATCH {
-            return Ok(last);
-        }
+        are_waiting = are_more && now - last >= BATCH;
+        last = now;
     }
+    Ok(last)
 }
 
 /// The events in the tenant from behind a place, of some types or all. When there are none, it waits for some, but

@@ -14,6 +14,7 @@ use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::Code;
 use crate::store::inventory;
 use chrono::{DateTime, Utc};
+use tokio::try_join;
 
 /// A change of quantities.
 #[derive(Debug, Clone)]
@@ -50,13 +51,14 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
         let subscription = subscriptions::get(cx, id).await?;
         return Ok((subscription.lines, subscription.version));
     };
-    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        let version = find(tx, cx, id).await?.version;
+    milestones::current(cx, Whose::Its(id), async |conn| {
+        let movements = async { Ok(inventory::last_movements(conn, id, at).await?) };
+        let (subscription, movements) = try_join!(biased; find(conn, cx, id), movements)?;
         if at > cx.at {
             let detail = "What will be, nobody knows; ask for an instant that has passed.";
             return Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into());
         }
-        Ok((replay(inventory::last_movements(tx, id, at).await?), version))
+        Ok((replay(movements), subscription.version))
     })
     .await
 }
@@ -66,9 +68,9 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
 /// # Errors
 /// Not found, or what the domain refuses.
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
-    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        let subscription = find(tx, cx, id).await?;
-        let offered = offers::find(tx, subscription.customer_id, &[subscription.product_id]).await?;
+    milestones::current(cx, Whose::Its(id), async |conn| {
+        let subscription = find(conn, cx, id).await?;
+        let offered = offers::find(conn, subscription.customer_id, &[subscription.product_id]).await?;
         let product = found(offered.into_iter().next(), "product")?;
         let plan = change.plan(&subscription, &product, cx.at);
         Ok(plan.map_err(|why| refused(cx, &subscription, why))?.quote)
@@ -116,9 +118,10 @@ pub async fn set_thresholds(
 /// # Errors
 /// Not found.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
-    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        find(tx, cx, id).await?;
-        Ok(inventory::ledger(tx, id, window).await?)
+    milestones::current(cx, Whose::Its(id), async |conn| {
+        let ledger = async { Ok(inventory::ledger(conn, id, window).await?) };
+        let (_, page) = try_join!(biased; find(conn, cx, id), ledger)?;
+        Ok(page)
     })
     .await
 }

@@ -20,11 +20,9 @@ pub type Invoiced = (Invoice, Vec<InvoiceLine>);
 /// # Errors
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
+    let named = [("customer_id", Named::Customer(filter.customer_id))];
     cx.db
-        .statement(async |conn| {
-            cx.check_filter(conn, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
-            Ok(invoices::list(conn, cx.actor.scope, filter, window).await?)
-        })
+        .statement(async |conn| cx.checked(conn, &named, invoices::list(conn, cx.actor.scope, filter, window)).await)
         .await
 }
 
@@ -33,13 +31,7 @@ pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Resu
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: InvoiceId) -> Result<Invoiced> {
-    cx.db
-        .read(async |tx| {
-            let find = invoices::find(tx, cx.actor.scope, id);
-            let (invoice, lines) = try_join!(biased; find, invoices::lines(tx, id))?;
-            Ok((found(invoice, "invoice")?, lines))
-        })
-        .await
+    cx.db.statement(async |conn| found(invoices::find_with_lines(conn, cx.actor.scope, id).await?, "invoice")).await
 }
 
 /// Marks an invoice as emailed or paid, or voids it; the charges of a void one are pending again.

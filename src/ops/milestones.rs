@@ -37,7 +37,7 @@ impl Context {
     }
 }
 
-/// Reads with one statement what time changes, and in the same round trip whether something of it is due. Whatever is
+/// Reads what time changes, and in the same round trip whether something of it is due. Whatever is
 /// due is processed, and then it is read again. Every use case that shows what time changes reads it here.
 ///
 /// # Errors
@@ -49,24 +49,6 @@ pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&C
         None => {
             settle(cx, whose).await?;
             cx.db.statement(read).await
-        }
-    }
-}
-
-/// [`current`] for several statements, which read one snapshot of the data.
-///
-/// # Errors
-/// Of `read`, or of [`settle`].
-pub(super) async fn current_snapshot<T>(
-    cx: &Context,
-    whose: Whose,
-    read: impl AsyncFn(&Conn) -> Result<T>,
-) -> Result<T> {
-    match cx.db.read(async |tx| look(tx, cx, whose, &read).await).await? {
-        Some(found) => found,
-        None => {
-            settle(cx, whose).await?;
-            cx.db.read(read).await
         }
     }
 }

@@ -32,6 +32,7 @@ mod work;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::access_cache::AccessCache;
@@ -198,27 +199,33 @@ pub(crate) enum Named {
 }
 
 impl Context {
-    /// Succeeds when everything that a filter names is there.
+    /// What a list answers, when everything that its filter names is there. Both are asked at once.
     ///
     /// # Errors
-    /// `unknown_reference` for each that is not.
-    pub(crate) async fn check_filter(&self, conn: &Conn, named: &[(&str, Named)]) -> Result<()> {
+    /// `unknown_reference` for each that is not, or the database fails.
+    pub(crate) async fn checked<T>(
+        &self,
+        conn: &Conn,
+        named: &[(&str, Named)],
+        list: impl Future<Output = store::Result<T>>,
+    ) -> Result<T> {
+        let check = try_join_all(named.iter().map(|(parameter, named)| self.check(conn, parameter, named)));
+        let (violations, list) = tokio::join!(biased; check, list);
+        crate::domain::refusal::none_of(violations?.into_iter().flatten().collect())?;
+        Ok(list?)
+    }
+
+    async fn check(&self, conn: &Conn, parameter: &str, named: &Named) -> store::Result<Option<Violation>> {
         let scope = self.actor.scope;
-        let mut violations = Vec::new();
-        for (parameter, named) in named {
-            let found = match *named {
-                Named::Reseller(Some(id)) => store::resellers::find(conn, scope, id).await?.is_some(),
-                Named::Customer(Some(id)) => store::customers::find(conn, scope, id).await?.is_some(),
-                Named::Product(Some(id)) => store::products::find(conn, id).await?.is_some(),
-                Named::Subscription(Some(id)) => store::subscriptions::find(conn, scope, id).await?.is_some(),
-                _ => true,
-            };
-            if !found {
-                let detail = "There is nothing with this id that you can see.";
-                violations.push(Violation::new(format!("/{parameter}"), ViolationCode::UnknownReference, detail));
-            }
-        }
-        Ok(crate::domain::refusal::none_of(violations)?)
+        let found = match *named {
+            Named::Reseller(Some(id)) => store::resellers::find(conn, scope, id).await?.is_some(),
+            Named::Customer(Some(id)) => store::customers::find(conn, scope, id).await?.is_some(),
+            Named::Product(Some(id)) => store::products::find(conn, id).await?.is_some(),
+            Named::Subscription(Some(id)) => store::subscriptions::find(conn, scope, id).await?.is_some(),
+            _ => true,
+        };
+        let detail = "There is nothing with this id that you can see.";
+        Ok((!found).then(|| Violation::new(format!("/{parameter}"), ViolationCode::UnknownReference, detail)))
     }
 }
 

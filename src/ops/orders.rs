@@ -19,9 +19,8 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
         ("customer_id", Named::Customer(filter.customer_id)),
         ("subscription_id", Named::Subscription(filter.subscription_id)),
     ];
-    milestones::current(cx, filter.customer_id.into(), async |tx| {
-        cx.check_filter(tx, &named).await?;
-        Ok(orders::list(tx, cx.actor.scope, filter, window).await?)
+    milestones::current(cx, filter.customer_id.into(), async |conn| {
+        cx.checked(conn, &named, orders::list(conn, cx.actor.scope, filter, window)).await
     })
     .await
 }
@@ -39,7 +38,7 @@ pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
 /// # Errors
 /// The order is not found.
 pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<OrderLine>> {
-    cx.db.read(async |tx| found(orders::lines(tx, cx.actor.scope, id, window).await?, "order")).await
+    cx.db.statement(async |conn| found(orders::lines(conn, cx.actor.scope, id, window).await?, "order")).await
 }
 
 /// Charges in the tenant, newest first.
@@ -47,9 +46,9 @@ pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<Or
 /// # Errors
 /// The filter names what is not there.
 pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
-    milestones::current(cx, filter.customer_id.into(), async |tx| {
-        cx.check_filter(tx, &[("customer_id", Named::Customer(filter.customer_id))]).await?;
-        Ok(orders::list_charges(tx, cx.actor.scope, filter, window).await?)
+    let named = [("customer_id", Named::Customer(filter.customer_id))];
+    milestones::current(cx, filter.customer_id.into(), async |conn| {
+        cx.checked(conn, &named, orders::list_charges(conn, cx.actor.scope, filter, window)).await
     })
     .await
 }

@@ -21,7 +21,7 @@ use crate::store::{self, Conn, Write, price_lists, products};
 /// # Errors
 /// The database fails.
 pub async fn list(cx: &Context, filter: &PriceListFilter, window: &Window) -> Result<Page<(PriceList, i64)>> {
-    cx.db.read(async |tx| Ok(price_lists::list(tx, cx.actor.scope, filter, window).await?)).await
+    cx.db.statement(async |conn| Ok(price_lists::list(conn, cx.actor.scope, filter, window).await?)).await
 }
 
 /// A price list.
@@ -29,7 +29,7 @@ pub async fn list(cx: &Context, filter: &PriceListFilter, window: &Window) -> Re
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: PriceListId) -> Result<PriceList> {
-    cx.db.read(async |tx| found(price_lists::find(tx, cx.actor.scope, id).await?, "price list")).await
+    cx.db.statement(async |conn| found(price_lists::find(conn, cx.actor.scope, id).await?, "price list")).await
 }
 
 /// Creates a price list; it does nothing until it is assigned.

@@ -1,4 +1,4 @@
-//! Reports. A page at a time, whatever becomes of it: each sees one state of the data.
+//! Reports. A page at a time, whatever becomes of it: each is one statement, which sees one state of the data.
 
 use super::{Context, Named, Result, milestones};
 use crate::domain::listing::{Page, Window};
@@ -6,7 +6,7 @@ use crate::domain::report::{
     About, SubscriptionReportFilter, SubscriptionRow, TransactionReportFilter, TransactionRow, UsageReportFilter,
     UsageRow,
 };
-use crate::store::{Conn, reports};
+use crate::store::reports;
 
 /// Subscriptions in the tenant, oldest first.
 ///
@@ -17,9 +17,9 @@ pub async fn subscriptions(
     filter: &SubscriptionReportFilter,
     window: &Window,
 ) -> Result<Page<SubscriptionRow>> {
-    milestones::current_snapshot(cx, filter.about.customer_id.into(), async |tx| {
-        check(tx, cx, filter.about).await?;
-        Ok(reports::list_subscriptions(tx, cx.actor.scope, filter, window).await?)
+    milestones::current(cx, filter.about.customer_id.into(), async |conn| {
+        let list = reports::list_subscriptions(conn, cx.actor.scope, filter, window);
+        cx.checked(conn, &named(filter.about), list).await
     })
     .await
 }
@@ -33,9 +33,9 @@ pub async fn transactions(
     filter: &TransactionReportFilter,
     window: &Window,
 ) -> Result<Page<TransactionRow>> {
-    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
-        check(tx, cx, filter.about).await?;
-        Ok(reports::list_transactions(tx, cx.actor.scope, filter, window).await?)
+    milestones::current(cx, filter.about.customer_id.into(), async |conn| {
+        let list = reports::list_transactions(conn, cx.actor.scope, filter, window);
+        cx.checked(conn, &named(filter.about), list).await
     })
     .await
 }
@@ -45,18 +45,17 @@ pub async fn transactions(
 /// # Errors
 /// The filter names what is not there.
 pub async fn usage(cx: &Context, filter: &UsageReportFilter, window: &Window) -> Result<Page<UsageRow>> {
-    milestones::current(cx, filter.about.customer_id.into(), async |tx| {
-        check(tx, cx, filter.about).await?;
-        Ok(reports::list_usage(tx, cx.actor.scope, filter, window).await?)
+    milestones::current(cx, filter.about.customer_id.into(), async |conn| {
+        let list = reports::list_usage(conn, cx.actor.scope, filter, window);
+        cx.checked(conn, &named(filter.about), list).await
     })
     .await
 }
 
-async fn check(tx: &Conn, cx: &Context, about: About) -> Result<()> {
-    let named = [
+fn named(about: About) -> [(&'static str, Named); 3] {
+    [
         ("partner_id", Named::Reseller(about.partner_id)),
         ("customer_id", Named::Customer(about.customer_id)),
         ("product_id", Named::Product(about.product_id)),
-    ];
-    cx.check_filter(tx, &named).await
+    ]
 }

@@ -33,9 +33,8 @@ pub async fn list(
         ("partner_id", Named::Reseller(filter.partner_id)),
         ("product_id", Named::Product(filter.product_id)),
     ];
-    milestones::current_snapshot(cx, filter.customer_id.into(), async |tx| {
-        cx.check_filter(tx, &named).await?;
-        Ok(store::subscriptions::list(tx, cx.actor.scope, filter, sort, window).await?)
+    milestones::current(cx, filter.customer_id.into(), async |conn| {
+        cx.checked(conn, &named, store::subscriptions::list(conn, cx.actor.scope, filter, sort, window)).await
     })
     .await
 }
@@ -69,10 +68,9 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 /// # Errors
 /// Not found.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
-    milestones::current_snapshot(cx, Whose::Its(id), async |tx| {
-        let subscription = find(tx, cx, id).await?;
-        let terms = store::subscriptions::terms(tx, id, window).await?;
-        Ok((subscription, terms))
+    milestones::current(cx, Whose::Its(id), async |conn| {
+        let terms = async { Ok(store::subscriptions::terms(conn, id, window).await?) };
+        tokio::try_join!(biased; find(conn, cx, id), terms)
     })
     .await
 }

@@ -19,11 +19,9 @@ use crate::store::{self, Conn, Write, webhook_queue, webhooks};
 /// # Errors
 /// The filter names what is not there.
 pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window) -> Result<Page<Endpoint>> {
+    let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
-        .statement(async |conn| {
-            cx.check_filter(conn, &[("partner_id", Named::Reseller(filter.partner_id))]).await?;
-            Ok(webhooks::list(conn, cx.actor.scope, filter, window).await?)
-        })
+        .statement(async |conn| cx.checked(conn, &named, webhooks::list(conn, cx.actor.scope, filter, window)).await)
         .await
 }
 

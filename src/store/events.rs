@@ -123,27 +123,22 @@ pub async fn head(mut conn: &Conn) -> Result<(i64, bool)> {
     Ok(event_feed::table.select((event_feed::position, waiting)).first(&mut conn).await?)
 }
 
-/// Gives the next places to events that are committed, in the order in which they were written, at most so many, and
-/// answers how many there were and the last place. Whoever does so at the same time waits: places become visible in
-/// their order.
-///
-/// # Errors
-/// The database fails.
-pub async fn give_places(mut conn: &Conn, limit: i64) -> Result<(i64, i64)> {
-    let last: i64 = event_feed::table.select(event_feed::position).for_update().first(&mut conn).await?;
-    // Begun only now that the row is locked, it sees everything that others gave a place.
+/// Gives the next places to events that are committed, in the order in which they were written, at most so many.
+/// Whoever does so at the same time waits: places become visible in their order.
+#[must_use]
+pub fn give_places(limit: i64) -> Vec<Write> {
+    let lock = diesel::sql_query("SELECT position FROM event_feed FOR UPDATE");
+    // Begun only when the row is locked, it sees everything that others gave a place.
     let give = diesel::sql_query(
-        "WITH next AS (SELECT seq FROM event_queue ORDER BY seq LIMIT $2), \
+        "WITH next AS (SELECT seq FROM event_queue ORDER BY seq LIMIT $1), \
          taken AS (DELETE FROM event_queue WHERE seq IN (SELECT seq FROM next) RETURNING *) \
          INSERT INTO event_places (position, event_id, kind, reseller_id, for_everyone) \
-         SELECT $1 + row_number() OVER (ORDER BY seq), event_id, kind, reseller_id, for_everyone FROM taken",
+         SELECT event_feed.position + row_number() OVER (ORDER BY seq), event_id, kind, reseller_id, for_everyone \
+         FROM taken, event_feed",
     );
-    let given = give.bind::<BigInt, _>(last).bind::<BigInt, _>(limit).run(conn).await?;
-    let given = i64::try_from(given).unwrap_or(0);
-    if given > 0 {
-        diesel::update(event_feed::table).set(event_feed::position.eq(last + given)).run(conn).await?;
-    }
-    Ok((given, last + given))
+    let last = "(SELECT max(position) FROM event_places)";
+    let move_on = diesel::sql_query(format!("UPDATE event_feed SET position = {last} WHERE position < {last}"));
+    vec![lock.later(), give.bind::<BigInt, _>(limit).later(), move_on.later()]
 }
 
 /// The events in scope from behind a place up to another, of some types or all, at most so many, in order.

@@ -1,7 +1,5 @@
 //! Inventory lines, and the ledger of everything that ever changed in them.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -71,19 +69,25 @@ impl From<LineRow> for Line {
     }
 }
 
-/// The lines of subscriptions, in order of certificate type.
-pub(super) async fn lines_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, Vec<Line>>> {
-    let rows: Vec<LineRow> = inventory_lines::table
-        .filter(inventory_lines::subscription_id.eq_any(ids))
-        .order(inventory_lines::certificate_type)
-        .select(LineRow::as_select())
-        .load(&mut conn)
-        .await?;
-    let mut lines: HashMap<_, Vec<_>> = HashMap::new();
-    for row in rows {
-        lines.entry(row.subscription_id).or_default().push(row.into());
+/// A line, as `LinesOfSubscription` has it.
+type LineJson = (Code, i32, Option<i32>, i32, Option<i32>);
+
+/// The lines of a subscription that were read with it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(from = "Vec<LineJson>")]
+pub(super) struct Lines(pub(super) Vec<Line>);
+
+impl From<Vec<LineJson>> for Lines {
+    fn from(lines: Vec<LineJson>) -> Self {
+        let line = |(certificate_type, current, renewal, used, low_threshold)| Line {
+            certificate_type,
+            current,
+            renewal,
+            used,
+            low_threshold,
+        };
+        Self(lines.into_iter().map(line).collect())
     }
-    Ok(lines)
 }
 
 /// Writes the lines that differ, and an entry for every number that does.

@@ -51,6 +51,23 @@ struct LineRow {
     product_name: Line,
 }
 
+/// A line as it is read.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = invoice_lines, check_for_backend(diesel::pg::Pg))]
+struct LineColumns {
+    #[diesel(embed)]
+    charge: ChargeRow,
+    #[diesel(select_expression = subscriptions::product_id)]
+    product_id: ProductId,
+    product_name: Line,
+}
+
+impl From<LineColumns> for InvoiceLine {
+    fn from(line: LineColumns) -> Self {
+        Self { charge: line.charge.into(), product_id: line.product_id, product_name: line.product_name }
+    }
+}
+
 impl From<&Invoice> for Row {
     fn from(invoice: &Invoice) -> Self {
         let voided = invoice.voided();
@@ -105,13 +122,28 @@ impl TryFrom<Row> for Invoice {
     }
 }
 
-/// An invoice in scope.
+/// An invoice in scope with its lines, of which each has some.
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
-    let query = invoices::table.filter(invoices::id.eq(id)).filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
-    query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
+pub async fn find_with_lines(
+    mut conn: &Conn,
+    scope: Scope,
+    id: InvoiceId,
+) -> Result<Option<(Invoice, Vec<InvoiceLine>)>> {
+    let lines = invoice_lines::table.inner_join(charges::table.inner_join(subscriptions::table));
+    let rows: Vec<(Row, LineColumns)> = lines
+        .inner_join(invoices::table)
+        .filter(invoice_lines::invoice_id.eq(id))
+        .filter(invoices::id.eq(id))
+        .filter(invoices::customer_id.eq_any(ids_in_scope(scope)))
+        .order(invoice_lines::position)
+        .select((Row::as_select(), LineColumns::as_select()))
+        .load(&mut conn)
+        .await?;
+    let (mut invoices, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let lines = lines.into_iter().map(InvoiceLine::from).collect();
+    invoices.pop().map(|row| Ok((row.try_into()?, lines))).transpose()
 }
 
 /// An invoice in scope, which nobody else changes until the transaction ends.
@@ -162,19 +194,14 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window:
 /// # Errors
 /// The database fails.
 pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
-    let rows: Vec<(ChargeRow, ProductId, Line)> = invoice_lines::table
+    let rows: Vec<LineColumns> = invoice_lines::table
         .inner_join(charges::table.inner_join(subscriptions::table))
         .filter(invoice_lines::invoice_id.eq(id))
         .order(invoice_lines::position)
-        .select((ChargeRow::as_select(), subscriptions::product_id, invoice_lines::product_name))
+        .select(LineColumns::as_select())
         .load(&mut conn)
         .await?;
-    let line = |(charge, product_id, product_name): (ChargeRow, _, _)| InvoiceLine {
-        charge: charge.into(),
-        product_id,
-        product_name,
-    };
-    Ok(rows.into_iter().map(line).collect())
+    Ok(rows.into_iter().map(InvoiceLine::from).collect())
 }
 
 /// Writes a new invoice with its lines, and takes their charges, which must be locked and pending.

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use tokio::try_join;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
@@ -191,11 +192,6 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<O
     Ok(orders.pop().map(|order| order.into_order(lines.into_iter().flatten().collect())))
 }
 
-async fn find_row(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Row>> {
-    let query = orders::table.filter(orders::id.eq(id)).filter(orders::customer_id.eq_any(ids_in_scope(scope)));
-    Ok(query.select(Row::as_select()).first(&mut conn).await.optional()?)
-}
-
 /// How many orders of a kind a customer has. Lock the customer first for an answer that lasts.
 ///
 /// # Errors
@@ -248,7 +244,10 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
 /// # Errors
 /// The database fails.
 pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
-    let Some(row) = find_row(conn, scope, id).await? else { return Ok(None) };
+    let order = async {
+        let query = orders::table.filter(orders::id.eq(id)).filter(orders::customer_id.eq_any(ids_in_scope(scope)));
+        query.select(orders::currency).first::<Currency>(&mut &*conn).await.optional()
+    };
     let mut query = order_lines::table
         .filter(order_lines::order_id.eq(id))
         .order(order_lines::position)
@@ -258,9 +257,10 @@ pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) 
     if let Some(after) = page::number_after(window) {
         query = query.filter(order_lines::position.gt(after));
     }
-    let lines: Vec<LineRow> = query.load(&mut conn).await?;
+    let (currency, lines) = try_join!(biased; order, query.load::<LineRow>(&mut conn))?;
     let position = |line: &LineRow| Position { value: SortValue::Number(line.position), id: id.0 };
-    Ok(Some(Page::cut(lines, window.limit, position).map(|line| line.into_line(row.currency))))
+    let page = Page::cut(lines, window.limit, position);
+    Ok(currency.map(|currency| page.map(|line| line.into_line(currency))))
 }
 
 /// Charges in scope, newest first.

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{exists, sql};
+use diesel::dsl::{count_star, exists, sql};
 use diesel::prelude::*;
 use diesel::select;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
-use tokio::try_join;
+use tokio::join;
 
 use super::page::{self, keyset};
 use super::run::{Prepared, Statement, Write, write_rows};
@@ -99,34 +99,38 @@ fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg
 ///
 /// # Errors
 /// The database fails.
-pub async fn find(conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
-    let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
-    let row = async { query.select(Row::as_select()).first(&mut &*conn).await.optional() };
-    with_prices(row, conn, id).await
+pub async fn find(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+    let prices = price_list_prices::price_list_id.eq(price_lists::id).and(price_list_prices::price_list_id.eq(id));
+    let rows: Vec<(Row, Option<PriceRow>)> = price_lists::table
+        .left_join(price_list_prices::table.on(prices))
+        .filter(price_lists::id.eq(id))
+        .filter(price_lists::id.eq_any(ids_in_scope(scope)))
+        .order((price_list_prices::product_id, price_list_prices::certificate_type, price_list_prices::term_months))
+        .select((Row::as_select(), Option::<PriceRow>::as_select()))
+        .load(&mut conn)
+        .await?;
+    let (mut lists, prices): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok(lists.pop().map(|row| row.into_list(prices.into_iter().flatten().collect())))
 }
 
 /// A list in scope, which nobody else changes until the transaction ends.
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
+pub async fn lock(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
     // What is not in scope is not waited for.
-    let query = price_lists::table.find(id).filter(price_lists::id.eq_any(ids_in_scope(scope)));
-    let row = async { query.select(Row::as_select()).for_update().first(&mut &*conn).await.optional() };
-    with_prices(row, conn, id).await
-}
-
-async fn with_prices(
-    row: impl Future<Output = QueryResult<Option<Row>>>,
-    mut conn: &Conn,
-    id: PriceListId,
-) -> Result<Option<PriceList>> {
-    let prices = price_list_prices::table
-        .filter(price_list_prices::price_list_id.eq(id))
-        .order((price_list_prices::product_id, price_list_prices::certificate_type, price_list_prices::term_months))
-        .select(PriceRow::as_select());
-    let (row, prices) = try_join!(biased; row, async { prices.load::<PriceRow>(&mut conn).await })?;
-    Ok(row.map(|row| row.into_list(prices)))
+    let lock = price_lists::table
+        .find(id)
+        .filter(price_lists::id.eq_any(ids_in_scope(scope)))
+        .select(price_lists::id)
+        .for_update()
+        .first::<PriceListId>(&mut conn);
+    // Read only when it is locked.
+    let (locked, found) = join!(biased; lock, find(conn, scope, id));
+    match locked.optional()? {
+        Some(_) => found,
+        None => Ok(None),
+    }
 }
 
 /// Lists in scope in order of their name, without their prices, and how many these are.
@@ -139,7 +143,9 @@ pub async fn list(
     filter: &PriceListFilter,
     window: &Window,
 ) -> Result<Page<(PriceList, i64)>> {
-    let mut query = price_lists::table.select(Row::as_select()).into_boxed();
+    let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(price_lists::id));
+    let mut query =
+        price_lists::table.select((Row::as_select(), prices.select(count_star()).single_value())).into_boxed();
     if scope.reseller().is_some() {
         query = query.filter(price_lists::id.eq_any(ids_in_scope(scope)));
     }
@@ -150,21 +156,10 @@ pub async fn list(
         query = query.filter(price_lists::currency.eq(currency));
     }
     let query = keyset!(query, price_lists::name_key, price_lists::id, window, page::text_after(window), ascending);
-    let rows: Vec<Row> = query.load(&mut conn).await?;
-    let page =
-        Page::cut(rows, window.limit, |row| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 });
-    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
-    let counts: Vec<(PriceListId, i64)> = price_list_prices::table
-        .filter(price_list_prices::price_list_id.eq_any(ids))
-        .group_by(price_list_prices::price_list_id)
-        .select((price_list_prices::price_list_id, diesel::dsl::count_star()))
-        .load(&mut conn)
-        .await?;
-    let counts: HashMap<_, _> = counts.into_iter().collect();
-    Ok(page.map(|row| {
-        let count = counts.get(&row.id).copied().unwrap_or_default();
-        (row.into_list(Vec::new()), count)
-    }))
+    let rows: Vec<(Row, Option<i64>)> = query.load(&mut conn).await?;
+    let position = |(row, _): &(Row, _)| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 };
+    let page = Page::cut(rows, window.limit, position);
+    Ok(page.map(|(row, prices)| (row.into_list(Vec::new()), prices.unwrap_or_default())))
 }
 
 /// Writes a new list.

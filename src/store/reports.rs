@@ -1,25 +1,23 @@
 //! Reports: rows over several tables, for reading alone.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Text, Uuid};
+use diesel::sql_types::Uuid;
 use diesel_async::RunQueryDsl;
 
-use super::inventory::{self, LineRow as InventoryLineRow};
+use super::columns::Json;
+use super::fragments::{CostOfSubscription, LinesOfSubscription};
+use super::inventory::{LineRow as InventoryLineRow, Lines};
 use super::orders::LineRow as OrderLineRow;
 use super::page::text_after;
-use super::run::Prepared;
-use super::schema::{charges, customers, inventory_lines, order_lines, orders, products, resellers, subscriptions};
+use super::schema::{customers, inventory_lines, order_lines, orders, products, resellers, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
-use crate::domain::inventory::Line as InventoryLine;
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::{self, Currency, Money};
-use crate::domain::order::{ChargeStatus, OrderKind};
+use crate::domain::order::OrderKind;
 use crate::domain::report::{
     Holder, Sold, SubscriptionReportFilter, SubscriptionRow, TransactionReportFilter, TransactionRow,
     UsageReportFilter, UsageRow,
@@ -61,6 +59,10 @@ struct SubscriptionColumns {
     created_at: DateTime<Utc>,
     updated_by: String,
     updated_at: DateTime<Utc>,
+    #[diesel(select_expression = LinesOfSubscription)]
+    lines: Json<Lines>,
+    #[diesel(select_expression = CostOfSubscription)]
+    cost: Option<String>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -109,8 +111,10 @@ impl From<SoldColumns> for Sold {
 }
 
 impl SubscriptionColumns {
-    fn into_row(self, cost: i64, lines: Vec<InventoryLine>) -> SubscriptionRow {
-        SubscriptionRow {
+    fn into_row(self) -> Result<SubscriptionRow> {
+        let corrupt = Error::Corrupt { table: "charges", reason: "a sum of integers is none" };
+        let cost = self.cost.as_deref().unwrap_or("0").parse().map_err(|_| corrupt)?;
+        Ok(SubscriptionRow {
             id: self.id,
             holder: self.holder.into(),
             product: self.product.into(),
@@ -118,12 +122,12 @@ impl SubscriptionColumns {
             term_months: self.term_months,
             start_date: self.start_date,
             end_date: self.end_date,
-            cost: Money { amount: cost, currency: self.currency },
+            cost: Money { amount: money::in_range(cost)?, currency: self.currency },
             created_at: self.created_at,
             updated_by: self.updated_by,
             updated_at: self.updated_at,
-            lines,
-        }
+            lines: self.lines.0.0,
+        })
     }
 }
 
@@ -232,33 +236,7 @@ pub async fn list_subscriptions(
     }
     let rows: Vec<SubscriptionColumns> = query.load(&mut conn).await?;
     let page = Page::cut(rows, window.limit, |row| Position { value: SortValue::Id, id: row.id.0 });
-    let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
-    let mut lines = inventory::lines_of(conn, &ids).await?;
-    let costs = costs_of(conn, &ids).await?;
-    Ok(page.map(|row| {
-        let lines = lines.remove(&row.id).unwrap_or_default();
-        let cost = costs.get(&row.id).copied().unwrap_or(0);
-        row.into_row(cost, lines)
-    }))
-}
-
-/// What the terms of subscriptions cost so far. One that is not in the answer costs nothing.
-async fn costs_of(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<HashMap<SubscriptionId, i64>> {
-    // PostgreSQL adds bigints up to a numeric, which does not wrap; nor does its text.
-    let sums = charges::table
-        .inner_join(subscriptions::table)
-        .filter(charges::subscription_id.eq_any(ids))
-        .filter(charges::status.ne(ChargeStatus::Voided))
-        .filter(charges::due_date.ge(subscriptions::start_date))
-        .filter(charges::due_date.lt(subscriptions::end_date))
-        .group_by(charges::subscription_id)
-        .select((charges::subscription_id, sql::<Text>("sum(charges.amount)::text")));
-    let sums: Vec<(SubscriptionId, String)> = Prepared(sums).load(&mut conn).await?;
-    let read = |(id, sum): (_, String)| match sum.parse() {
-        Ok(sum) => Ok((id, money::in_range(sum)?)),
-        Err(_) => Err(Error::Corrupt { table: "charges", reason: "a sum of integers is none" }),
-    };
-    sums.into_iter().map(read).collect()
+    page.try_map(SubscriptionColumns::into_row)
 }
 
 /// Order lines in scope: the newest order first, its lines in their order.

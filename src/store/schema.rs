@@ -483,6 +483,7 @@ joinable!(renewal_failures -> subscriptions (subscription_id));
 joinable!(subscriptions -> products (product_id));
 joinable!(charges -> subscriptions (subscription_id));
 joinable!(invoice_lines -> charges (charge_id));
+joinable!(invoice_lines -> invoices (invoice_id));
 joinable!(subscriptions -> customers (customer_id));
 joinable!(inventory_lines -> subscriptions (subscription_id));
 joinable!(orders -> customers (customer_id));

@@ -7,10 +7,11 @@ use tokio::join;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
-use super::inventory::{self, Cause, LineRow};
+use super::fragments::LinesOfSubscription;
+use super::inventory::{self, Cause, Lines};
 use super::page::{self, keyset};
 use super::run::{Statement, Write};
-use super::schema::{customers, inventory_lines, products, subscription_terms, subscriptions};
+use super::schema::{customers, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
@@ -131,27 +132,27 @@ impl Row {
     }
 }
 
+/// A subscription with its product's code and its lines.
+type Found = (Row, Code, Json<Lines>);
+
+fn found((row, code, Json(Lines(lines))): Found) -> Result<Subscription> {
+    row.into_subscription(code, lines)
+}
+
 /// A subscription in scope.
 ///
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
-    let lines = inventory_lines::subscription_id.eq(subscriptions::id).and(inventory_lines::subscription_id.eq(id));
-    let rows: Vec<(Row, Code, Option<LineRow>)> = subscriptions::table
+    let row: Option<Found> = subscriptions::table
         .inner_join(products::table)
-        .left_join(inventory_lines::table.on(lines))
         .filter(subscriptions::id.eq(id))
         .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
-        .order(inventory_lines::certificate_type)
-        .select((Row::as_select(), products::code, Option::<LineRow>::as_select()))
-        .load(&mut conn)
-        .await?;
-    let (mut found, mut lines) = (None, Vec::new());
-    for (row, code, line) in rows {
-        found = Some((row, code));
-        lines.extend(line.map(Line::from));
-    }
-    found.map(|(row, code)| row.into_subscription(code, lines)).transpose()
+        .select((Row::as_select(), products::code, LinesOfSubscription))
+        .first(&mut conn)
+        .await
+        .optional()?;
+    row.map(found).transpose()
 }
 
 /// A subscription in scope, which nobody else changes until the transaction ends.
@@ -185,8 +186,10 @@ pub async fn list(
     sort: SubscriptionSort,
     window: &Window,
 ) -> Result<Page<Subscription>> {
-    let mut query =
-        subscriptions::table.inner_join(products::table).select((Row::as_select(), products::code)).into_boxed();
+    let mut query = subscriptions::table
+        .inner_join(products::table)
+        .select((Row::as_select(), products::code, LinesOfSubscription))
+        .into_boxed();
     if scope.reseller().is_some() {
         query = query.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
     }
@@ -223,8 +226,8 @@ pub async fn list(
             keyset!(query, created, id, window, page::instant_after(window), descending)
         }
     };
-    let rows: Vec<(Row, Code)> = query.load(&mut conn).await?;
-    let page = Page::cut(rows, window.limit, |(row, _)| Position {
+    let rows: Vec<Found> = query.load(&mut conn).await?;
+    let page = Page::cut(rows, window.limit, |(row, ..)| Position {
         value: match sort {
             SubscriptionSort::EndAscending | SubscriptionSort::EndDescending => SortValue::Date(row.end_date),
             SubscriptionSort::CreatedAscending | SubscriptionSort::CreatedDescending => {
@@ -233,12 +236,7 @@ pub async fn list(
         },
         id: row.id.0,
     });
-    let ids: Vec<_> = page.rows.iter().map(|(row, _)| row.id).collect();
-    let mut lines = inventory::lines_of(conn, &ids).await?;
-    page.try_map(|(row, code)| {
-        let lines = lines.remove(&row.id).unwrap_or_default();
-        row.into_subscription(code, lines)
-    })
+    page.try_map(found)
 }
 
 /// Writes a new subscription, its first term, its lines and their first ledger entries.

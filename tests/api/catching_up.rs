@@ -83,7 +83,8 @@ fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> 
     } else if path.contains("{subscription_id}") {
         Some(format!("id = '{of_path}'"))
     } else if path.contains("{allocation_id}") {
-        Some(format!("id = '{}'", id(&world.active_id)))
+        // An allocation shows nothing that time changes.
+        (operation.method != "GET").then(|| format!("id = '{}'", id(&world.active_id)))
     } else if path.contains("{customer_id}") {
         Some(format!("customer_id = '{of_path}'"))
     } else {

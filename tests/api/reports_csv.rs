@@ -192,8 +192,9 @@ async fn copy(database: &Database, subscription: &Value, customer: &Value, times
     let copies = format!(
         "WITH copies AS (INSERT INTO subscriptions SELECT (jsonb_populate_record(s, jsonb_build_object( \
              'id', gen_random_uuid(), 'customer_id', '{}'))).* \
-         FROM subscriptions s, generate_series(1, {times}) WHERE s.id = '{}' RETURNING id) \
-         INSERT INTO inventory_lines SELECT copies.id, certificate_type, current, renewal, used \
+         FROM subscriptions s, generate_series(1, {times}) WHERE s.id = '{}' RETURNING id, customer_id) \
+         INSERT INTO inventory_lines (customer_id, subscription_id, certificate_type, current, renewal, used) \
+         SELECT copies.customer_id, copies.id, certificate_type, current, renewal, used \
          FROM copies, inventory_lines WHERE subscription_id = '{}'",
         id(customer),
         id(subscription),
@@ -216,8 +217,10 @@ async fn no_row_is_missed_or_comes_twice_where_chunks_meet() {
         assert_eq!((subscriptions_table.rows.len(), usage.rows.len()), (subscriptions, 2 * subscriptions));
     }
     let lines = format!(
-        "INSERT INTO order_lines SELECT order_id, n, subscription_id, subscription_index, product_id, \
-         certificate_type, bucket, quantity_before, quantity_after, calculation, amount, due_date \
+        "INSERT INTO order_lines (customer_id, order_id, position, subscription_id, subscription_index, product_id, \
+             certificate_type, bucket, quantity_before, quantity_after, calculation, amount, due_date) \
+         SELECT customer_id, order_id, n, subscription_id, subscription_index, product_id, \
+             certificate_type, bucket, quantity_before, quantity_after, calculation, amount, due_date \
          FROM order_lines, generate_series(2, 1100) n WHERE order_id = '{}' AND position = 0",
         id(&world.order_id)
     );
@@ -233,8 +236,9 @@ const LINES: usize = 20_000;
 async fn with_many_lines(server: Server) -> World {
     let world = World::on(server).await;
     let lines = format!(
-        "INSERT INTO inventory_lines SELECT '{}', 't' || lpad(n::text, 6, '0'), 1, NULL, 0 \
-         FROM generate_series(1, {LINES}) n; UPDATE products SET name = repeat('長', 200); \
+        "INSERT INTO inventory_lines (customer_id, subscription_id, certificate_type, current, used) \
+         SELECT customer_id, id, 't' || lpad(n::text, 6, '0'), 1, 0 \
+         FROM subscriptions, generate_series(1, {LINES}) n WHERE id = '{}'; UPDATE products SET name = repeat('長', 200); \
          UPDATE customers SET company_name = repeat('名', 200)",
         id(&world.active_id)
     );

@@ -1,0 +1,52 @@
+//! Columns that are SQL of our own, where the query builder cannot say it. A connection keeps their statements, as their
+//! text is always the same.
+
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{Jsonb, Nullable, Text};
+
+/// A column that is worked out from the row of a subscription.
+macro_rules! of_subscription {
+    ($(#[$doc:meta])* $name:ident -> $type:ty, $sql:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, QueryId)]
+        pub(super) struct $name;
+
+        impl Expression for $name {
+            type SqlType = $type;
+        }
+
+        impl<Tables> AppearsOnTable<Tables> for $name {}
+
+        impl<Tables> SelectableExpression<Tables> for $name {}
+
+        impl ValidGrouping<()> for $name {
+            type IsAggregate = is_aggregate::Never;
+        }
+
+        impl QueryFragment<Pg> for $name {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+                out.push_sql($sql);
+                Ok(())
+            }
+        }
+    };
+}
+
+of_subscription! {
+    /// Its lines, in order of certificate type: an array of `LineJson`.
+    LinesOfSubscription -> Jsonb,
+    "(SELECT coalesce(jsonb_agg(jsonb_build_array(certificate_type, current, renewal, used, low_threshold) \
+         ORDER BY certificate_type), '[]') \
+      FROM inventory_lines WHERE inventory_lines.subscription_id = subscriptions.id)"
+}
+
+of_subscription! {
+    /// What its current term costs so far, in minor units, as text: PostgreSQL adds bigints up to a numeric, which does
+    /// not wrap, and nor does its text. Null where it costs nothing.
+    CostOfSubscription -> Nullable<Text>,
+    "(SELECT sum(amount)::text FROM charges WHERE charges.subscription_id = subscriptions.id \
+      AND status <> 'voided' AND due_date >= subscriptions.start_date AND due_date < subscriptions.end_date)"
+}
