@@ -1,5 +1,6 @@
 //! Identifiers (UUID v7) and versions.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -59,6 +60,15 @@ id! {
     WebhookEndpointId,
     /// Identifies a delivery to a webhook endpoint.
     WebhookDeliveryId,
+}
+
+/// The least id that could be made at an instant: those that are made later are greater.
+#[must_use]
+pub fn first_at(at: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0).to_be_bytes();
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&millis[2..]);
+    Uuid::from_bytes(id)
 }
 
 /// How often a resource has changed, from 1. It is the resource's `ETag`.

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
+use super::filters::{between, made_between, one_of};
 use super::run::{Statement, Write, send};
 use super::schema::{audit_chain, audit_entries, audit_queue, audit_resources, audit_seals};
 use super::{Conn, Result};
@@ -117,15 +118,14 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &AuditFilter, window: &
     if let Some(request_id) = &filter.request_id {
         query = query.filter(audit_entries::request_id.eq(request_id));
     }
-    if !filter.outcome.is_empty() {
-        query = query.filter(audit_entries::outcome.eq_any(&filter.outcome));
-    }
-    if let Some(after) = filter.occurred_after {
-        query = query.filter(audit_entries::occurred_at.ge(after));
-    }
-    if let Some(before) = filter.occurred_before {
-        query = query.filter(audit_entries::occurred_at.lt(before));
-    }
+    query = one_of!(query, audit_entries::outcome, filter.outcome);
+    query = made_between!(
+        query,
+        audit_entries::id,
+        audit_entries::occurred_at,
+        filter.occurred_after,
+        filter.occurred_before
+    );
     if let Some(after) = &window.after {
         query = query.filter(audit_entries::id.lt(after.id));
     }

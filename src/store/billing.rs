@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
+use super::filters::Is;
 use super::orders::ChargeRow;
 use super::run::{Prepared, Statement, Write};
 use super::schema::{charges, customers, invoice_numbers, invoice_runs, products, subscriptions};
@@ -43,7 +44,7 @@ pub async fn due_charges(
 ) -> Result<Vec<Charge>> {
     // Everyone locks charges in this order, so that nobody waits for who waits for them.
     let query = charges::table
-        .filter(charges::status.eq(ChargeStatus::Pending))
+        .filter(Is { column: charges::status, label: ChargeStatus::Pending.as_str() })
         .filter(charges::due_date.le(through))
         .filter(charges::customer_id.gt(after.unwrap_or(CustomerId(uuid::Uuid::nil()))))
         .order((charges::customer_id, charges::id))

@@ -141,6 +141,24 @@ pub fn give_places(limit: i64) -> Vec<Write> {
     vec![lock.later(), give.bind::<BigInt, _>(limit).later(), move_on.later()]
 }
 
+/// Limits a boxed query over places to those of some types or all, in scope, from behind one up to another, in order.
+macro_rules! placed {
+    ($query:expr, $scope:expr, $types:expr, ($after:expr, $through:expr)) => {{
+        let mut query = $query
+            .filter(event_places::position.gt($after))
+            .filter(event_places::position.le($through))
+            .order(event_places::position);
+        if let Some(own) = $scope.reseller() {
+            query = query.filter(event_places::reseller_id.eq(own).or(event_places::for_everyone));
+        }
+        match $types {
+            [] => query,
+            [one] => query.filter(event_places::kind.eq(one)),
+            several => query.filter(event_places::kind.eq_any(several)),
+        }
+    }};
+}
+
 /// The events in scope from behind a place up to another, of some types or all, at most so many, in order.
 ///
 /// # Errors
@@ -152,12 +170,8 @@ pub async fn list(
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<Event>> {
-    let which = places(scope, types, (after, through)).limit(limit).select(event_places::position);
-    let query = event_places::table
-        .inner_join(events::table)
-        .filter(event_places::position.eq_any(which))
-        .order(event_places::position)
-        .select((event_places::position, Row::as_select()));
+    let query = event_places::table.inner_join(events::table).select((event_places::position, Row::as_select()));
+    let query = placed!(query.into_boxed(), scope, types, (after, through)).limit(limit);
     let rows: Vec<(i64, Row)> = query.load(&mut conn).await?;
     Ok(rows.into_iter().map(|(place, row)| Event::from((Some(place), row))).collect())
 }
@@ -173,8 +187,9 @@ pub async fn list_ids(
     (after, through): (i64, i64),
     limit: i64,
 ) -> Result<Vec<(i64, (EventId, EventType))>> {
-    let query = places(scope, types, (after, through)).limit(limit);
-    Ok(query.select((event_places::position, (event_places::event_id, event_places::kind))).load(&mut conn).await?)
+    let columns = (event_places::position, (event_places::event_id, event_places::kind));
+    let query = placed!(event_places::table.select(columns).into_boxed(), scope, types, (after, through));
+    Ok(query.limit(limit).load(&mut conn).await?)
 }
 
 /// What is known of the last events, whosever they are, from behind a place up to another: at most so many, the latest
@@ -199,25 +214,6 @@ pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64
         Headline { sequence, kind, audience }
     };
     Ok(rows.into_iter().map(headline).collect())
-}
-
-fn places(
-    scope: Scope,
-    types: &[EventType],
-    (after, through): (i64, i64),
-) -> event_places::BoxedQuery<'_, diesel::pg::Pg> {
-    let mut query = event_places::table
-        .filter(event_places::position.gt(after))
-        .filter(event_places::position.le(through))
-        .order(event_places::position)
-        .into_boxed();
-    if let Some(own) = scope.reseller() {
-        query = query.filter(event_places::reseller_id.eq(own).or(event_places::for_everyone));
-    }
-    if !types.is_empty() {
-        query = query.filter(event_places::kind.eq_any(types));
-    }
-    query
 }
 
 /// An event in scope.

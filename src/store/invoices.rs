@@ -6,6 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
+use super::filters::{between, made_between, one_of};
 use super::orders::ChargeRow;
 use super::run::{Statement, Write, write_rows};
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
@@ -169,18 +170,11 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window:
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(invoices::customer_id.eq(customer_id));
     }
-    if !filter.status.is_empty() {
-        query = query.filter(invoices::status.eq_any(&filter.status));
-    }
+    query = one_of!(query, invoices::status, filter.status);
     if let Some(InvoiceNumber { year, sequence }) = filter.number {
         query = query.filter(invoices::number_year.eq(year)).filter(invoices::number_sequence.eq(sequence));
     }
-    if let Some(after) = filter.created_after {
-        query = query.filter(invoices::created_at.ge(after));
-    }
-    if let Some(before) = filter.created_before {
-        query = query.filter(invoices::created_at.lt(before));
-    }
+    query = made_between!(query, invoices::id, invoices::created_at, filter.created_after, filter.created_before);
     if let Some(after) = &window.after {
         query = query.filter(invoices::id.lt(after.id));
     }

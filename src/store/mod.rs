@@ -11,6 +11,7 @@ mod columns;
 pub mod customers;
 mod error;
 pub mod events;
+mod filters;
 mod fragments;
 pub mod idempotency;
 pub mod inventory;

@@ -8,6 +8,7 @@ use tokio::try_join;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
+use super::filters::{between, one_of};
 use super::page;
 use super::run::{Statement, Write, write_rows};
 use super::schema::{charges, customers, order_lines, orders};
@@ -222,15 +223,8 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
         let about = order_lines::table.filter(order_lines::subscription_id.eq(subscription_id));
         query = query.filter(orders::id.eq_any(about.select(order_lines::order_id)));
     }
-    if !filter.kind.is_empty() {
-        query = query.filter(orders::kind.eq_any(&filter.kind));
-    }
-    if let Some(after) = filter.confirmed_after {
-        query = query.filter(orders::confirmed_at.ge(after));
-    }
-    if let Some(before) = filter.confirmed_before {
-        query = query.filter(orders::confirmed_at.lt(before));
-    }
+    query = one_of!(query, orders::kind, filter.kind);
+    query = between!(query, orders::confirmed_at, filter.confirmed_after, filter.confirmed_before);
     if let Some(after) = &window.after {
         query = query.filter(orders::id.lt(after.id));
     }
@@ -285,15 +279,8 @@ pub async fn list_charges(
         let managed = customers::table.filter(customers::reseller_id.eq(partner_id)).select(customers::id);
         query = query.filter(charges::customer_id.eq_any(managed));
     }
-    if !filter.status.is_empty() {
-        query = query.filter(charges::status.eq_any(&filter.status));
-    }
-    if let Some(after) = filter.due_after {
-        query = query.filter(charges::due_date.ge(after));
-    }
-    if let Some(before) = filter.due_before {
-        query = query.filter(charges::due_date.lt(before));
-    }
+    query = one_of!(query, charges::status, filter.status);
+    query = between!(query, charges::due_date, filter.due_after, filter.due_before);
     if let Some(after) = &window.after {
         query = query.filter(charges::id.lt(after.id));
     }

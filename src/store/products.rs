@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
+use super::filters::one_of;
 use super::page::{self, keyset};
 use super::run::{Statement, Write};
 use super::schema::{inventory_lines, products, subscriptions};
@@ -158,9 +159,7 @@ pub async fn list(
     if let Some(q) = &filter.q {
         query = query.filter(products::name_key.like(page::containing(q.as_str())));
     }
-    if !filter.status.is_empty() {
-        query = query.filter(products::status.eq_any(&filter.status));
-    }
+    query = one_of!(query, products::status, filter.status);
     if let Some(currency) = sold_in {
         let price = serde_json::json!([{ "currency": currency }]);
         query = query.filter(products::status.eq(ProductStatus::Active)).filter(products::prices.contains(price));

@@ -7,6 +7,7 @@ use diesel::sql_types::Uuid;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
+use super::filters::{between, one_of};
 use super::fragments::{CostOfSubscription, LinesOfSubscription};
 use super::inventory::{LineRow as InventoryLineRow, Lines};
 use super::orders::LineRow as OrderLineRow;
@@ -184,15 +185,8 @@ macro_rules! limited {
 macro_rules! in_state {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
-        if !$filter.status.is_empty() {
-            query = query.filter(subscriptions::status.eq_any(&$filter.status));
-        }
-        if let Some(after) = $filter.ends_after {
-            query = query.filter(subscriptions::end_date.ge(after));
-        }
-        if let Some(before) = $filter.ends_before {
-            query = query.filter(subscriptions::end_date.lt(before));
-        }
+        query = one_of!(query, subscriptions::status, $filter.status);
+        query = between!(query, subscriptions::end_date, $filter.ends_after, $filter.ends_before);
         query
     }};
 }
@@ -225,12 +219,7 @@ pub async fn list_subscriptions(
         .select(SubscriptionColumns::as_select())
         .into_boxed();
     let mut query = in_state!(limited!(query, scope, filter.about, subscriptions::product_id), filter);
-    if let Some(after) = filter.ordered_after {
-        query = query.filter(subscriptions::created_at.ge(after));
-    }
-    if let Some(before) = filter.ordered_before {
-        query = query.filter(subscriptions::created_at.lt(before));
-    }
+    query = between!(query, subscriptions::created_at, filter.ordered_after, filter.ordered_before);
     if let Some(after) = &window.after {
         query = query.filter(subscriptions::id.gt(after.id));
     }
@@ -258,15 +247,8 @@ pub async fn list_transactions(
         .select(TransactionColumns::as_select())
         .into_boxed();
     let mut query = limited!(query, scope, filter.about, order_lines::product_id);
-    if !filter.kind.is_empty() {
-        query = query.filter(orders::kind.eq_any(&filter.kind));
-    }
-    if let Some(after) = filter.confirmed_after {
-        query = query.filter(orders::confirmed_at.ge(after));
-    }
-    if let Some(before) = filter.confirmed_before {
-        query = query.filter(orders::confirmed_at.lt(before));
-    }
+    query = one_of!(query, orders::kind, filter.kind);
+    query = between!(query, orders::confirmed_at, filter.confirmed_after, filter.confirmed_before);
     if let Some(Position { value: SortValue::Number(last), id }) = window.after {
         query = query.filter(order_id.le(bound!(id)).and(orders::id.le(bound!(id))));
         query = query.filter(order_id.lt(bound!(id)).or(position.gt(last)));

@@ -7,6 +7,7 @@ use tokio::join;
 
 use super::columns::Json;
 use super::customers::ids_in_scope;
+use super::filters::{between, one_of};
 use super::fragments::LinesOfSubscription;
 use super::inventory::{self, Cause, Lines};
 use super::page::{self, keyset};
@@ -203,18 +204,11 @@ pub async fn list(
     if let Some(product_id) = filter.product_id {
         query = query.filter(subscriptions::product_id.eq(product_id));
     }
-    if !filter.status.is_empty() {
-        query = query.filter(subscriptions::status.eq_any(&filter.status));
-    }
+    query = one_of!(query, subscriptions::status, filter.status);
     if let Some(auto_renew) = filter.auto_renew {
         query = query.filter(subscriptions::auto_renew.eq(auto_renew));
     }
-    if let Some(after) = filter.ends_after {
-        query = query.filter(subscriptions::end_date.ge(after));
-    }
-    if let Some(before) = filter.ends_before {
-        query = query.filter(subscriptions::end_date.lt(before));
-    }
+    query = between!(query, subscriptions::end_date, filter.ends_after, filter.ends_before);
     let (end, created, id) = (subscriptions::end_date, subscriptions::created_at, subscriptions::id);
     let query = match sort {
         SubscriptionSort::EndAscending => keyset!(query, end, id, window, page::date_after(window), ascending),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
+use super::filters::one_of;
 use super::run::{Statement, Write, write_rows};
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
@@ -131,12 +132,8 @@ pub async fn list(
         .limit(window.limit + 1)
         .select(Row::as_select())
         .into_boxed();
-    if !filter.status.is_empty() {
-        query = query.filter(webhook_deliveries::status.eq_any(&filter.status));
-    }
-    if !filter.event_type.is_empty() {
-        query = query.filter(webhook_deliveries::event_type.eq_any(&filter.event_type));
-    }
+    query = one_of!(query, webhook_deliveries::status, filter.status);
+    query = one_of!(query, webhook_deliveries::event_type, filter.event_type);
     if let Some(after) = &window.after {
         query = query.filter(webhook_deliveries::id.lt(after.id));
     }

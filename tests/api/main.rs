@@ -38,6 +38,7 @@ mod oidc_keys;
 mod operations;
 mod orders;
 mod pages;
+mod plans;
 mod price_lists;
 mod price_lists_assigned;
 mod price_lists_paid;
