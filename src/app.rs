@@ -25,7 +25,8 @@ use crate::ops::rate_limits::RateLimits;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 
-/// What every request can use.
+/// What every request can use. Clones share it all.
+#[derive(Clone)]
 pub struct AppState {
     /// The database.
     pub db: Db,
@@ -155,8 +156,10 @@ fn serve(listener: TcpListener, state: &web::Data<AppState>, http: &Http, surfac
     let state = state.clone();
     let (origins, limits) = (http.cors_origins.clone(), http.clone());
     let server = HttpServer::new(move || {
+        // Made on the thread of the worker, which its connection belongs to.
+        let state = web::Data::new(AppState { db: state.db.of_worker(), ..AppState::clone(&state) });
         App::new()
-            .app_data(state.clone())
+            .app_data(state)
             .app_data(surface)
             // What is named last comes first.
             .wrap(from_fn(incoming::admit))

@@ -1,6 +1,7 @@
 //! The pool, transactions, timeouts and migrations: the only file that knows the pool.
 
 pub mod connect;
+mod lane;
 mod tls;
 mod transaction;
 
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::store::sort_keys::{self, Pass};
 use crate::store::{self, Conn, Write};
 use connect::{Target, TargetError};
+use lane::Lane;
 pub use transaction::Transaction;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
@@ -81,6 +83,8 @@ pub struct Db {
     acquire_timeout: Duration,
     /// The connections that may be held at a time by whom this is for; all of the pool where there is none.
     share: Option<Arc<Semaphore>>,
+    /// For what is read at a glance; the pool serves where there is none.
+    lane: Option<Arc<Lane>>,
     /// For a whole transaction. The server ends a statement by itself; this is for a server that does
     /// not answer at all.
     transaction_timeout: Duration,
@@ -127,6 +131,12 @@ pub enum Error {
     /// The server refused a statement.
     #[error(transparent)]
     Query(#[from] diesel::result::Error),
+}
+
+/// Tells whether something failed because the database is unavailable.
+pub trait IsUnavailable {
+    /// Whether it did.
+    fn is_unavailable(&self) -> bool;
 }
 
 /// How the schema of the database compares to the one that this program was built for.
@@ -212,6 +222,7 @@ impl Db {
             target,
             acquire_timeout: settings.acquire_timeout,
             share: None,
+            lane: None,
             transaction_timeout: settings.statement_timeout * 2,
         })
     }
@@ -220,6 +231,13 @@ impl Db {
     #[must_use]
     pub fn sharing(&self, share: Arc<Semaphore>) -> Self {
         Self { share: Some(share), ..self.clone() }
+    }
+
+    /// The same database for a worker, which has a connection of its own for what is read at a glance. It is opened by
+    /// the thread that first needs it.
+    #[must_use]
+    pub fn of_worker(&self) -> Self {
+        Self { lane: Some(Arc::new(Lane::new(self.target.clone()))), ..self.clone() }
     }
 
     /// Runs reads on one snapshot of the data: what they see belongs together.
@@ -260,6 +278,31 @@ impl Db {
                 Err(store::Error::Unavailable("the statement took too long".to_owned()).into())
             }
         }
+    }
+
+    /// Reads one thing by its id, with one statement: it shares a connection with all others that the worker reads so at
+    /// the same time.
+    ///
+    /// # Errors
+    /// The error of `work`, or that the database is unavailable.
+    pub async fn glance<T, E>(&self, work: impl AsyncFn(&Conn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<store::Error> + IsUnavailable,
+    {
+        if let Some(lane) = &self.lane
+            && let Ok(conn) = lane.connection().await
+        {
+            match tokio::time::timeout(shortened(self.transaction_timeout), work(&conn)).await {
+                Ok(Err(error)) if error.is_unavailable() => lane.forget(&conn),
+                Ok(outcome) => return outcome,
+                Err(_) => {
+                    lane.forget(&conn);
+                    return Err(store::Error::Unavailable("the statement took too long".to_owned()).into());
+                }
+            }
+        }
+        // The connection was lost, or there is none: the pool knows what to do.
+        self.statement(work).await
     }
 
     /// Runs statements that write, in one piece and each by itself.

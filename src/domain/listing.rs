@@ -229,7 +229,7 @@ impl<T> Page<T> {
 }
 
 /// Which resellers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResellerFilter {
     /// Name contains.
     pub q: Option<SearchText>,
@@ -251,7 +251,7 @@ pub struct ApiKeyFilter {
 }
 
 /// Which customers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CustomerFilter {
     /// Name contains.
     pub q: Option<SearchText>,
@@ -270,7 +270,7 @@ pub struct CustomerFilter {
 }
 
 /// Which products.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductFilter {
     /// Name contains.
     pub q: Option<SearchText>,
@@ -279,7 +279,7 @@ pub struct ProductFilter {
 }
 
 /// Which price lists.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PriceListFilter {
     /// Name contains.
     pub q: Option<SearchText>,
@@ -288,7 +288,7 @@ pub struct PriceListFilter {
 }
 
 /// Which subscriptions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SubscriptionFilter {
     /// Of a customer.
     pub customer_id: Option<CustomerId>,

@@ -5,6 +5,7 @@
 mod rule;
 pub mod sort_key;
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer};
@@ -168,11 +169,11 @@ impl TryFrom<String> for Country {
     type Error = InvalidText;
 
     fn try_from(code: String) -> Result<Self, InvalidText> {
-        celes::Country::get_countries()
-            .into_iter()
-            .find(|country| country.alpha2 == code)
-            .map(Self)
-            .ok_or(InvalidText { kind: "Country" })
+        // Kept: the list is made anew each time that it is asked for.
+        static COUNTRIES: LazyLock<HashMap<&str, celes::Country>> = LazyLock::new(|| {
+            celes::Country::get_countries().into_iter().map(|country| (country.alpha2, country)).collect()
+        });
+        COUNTRIES.get(&*code).copied().map(Self).ok_or(InvalidText { kind: "Country" })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::domain::listing::{Page, Whose, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::{Code, Reference};
-use crate::store::{allocations, subscriptions};
+use crate::store::{Conn, allocations, subscriptions};
 
 /// The allocations of a subscription, newest first.
 ///
@@ -32,7 +32,7 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
 /// Not found.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
     // What time does to its subscription, it does not do to an allocation.
-    cx.db.statement(async |conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation")).await
+    cx.db.glance(async |conn: &Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation")).await
 }
 
 /// Puts certificates to use. The same reference, type and quantity again answers the first allocation;

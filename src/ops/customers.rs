@@ -1,5 +1,6 @@
 //! Customers.
 
+use chrono::NaiveDate;
 use tokio::try_join;
 
 use super::work::{Entity, Saved};
@@ -53,7 +54,11 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
 /// Not found.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
     let find = async |conn: &Conn| found(customers::find_with_holdings(conn, cx.actor.scope, id).await?, "customer");
-    milestones::current(cx, Whose::OfCustomer(id), find).await
+    let is_due = |(.., next_due): &(Customer, Holdings, Option<NaiveDate>)| {
+        next_due.is_some_and(|next_due| next_due <= cx.today())
+    };
+    let (customer, holdings, _) = milestones::current_one(cx, Whose::OfCustomer(id), find, is_due).await?;
+    Ok((customer, holdings))
 }
 
 /// Creates a customer: for the key's reseller, or for whom the partner says.
@@ -129,19 +134,16 @@ fn with(outcome: Outcome<Customer>, holdings: Holdings) -> Outcome<Known> {
 /// # Errors
 /// Not found.
 pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -> Result<(Customer, Page<Product>)> {
-    cx.db
-        .read(async |tx| {
-            let customer = found(customers::find(tx, cx.actor.scope, id).await?, "customer")?;
-            let sellable = customer.guard(Action::AddSubscriptions, Holdings::default()).is_ok();
-            let page = if sellable {
-                let page = products::list(tx, &ProductFilter::default(), Some(customer.currency), window).await?;
-                offers::of_page(tx, id, page).await?
-            } else {
-                Page::empty()
-            };
-            Ok((customer, page))
-        })
-        .await
+    let read = async |conn: &Conn| {
+        let customer = found(customers::find(conn, cx.actor.scope, id).await?, "customer")?;
+        if customer.guard(Action::AddSubscriptions, Holdings::default()).is_err() {
+            return Ok((customer, Page::empty()));
+        }
+        let page = products::list(conn, &ProductFilter::default(), Some(customer.currency), window).await?;
+        let page = offers::of_page(conn, id, page).await?;
+        Ok((customer, page))
+    };
+    cx.db.statement(read).await
 }
 
 impl Entity for Known {

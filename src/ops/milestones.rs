@@ -8,8 +8,9 @@ use chrono::NaiveDate;
 use futures_util::future::try_join_all;
 use tokio::join;
 
+use super::offers::Offers;
 use super::work::Work;
-use super::{Context, Error, Result, found, offers, orders};
+use super::{Context, Error, Result, found, orders};
 use crate::domain::access::Actor;
 use crate::domain::id::SubscriptionId;
 use crate::domain::listing::{Page, Whose, Window};
@@ -19,13 +20,20 @@ use crate::domain::refusal::Refusal;
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 use crate::domain::subscription::{Command, Due, Milestone, Subscription};
 use crate::domain::time::start_of;
+use crate::store::due_subscriptions::{self, Part};
 use crate::store::{self, Conn, renewal_failures, subscriptions};
 
 /// How many waiting subscriptions are looked up at once.
 const BATCH: i64 = 100;
 
-/// How many subscriptions are worked on at once.
-const LANES: usize = 4;
+/// How many of them are processed in one transaction.
+const TOGETHER: i64 = 100;
+
+/// The most lines that these have, beside the first one's.
+const LINES: usize = 2000;
+
+/// How many transactions there are at once.
+const LANES: i32 = 4;
 
 /// How long a request works on what is due before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,6 +61,25 @@ pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&C
     }
 }
 
+/// Reads one thing that time changes, and that tells itself whether something of it is due. Whatever is due is
+/// processed, and then it is read again.
+///
+/// # Errors
+/// Of `read`, or of [`settle`].
+pub(super) async fn current_one<T>(
+    cx: &Context,
+    whose: Whose,
+    read: impl AsyncFn(&Conn) -> Result<T>,
+    is_due: impl Fn(&T) -> bool,
+) -> Result<T> {
+    let found = cx.db.glance(&read).await?;
+    if !is_due(&found) {
+        return Ok(found);
+    }
+    settle(cx, whose).await?;
+    cx.db.glance(read).await
+}
+
 /// What is read, or nothing when something is due: also what was refused may be refused no more.
 async fn look<T>(
     conn: &Conn,
@@ -60,9 +87,9 @@ async fn look<T>(
     whose: Whose,
     read: impl AsyncFn(&Conn) -> Result<T>,
 ) -> Result<Option<Result<T>>> {
-    let waiting = renewal_failures::list_waiting(conn, cx.actor.scope, whose, cx.at, None, 1);
-    let (waiting, found) = join!(biased; waiting, read(conn));
-    Ok(waiting?.is_empty().then_some(found))
+    let due = due_subscriptions::are_there(conn, cx.actor.scope, whose, cx.at);
+    let (is_due, found) = join!(biased; due, read(conn));
+    Ok((!is_due?).then_some(found))
 }
 
 /// Makes of subscriptions what time should have made of them by now. Every use case that changes what time changes
@@ -104,18 +131,20 @@ async fn settle_while(cx: &Context, whose: Whose, go_on: impl Fn() -> bool) -> R
 
 async fn waiting(cx: &Context, whose: Whose, after: Option<SubscriptionId>) -> Result<Vec<Waiting>> {
     let scope = cx.actor.scope;
-    cx.db
-        .statement(async |conn| Ok(renewal_failures::list_waiting(conn, scope, whose, cx.at, after, BATCH).await?))
-        .await
+    cx.db.statement(async |conn| Ok(due_subscriptions::list(conn, scope, whose, cx.at, after, BATCH).await?)).await
 }
 
 /// Brings a subscription up to date, one milestone after the other.
 async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
     loop {
         let cx = &Context { request: None, ..cx.clone() };
-        let passed = cx.write(async |work| match subscriptions::lock(work.conn, cx.actor.scope, id).await? {
-            None => Ok(None),
-            Some(subscription) => pass(work, cx, subscription).await,
+        let passed = cx.write(async |work| {
+            let locked = subscriptions::lock(work.conn, cx.actor.scope, id).await?;
+            let Some(subscription) = locked.filter(|subscription| subscription.due(cx.today()).is_some()) else {
+                return Ok(None);
+            };
+            let offers = Offers::hold_of_subscriptions(work.conn, std::slice::from_ref(&subscription)).await?;
+            pass(work, cx, subscription, &offers)
         });
         match passed.await {
             Ok(Some(milestone)) => count(milestone),
@@ -131,43 +160,80 @@ async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
 /// # Errors
 /// The database fails.
 pub async fn drain(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
-    let lane = async || {
-        while !stop() && pass_next(cx).await? {}
+    let lane = async |part| {
+        while !stop() && pass_next(cx, part).await? {}
         Ok(())
     };
-    try_join_all((0..LANES).map(|_| lane())).await.map(drop)
+    try_join_all(Part::of(LANES).map(lane)).await.map(drop)
 }
 
 /// Whether there was something to do.
-async fn pass_next(cx: &Context) -> Result<bool> {
-    let mut picked = None;
-    let passed = cx.write(async |work| {
-        picked = renewal_failures::lock_next(work.conn, cx.at).await?.map(|waiting| waiting.subscription_id);
-        let Some(id) = picked else { return Ok(None) };
-        let subscription = found(subscriptions::find(work.conn, cx.actor.scope, id).await?, "subscription")?;
-        // Else it would be picked again and again.
-        let not_due = store::Error::Corrupt { table: "subscriptions", reason: "due_date is not when it is due" };
-        pass(work, cx, subscription).await?.ok_or(not_due.into()).map(Some)
-    });
-    match (passed.await, picked) {
-        (Ok(milestone), _) => milestone.into_iter().for_each(count),
-        (Err(error), Some(id)) => tell(cx, id, error).await?,
-        (Err(error), None) => return Err(error),
+async fn pass_next(cx: &Context, part: Part) -> Result<bool> {
+    let next = async |conn: &Conn| Ok::<_, Error>(due_subscriptions::next(conn, cx.at, part, 4 * TOGETHER).await?);
+    let ids = cx.db.statement(next).await?;
+    if ids.is_empty() {
+        return Ok(false);
     }
-    Ok(picked.is_some())
+    match pass_together(cx, &ids).await {
+        Ok(passed) => Ok(passed > 0),
+        Err(error @ Error::Store(store::Error::Unavailable(_))) => Err(error),
+        // One of them holds up the others: each by itself, until it is found.
+        Err(_) => {
+            for id in ids.into_iter().take(usize::try_from(TOGETHER).unwrap_or(1)) {
+                catch_up(cx, id).await?;
+            }
+            Ok(true)
+        }
+    }
 }
 
-/// What is due of a subscription that was locked, if anything is.
-async fn pass(work: &mut Work<'_>, cx: &Context, before: Subscription) -> Result<Option<Milestone>> {
+/// Processes the next milestone of each of some subscriptions that nobody else is at work on, and answers of how many
+/// that was tried. Those that cannot be processed are told.
+async fn pass_together(cx: &Context, ids: &[SubscriptionId]) -> Result<usize> {
+    let mut milestones = Vec::new();
+    let mut failed = Vec::new();
+    cx.write(async |work| {
+        let locked = due_subscriptions::lock(work.conn, cx.at, ids, TOGETHER).await?;
+        let mut lines = 0;
+        let mut subscriptions = subscriptions::find_all(work.conn, &locked).await?;
+        subscriptions.retain(|subscription| {
+            let is_first = lines == 0;
+            lines += subscription.lines.len();
+            is_first || lines <= LINES
+        });
+        let offers = Offers::hold_of_subscriptions(work.conn, &subscriptions).await?;
+        for subscription in subscriptions {
+            let id = subscription.id;
+            match pass(work, cx, subscription, &offers) {
+                Ok(Some(milestone)) => milestones.push(milestone),
+                // Else it would be picked again and again.
+                Ok(None) => {
+                    let reason = "due_date is not when it is due";
+                    failed.push((id, store::Error::Corrupt { table: "subscriptions", reason }.into()));
+                }
+                Err(error) => failed.push((id, error)),
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let tried = milestones.len() + failed.len();
+    milestones.into_iter().for_each(count);
+    for (id, error) in failed {
+        tell(cx, id, error).await?;
+    }
+    Ok(tried)
+}
+
+/// What is due of a subscription that was locked, if anything is. What it refuses it has not begun.
+fn pass(work: &mut Work<'_>, cx: &Context, before: Subscription, offers: &Offers) -> Result<Option<Milestone>> {
     let Some(Due { milestone, on }) = before.due(cx.today()) else { return Ok(None) };
     let cx = cx.at_start_of(on);
     let outcome = match milestone {
         Milestone::Activation => before.apply(Command::Activate, cx.at)?,
         Milestone::LapseEnd => before.apply(Command::Expire, cx.at)?,
         Milestone::TermEnd => {
-            // The term will name the lists of its prices: none is deleted meanwhile.
-            let offered = offers::hold(work.conn, before.customer_id, &[before.product_id]).await?;
-            let product = found(offered.into_iter().next(), "product")?;
+            let product = found(offers.to(before.customer_id, before.product_id), "product")?;
             let mut plan = quote::end_term(&before, &product, cx.at)?;
             if !plan.quote.lines.is_empty() {
                 orders::confirm(work, &cx, before.customer_id, Some(&before), plan, None)?;

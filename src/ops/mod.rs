@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use crate::access_cache::AccessCache;
 use crate::clock::Clock;
-use crate::db::Db;
+use crate::db::{Db, IsUnavailable};
 use crate::domain::access::{Actor, Offer};
 use crate::domain::budget::Exhausted;
 use crate::domain::id::{AllocationId, CustomerId, OrderId, ProductId, ResellerId, SubscriptionId, Version};
@@ -156,6 +156,12 @@ pub enum Error {
     /// The database fails.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl IsUnavailable for Error {
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(store::Error::Unavailable(_)))
+    }
 }
 
 impl From<Refusal> for Error {

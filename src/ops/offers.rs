@@ -63,14 +63,36 @@ impl Offers {
     /// # Errors
     /// The database fails.
     pub(super) async fn of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
-        let product_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
-        let customer_ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
-        let product_ids = Vec::from_iter(product_ids);
+        let product_ids = product_ids(subscriptions);
         let products = products::find_all(tx, &product_ids);
-        let customer_ids = Vec::from_iter(customer_ids);
+        let customer_ids = customer_ids(subscriptions);
         let assigned = price_lists::assigned(tx, &customer_ids);
         let (products, lists) = try_join!(biased; products, assigned)?;
-        let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), &product_ids).await?;
+        Self::with_overrides(tx, products, lists, &product_ids).await
+    }
+
+    /// The same, and the lists stay so until the transaction ends.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn hold_of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
+        let product_ids = product_ids(subscriptions);
+        let products = products::find_all(tx, &product_ids);
+        let customer_ids = customer_ids(subscriptions);
+        let hold = price_lists::hold_assigned(tx, &customer_ids);
+        // Read behind the lock.
+        let assigned = price_lists::assigned(tx, &customer_ids);
+        let (products, (), lists) = try_join!(biased; products, hold, assigned)?;
+        Self::with_overrides(tx, products, lists, &product_ids).await
+    }
+
+    async fn with_overrides(
+        tx: &Conn,
+        products: Vec<Product>,
+        lists: HashMap<CustomerId, Vec<PriceListId>>,
+        product_ids: &[ProductId],
+    ) -> Result<Self> {
+        let overrides = price_lists::overrides(tx, &lists.values().flatten().copied().collect(), product_ids).await?;
         Ok(Self { products, lists, overrides })
     }
 
@@ -84,4 +106,14 @@ impl Offers {
         let lists = self.lists.get(&customer_id).into_iter().flatten();
         lists.filter_map(|id| self.overrides.get(id)).collect()
     }
+}
+
+fn product_ids(subscriptions: &[Subscription]) -> Vec<ProductId> {
+    let ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.product_id).collect();
+    ids.into_iter().collect()
+}
+
+fn customer_ids(subscriptions: &[Subscription]) -> Vec<CustomerId> {
+    let ids: BTreeSet<_> = subscriptions.iter().map(|subscription| subscription.customer_id).collect();
+    ids.into_iter().collect()
 }

@@ -25,7 +25,7 @@ pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Resu
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
-    cx.db.statement(async |conn| found(products::find(conn, id).await?, "product")).await
+    cx.db.glance(async |conn: &Conn| found(products::find(conn, id).await?, "product")).await
 }
 
 /// Creates a product.

@@ -23,7 +23,7 @@ pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, wind
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
-    cx.db.statement(async |conn| found(resellers::find(conn, cx.actor.scope, id).await?, "reseller")).await
+    cx.db.glance(async |conn: &Conn| found(resellers::find(conn, cx.actor.scope, id).await?, "reseller")).await
 }
 
 /// Creates a reseller.

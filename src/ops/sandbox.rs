@@ -12,7 +12,7 @@ use crate::domain::billing::next_invoice_day;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::time::{start_of, written};
 use crate::store::sandbox::{self, Ahead};
-use crate::store::{Conn, renewal_failures};
+use crate::store::{Conn, due_subscriptions};
 
 /// The most days by which the clock is moved at once: ten years.
 pub const MAX_DAYS: i32 = 3653;
@@ -115,7 +115,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> boo
 
 /// The next day on which something falls due.
 async fn next_day(cx: &Context, invoice_day: Option<u32>) -> Result<Option<NaiveDate>> {
-    let due = async |conn: &Conn| renewal_failures::next_due_date(conn, cx.today()).await;
+    let due = async |conn: &Conn| due_subscriptions::next_date(conn, cx.today()).await;
     let due: Option<NaiveDate> = cx.db.statement(due).await?;
     let invoices = invoice_day.and_then(|day| next_invoice_day(day, cx.today()));
     Ok(due.into_iter().chain(invoices).min())

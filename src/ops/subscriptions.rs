@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::try_join;
+
 use super::work::{Entity, Saved, refused};
 use super::{Context, Named, Precondition, Result, customers, found, milestones, offers, orders};
 use crate::domain::access::{Right, Scope};
@@ -60,7 +62,8 @@ pub async fn list_of_customer(
 /// # Errors
 /// Not found.
 pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
-    milestones::current(cx, Whose::Its(id), async |tx| find(tx, cx, id).await).await
+    let is_due = |subscription: &Subscription| subscription.due(cx.today()).is_some();
+    milestones::current_one(cx, Whose::Its(id), async |conn: &Conn| find(conn, cx, id).await, is_due).await
 }
 
 /// The terms of a subscription, newest first.
@@ -70,7 +73,7 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let terms = async { Ok(store::subscriptions::terms(conn, id, window).await?) };
-        tokio::try_join!(biased; find(conn, cx, id), terms)
+        try_join!(biased; find(conn, cx, id), terms)
     })
     .await
 }
@@ -80,13 +83,13 @@ pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<
 /// # Errors
 /// The customer is not found, or what the domain refuses.
 pub async fn preview_add(cx: &Context, customer_id: CustomerId, items: &[Item]) -> Result<Quote> {
-    cx.db
-        .read(async |tx| {
-            let customer = found(store::customers::find(tx, cx.actor.scope, customer_id).await?, "customer")?;
-            let products = offers::find(tx, customer_id, &product_ids(items)).await?;
-            Ok(plan_add(tx, cx, &customer, items, products).await?.quote)
-        })
-        .await
+    let (ids, scope) = (product_ids(items), cx.actor.scope);
+    let read = async |conn: &Conn| {
+        let customer = async { found(store::customers::find(conn, scope, customer_id).await?, "customer") };
+        try_join!(biased; customer, offers::find(conn, customer_id, &ids), count_orders(conn, customer_id))
+    };
+    let (customer, products, orders_before) = cx.db.statement(read).await?;
+    Ok(plan_add(cx, &customer, items, products, orders_before)?.quote)
 }
 
 /// Adds subscriptions, all or none.
@@ -101,25 +104,33 @@ pub async fn add(
     digest: Option<&str>,
 ) -> Result<(Order, Vec<Subscription>)> {
     cx.write(async |work| {
-        let (customer, _): customers::Known = work.lock(cx, customer_id, precondition).await?;
-        let products = offers::hold(work.conn, customer_id, &product_ids(items)).await?;
-        let plan = plan_add(work.conn, cx, &customer, items, products).await?;
+        let ids = product_ids(items);
+        // The others are read behind the lock.
+        let lock = work.lock(cx, customer_id, precondition);
+        let hold = offers::hold(work.conn, customer_id, &ids);
+        let count = count_orders(work.conn, customer_id);
+        let ((customer, _), products, orders_before): (customers::Known, _, _) = try_join!(biased; lock, hold, count)?;
+        let plan = plan_add(cx, &customer, items, products, orders_before)?;
         orders::confirm(work, cx, customer_id, None, plan, digest)
     })
     .await
 }
 
-async fn plan_add(
-    tx: &Conn,
+/// How many orders like this one a customer has.
+async fn count_orders(conn: &Conn, customer_id: CustomerId) -> Result<i64> {
+    Ok(store::orders::count(conn, customer_id, OrderKind::AddSubscriptions).await?)
+}
+
+fn plan_add(
     cx: &Context,
     customer: &Customer,
     items: &[Item],
     products: Vec<Product>,
+    orders_before: i64,
 ) -> Result<Plan> {
     customer.guard(Action::AddSubscriptions, Default::default())?;
     let products: BTreeMap<_, _> = products.into_iter().map(|product| (product.id, product)).collect();
     let opened = basket::open(customer, items, &products, cx.at, || cx.new_id_of(customer.id))?;
-    let orders_before = store::orders::count(tx, customer.id, OrderKind::AddSubscriptions).await?;
     Ok(quote::add_subscriptions(customer, opened, orders_before, cx.today())?)
 }
 

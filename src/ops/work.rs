@@ -11,7 +11,7 @@ use crate::db::Transaction;
 use crate::domain::audit::{Change, MAX_CHANGES};
 use crate::domain::idempotency::{Answer, Claim};
 use crate::domain::listing::Whose;
-use crate::store::{Conn, Write, renewal_failures};
+use crate::store::{Conn, Write, due_subscriptions};
 pub(super) use entity::{Entity, refused};
 pub(super) use record::Saved;
 
@@ -145,14 +145,14 @@ async fn look(conn: &Conn, cx: &Context, claim: Option<&Claim>, whose: Option<Wh
     };
     let due = async {
         match whose {
-            Some(whose) => Ok(renewal_failures::list_waiting(conn, cx.actor.scope, whose, cx.at, None, 1).await?),
-            None => Ok(Vec::new()),
+            Some(whose) => Ok(due_subscriptions::are_there(conn, cx.actor.scope, whose, cx.at).await?),
+            None => Ok(false),
         }
     };
-    let (answer, due) = tokio::try_join!(biased; take, due)?;
+    let (answer, is_due) = tokio::try_join!(biased; take, due)?;
     Ok(match answer {
         Some(answer) => Before::Answered(answer),
-        None if due.is_empty() => Before::Nothing,
-        None => Before::Due,
+        None if is_due => Before::Due,
+        None => Before::Nothing,
     })
 }

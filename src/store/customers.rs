@@ -1,14 +1,14 @@
 //! Customers.
 
-use chrono::{DateTime, Utc};
-use diesel::dsl::count_star;
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::filters::{between, one_of};
-use super::page::{self, company_keyset, keyset};
+use super::page::{self, company_keyset, keyset, rows};
 use super::run::{Statement, Write};
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
@@ -121,22 +121,32 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Optio
     query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Customer::try_from).transpose()
 }
 
-/// A customer in scope, and what the rules need to know of its surroundings.
+/// A customer in scope, what the rules need to know of its surroundings, and when time changes one of its subscriptions
+/// next.
 ///
 /// # Errors
 /// The database fails.
-pub async fn find_with_holdings(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<(Customer, Holdings)>> {
-    let open =
-        subscriptions::table.filter(subscriptions::customer_id.eq(id)).filter(subscriptions::status.eq_any(OPEN));
+pub async fn find_with_holdings(
+    mut conn: &Conn,
+    scope: Scope,
+    id: CustomerId,
+) -> Result<Option<(Customer, Holdings, Option<NaiveDate>)>> {
+    let theirs = || subscriptions::table.filter(subscriptions::customer_id.eq(id));
+    let open = theirs().filter(subscriptions::status.eq_any(OPEN)).select(count_star());
+    let next_due = theirs().select(min(subscriptions::due_date));
     let ordered = any_order!(orders::customer_id.eq(id));
-    let row: Option<KnownRow> = customers::table
+    let row: Option<(Row, Option<i64>, Option<bool>, Option<NaiveDate>)> = customers::table
         .filter(customers::id.eq(id))
         .filter(customers::id.eq_any(ids_in_scope(scope)))
-        .select((Row::as_select(), open.select(count_star()).single_value(), ordered))
+        .select((Row::as_select(), open.single_value(), ordered, next_due.single_value()))
         .first(&mut conn)
         .await
         .optional()?;
-    row.map(known).transpose()
+    let found = |(row, open, ordered, next_due)| {
+        let (customer, holdings) = known((row, open, ordered))?;
+        Ok((customer, holdings, next_due))
+    };
+    row.map(found).transpose()
 }
 
 /// A customer, how many open subscriptions it has, and whether it has orders.
@@ -221,7 +231,7 @@ pub async fn list(
     }
     query = between!(query, customers::created_at, filter.created_after, filter.created_before);
     let query = company_keyset!(query, customers, sort, window);
-    let rows: Vec<KnownRow> = query.load(&mut conn).await?;
+    let rows: Vec<KnownRow> = rows!(conn, query, window, *filter != CustomerFilter::default());
     let page = Page::cut(rows, window.limit, |(row, ..)| {
         page::company_position(sort, &row.name_key, row.created_at, row.id.0)
     });

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod billing;
 mod columns;
 pub mod customers;
+pub mod due_subscriptions;
 mod error;
 pub mod events;
 mod filters;

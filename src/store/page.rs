@@ -1,7 +1,6 @@
 //! Keyset pages: the rows behind the last one, found by an index, at the same cost on every page.
 
-/// Limits a boxed query to a window of a list in order of a column and, where that is equal, the id. It
-/// asks for one row more than the window has, which tells whether there is a next page.
+/// Limits a boxed query to what is behind the window before, in order of a column and, where that is equal, the id.
 ///
 /// `column >= value` is implied by what follows; it is there because PostgreSQL can start an index scan
 /// from it and not from the `OR`.
@@ -13,7 +12,7 @@ macro_rules! keyset {
         keyset!(@ $query, $column, $id, $window, $value, le, lt, desc)
     };
     (@ $query:expr, $column:expr, $id:expr, $window:expr, $value:expr, $from:ident, $behind:ident, $order:ident) => {{
-        let query = $query.order(($column.$order(), $id.$order())).limit($window.limit + 1);
+        let query = $query.order(($column.$order(), $id.$order()));
         match ($window.after.as_ref(), $value) {
             (Some(after), Some(value)) => query.filter(
                 $column.$from(value.clone()).and($column.$behind(value).or($id.$behind(after.id))),
@@ -21,6 +20,18 @@ macro_rules! keyset {
             _ => query,
         }
     }};
+}
+
+/// The rows of a window and one more, which tells whether there is a next page. A filtered list is planned for the values
+/// of its filters each time, as a plan for all values cannot know which are rare.
+macro_rules! rows {
+    ($conn:expr, $query:expr, $window:expr, $is_filtered:expr) => {
+        if $is_filtered {
+            $query.limit($window.limit + 1).load(&mut $conn).await?
+        } else {
+            $crate::store::run::UpTo::new($query, $window.limit + 1).load(&mut $conn).await?
+        }
+    };
 }
 
 /// [`keyset`] for a table of companies.
@@ -37,7 +48,7 @@ macro_rules! company_keyset {
     }};
 }
 
-pub(crate) use {company_keyset, keyset};
+pub(crate) use {company_keyset, keyset, rows};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;

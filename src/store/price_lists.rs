@@ -11,7 +11,7 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 use tokio::join;
 
-use super::page::{self, keyset};
+use super::page::{self, keyset, rows};
 use super::run::{Prepared, Statement, Write, write_rows};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
@@ -156,7 +156,8 @@ pub async fn list(
         query = query.filter(price_lists::currency.eq(currency));
     }
     let query = keyset!(query, price_lists::name_key, price_lists::id, window, page::text_after(window), ascending);
-    let rows: Vec<(Row, Option<i64>)> = query.load(&mut conn).await?;
+    let rows: Vec<(Row, Option<i64>)> =
+        rows!(conn, query, window, *filter != PriceListFilter::default() || scope.reseller().is_some());
     let position = |(row, _): &(Row, _)| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 };
     let page = Page::cut(rows, window.limit, position);
     Ok(page.map(|(row, prices)| (row.into_list(Vec::new()), prices.unwrap_or_default())))
@@ -258,6 +259,22 @@ pub async fn hold_those_of(mut conn: &Conn, customer_id: CustomerId) -> Result<(
     let id = price_lists::id.nullable();
     let query = price_lists::table.filter(id.eq(own_list(customer_id)).or(id.eq(resellers_list(customer_id))));
     query.order(price_lists::id).select(price_lists::id).for_share().load::<PriceListId>(&mut conn).await?;
+    Ok(())
+}
+
+/// Keeps the lists that customers pay by as they are until the transaction ends.
+///
+/// # Errors
+/// The database fails.
+pub async fn hold_assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<()> {
+    let own = customers::table.filter(customers::id.eq_any(ids)).select(customers::price_list_id);
+    let theirs = customers::table
+        .inner_join(resellers::table)
+        .filter(customers::id.eq_any(ids))
+        .select(resellers::price_list_id);
+    let id = price_lists::id.nullable();
+    let query = price_lists::table.filter(id.eq_any(own).or(id.eq_any(theirs))).order(price_lists::id);
+    query.select(price_lists::id).for_share().load::<PriceListId>(&mut conn).await?;
     Ok(())
 }
 

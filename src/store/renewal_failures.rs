@@ -1,7 +1,6 @@
-//! Subscriptions that wait for what time should have made of them, and why some of them have to.
+//! Why subscriptions that are due could not be processed.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use diesel::dsl::{exists, not};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -11,7 +10,7 @@ use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
 use crate::domain::id::{CustomerId, SubscriptionId, Version};
-use crate::domain::listing::{Page, Position, SortValue, Whose, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
@@ -45,90 +44,6 @@ impl Row {
             next_attempt_at: self.next_attempt_at,
         }
     }
-}
-
-type WaitingRow = (SubscriptionId, CustomerId, Option<NaiveDate>, Version);
-
-fn waiting((subscription_id, customer_id, due_date, version): WaitingRow) -> Option<Waiting> {
-    due_date.map(|due_date| Waiting { subscription_id, customer_id, due_date, version })
-}
-
-/// Failures that were told and whose time to be tried again has not come, of the subscription of the query
-/// around this. A failure is about the due date and the version that stand in it.
-macro_rules! in_vain_until {
-    ($at:expr) => {
-        exists(
-            renewal_failures::table
-                .filter(renewal_failures::subscription_id.eq(subscriptions::id))
-                .filter(renewal_failures::due_date.nullable().eq(subscriptions::due_date))
-                .filter(renewal_failures::version.eq(subscriptions::version))
-                .filter(renewal_failures::next_attempt_at.gt($at)),
-        )
-    };
-}
-
-/// Subscriptions in scope that wait on a day, in order of id, behind `after`. Of everyone's, those are left
-/// out that are to be tried again only later than `at`.
-///
-/// # Errors
-/// The database fails.
-pub async fn list_waiting(
-    mut conn: &Conn,
-    scope: Scope,
-    whose: Whose,
-    at: DateTime<Utc>,
-    after: Option<SubscriptionId>,
-    limit: i64,
-) -> Result<Vec<Waiting>> {
-    let mut query = subscriptions::table
-        .filter(subscriptions::due_date.le(at.date_naive()))
-        .order(subscriptions::id)
-        .limit(limit)
-        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date, subscriptions::version))
-        .into_boxed();
-    query = match whose {
-        Whose::Its(id) => query.filter(subscriptions::id.eq(id)),
-        Whose::OfCustomer(id) => query.filter(subscriptions::customer_id.eq(id)),
-        Whose::Everyones => query.filter(not(in_vain_until!(at))),
-    };
-    if scope.reseller().is_some() {
-        query = query.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
-    }
-    if let Some(after) = after {
-        query = query.filter(subscriptions::id.gt(after));
-    }
-    let rows: Vec<WaitingRow> = query.load(&mut conn).await?;
-    Ok(rows.into_iter().filter_map(waiting).collect())
-}
-
-/// The subscription that has waited longest and that nobody else is at work on; nobody else will be, until
-/// the transaction ends. For the service itself: this knows no scope.
-///
-/// # Errors
-/// The database fails.
-pub async fn lock_next(mut conn: &Conn, at: DateTime<Utc>) -> Result<Option<Waiting>> {
-    let query = subscriptions::table
-        .filter(subscriptions::due_date.le(at.date_naive()))
-        .filter(not(in_vain_until!(at)))
-        .order((subscriptions::due_date, subscriptions::id))
-        .limit(1)
-        .select((subscriptions::id, subscriptions::customer_id, subscriptions::due_date, subscriptions::version));
-    let row: Option<WaitingRow> = query.for_update().skip_locked().first(&mut conn).await.optional()?;
-    Ok(row.and_then(waiting))
-}
-
-/// The first day after `today` on which time changes a subscription. For the service itself: this knows no
-/// scope.
-///
-/// # Errors
-/// The database fails.
-pub async fn next_due_date(mut conn: &Conn, today: NaiveDate) -> Result<Option<NaiveDate>> {
-    let query = subscriptions::table
-        .filter(subscriptions::due_date.gt(today))
-        .order(subscriptions::due_date)
-        .select(subscriptions::due_date);
-    let date: Option<Option<NaiveDate>> = query.first(&mut conn).await.optional()?;
-    Ok(date.flatten())
 }
 
 /// What was told of a subscription in scope.

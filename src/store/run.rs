@@ -38,6 +38,42 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     }
 }
 
+/// A query for so many rows at the most, where no value that it is given makes another plan better. The number stands in
+/// the statement, which can so be planned once for all: a number that is not known yet is taken for a tenth of all rows.
+/// It is one of a few, and the rows may be more than were asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct UpTo<Q> {
+    query: Q,
+    rows: i64,
+}
+
+impl<Q> UpTo<Q> {
+    /// The first rows of a query without a limit.
+    pub fn new(query: Q, rows: i64) -> Self {
+        let few = [1, 11, 26, 51, 101].into_iter().find(|few| *few >= rows);
+        Self { query, rows: few.unwrap_or(rows) }
+    }
+}
+
+impl<Q> QueryId for UpTo<Q> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for UpTo<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for UpTo<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.query.walk_ast(out.reborrow())?;
+        out.push_sql(" LIMIT ");
+        out.push_sql(&self.rows.to_string());
+        Ok(())
+    }
+}
+
 /// A statement that writes, and is sent later: what a unit of work collects.
 pub struct Write(Box<dyn QueryFragment<Pg> + Send + Sync>);
 

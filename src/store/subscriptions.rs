@@ -10,7 +10,7 @@ use super::customers::ids_in_scope;
 use super::filters::{between, one_of};
 use super::fragments::LinesOfSubscription;
 use super::inventory::{self, Cause, Lines};
-use super::page::{self, keyset};
+use super::page::{self, keyset, rows};
 use super::run::{Statement, Write};
 use super::schema::{customers, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
@@ -156,6 +156,20 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<O
     row.map(found).transpose()
 }
 
+/// Subscriptions by their ids, those that are there. For the service itself: this knows no scope.
+///
+/// # Errors
+/// The database fails.
+pub async fn find_all(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
+    let rows: Vec<Found> = subscriptions::table
+        .inner_join(products::table)
+        .filter(subscriptions::id.eq_any(ids))
+        .select((Row::as_select(), products::code, LinesOfSubscription))
+        .load(&mut conn)
+        .await?;
+    rows.into_iter().map(found).collect()
+}
+
 /// A subscription in scope, which nobody else changes until the transaction ends.
 ///
 /// # Errors
@@ -220,7 +234,8 @@ pub async fn list(
             keyset!(query, created, id, window, page::instant_after(window), descending)
         }
     };
-    let rows: Vec<Found> = query.load(&mut conn).await?;
+    let rows: Vec<Found> =
+        rows!(conn, query, window, *filter != SubscriptionFilter::default() || scope.reseller().is_some());
     let page = Page::cut(rows, window.limit, |(row, ..)| Position {
         value: match sort {
             SubscriptionSort::EndAscending | SubscriptionSort::EndDescending => SortValue::Date(row.end_date),
