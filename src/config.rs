@@ -200,7 +200,7 @@ pub struct Settings {
     /// The most connections of clients; whoever comes then waits until one is closed
     #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub max_connections: u32,
-    /// The most database connections
+    /// The most connections of the pool; each worker has one more
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), global = true)]
     pub database_max_connections: u16,
     /// Milliseconds to open a database connection

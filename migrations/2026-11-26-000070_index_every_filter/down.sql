@@ -1,7 +1,6 @@
 DROP INDEX IF EXISTS resellers_by_piece_of_name;
 DROP INDEX IF EXISTS customers_by_piece_of_name;
-DROP EXTENSION IF EXISTS pg_trgm;
-DROP SCHEMA IF EXISTS trigrams;
+DROP SCHEMA IF EXISTS trigrams CASCADE;
 
 DROP INDEX event_places_by_kind;
 DROP INDEX audit_entries_refused;

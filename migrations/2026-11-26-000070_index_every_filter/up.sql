@@ -17,11 +17,14 @@ CREATE INDEX event_places_by_kind ON event_places (kind, position);
 -- A piece of a name is found by the three letters in a row that it has. The extension comes with PostgreSQL, but not
 -- everywhere, and not everybody may create it: without it all names are read.
 DO $$
+DECLARE
+    place text;
 BEGIN
-    CREATE SCHEMA trigrams;
-    CREATE EXTENSION pg_trgm SCHEMA trigrams;
-    CREATE INDEX customers_by_piece_of_name ON customers USING gin (name_key trigrams.gin_trgm_ops);
-    CREATE INDEX resellers_by_piece_of_name ON resellers USING gin (name_key trigrams.gin_trgm_ops);
+    CREATE SCHEMA IF NOT EXISTS trigrams;
+    CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA trigrams;
+    SELECT extnamespace::regnamespace INTO place FROM pg_extension WHERE extname = 'pg_trgm';
+    EXECUTE format('CREATE INDEX customers_by_piece_of_name ON customers USING gin (name_key %s.gin_trgm_ops)', place);
+    EXECUTE format('CREATE INDEX resellers_by_piece_of_name ON resellers USING gin (name_key %s.gin_trgm_ops)', place);
 EXCEPTION WHEN undefined_file OR insufficient_privilege OR feature_not_supported THEN
     RAISE NOTICE 'pg_trgm cannot be used here, so that a search by a piece of a name reads all names';
 END

@@ -132,7 +132,7 @@ pub enum Error {
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// The feed of events never came to where the caller says that it was.
-    #[error("`after` is not a place of the feed. Send `next_after` of an answer, an event's `sequence`, or `latest`.")]
+    #[error("`after` is not a place of the feed. Send `next_after` of an answer, or `latest`.")]
     UnknownPlace,
     /// An open allocation of the subscription has the reference for something else.
     #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::customers::ids_in_scope;
+use super::customers::visible;
 use super::run::{Statement, Write};
 use super::schema::allocations;
 use super::{Conn, Result};
@@ -38,11 +38,9 @@ impl From<Row> for Allocation {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
-    let query = allocations::table
-        .filter(allocations::id.eq(id))
-        .filter(allocations::customer_id.eq_any(ids_in_scope(scope)))
-        .select(Row::as_select());
-    Ok(query.first(&mut conn).await.optional()?.map(Allocation::from))
+    let query = allocations::table.filter(allocations::id.eq(id)).select(Row::as_select()).into_boxed();
+    let row: Option<Row> = visible!(query, allocations::customer_id, scope).first(&mut conn).await.optional()?;
+    Ok(row.map(Allocation::from))
 }
 
 /// The open allocation of a subscription with a reference. Lock the subscription first.

@@ -104,6 +104,28 @@ pub(super) fn ids_in_scope(scope: Scope) -> customers::BoxedQuery<'static, diese
     }
 }
 
+/// Limits a boxed query to customers in scope.
+macro_rules! in_scope {
+    ($query:expr, $scope:expr) => {
+        match $scope.reseller() {
+            None => $query,
+            Some(own) => $query.filter(customers::reseller_id.eq(own)),
+        }
+    };
+}
+
+/// Limits a boxed query to what is in scope by the customer that it belongs to. Where everything is, nothing else is read.
+macro_rules! visible {
+    ($query:expr, $customer_id:expr, $scope:expr) => {
+        match $scope.reseller() {
+            None => $query,
+            Some(_) => $query.filter($customer_id.eq_any($crate::store::customers::ids_in_scope($scope))),
+        }
+    };
+}
+
+pub(super) use visible;
+
 /// Whether there is an order. EXISTS could be answered from a hash of all orders, as the planner does not see that a
 /// page is short.
 macro_rules! any_order {
@@ -117,8 +139,9 @@ macro_rules! any_order {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
-    let query = customers::table.filter(customers::id.eq(id)).filter(customers::id.eq_any(ids_in_scope(scope)));
-    query.select(Row::as_select()).first(&mut conn).await.optional()?.map(Customer::try_from).transpose()
+    let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select()).into_boxed();
+    let row: Option<Row> = in_scope!(query, scope).first(&mut conn).await.optional()?;
+    row.map(Customer::try_from).transpose()
 }
 
 /// A customer in scope, what the rules need to know of its surroundings, and when time changes one of its subscriptions
@@ -135,13 +158,12 @@ pub async fn find_with_holdings(
     let open = theirs().filter(subscriptions::status.eq_any(OPEN)).select(count_star());
     let next_due = theirs().select(min(subscriptions::due_date));
     let ordered = any_order!(orders::customer_id.eq(id));
-    let row: Option<(Row, Option<i64>, Option<bool>, Option<NaiveDate>)> = customers::table
+    let query = customers::table
         .filter(customers::id.eq(id))
-        .filter(customers::id.eq_any(ids_in_scope(scope)))
         .select((Row::as_select(), open.single_value(), ordered, next_due.single_value()))
-        .first(&mut conn)
-        .await
-        .optional()?;
+        .into_boxed();
+    let row: Option<(Row, Option<i64>, Option<bool>, Option<NaiveDate>)> =
+        in_scope!(query, scope).first(&mut conn).await.optional()?;
     let found = |(row, open, ordered, next_due)| {
         let (customer, holdings) = known((row, open, ordered))?;
         Ok((customer, holdings, next_due))
@@ -213,9 +235,7 @@ pub async fn list(
     let open = subscriptions::table.filter(theirs).filter(subscriptions::status.eq_any(OPEN)).select(count_star());
     let ordered = any_order!(orders::customer_id.eq(customers::id));
     let mut query = customers::table.select((Row::as_select(), open.single_value(), ordered)).into_boxed();
-    if let Some(own) = scope.reseller() {
-        query = query.filter(customers::reseller_id.eq(own));
-    }
+    query = in_scope!(query, scope);
     if let Some(q) = &filter.q {
         query = query.filter(customers::name_key.like(page::containing(q.as_str())));
     }

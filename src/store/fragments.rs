@@ -5,11 +5,24 @@ use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, Valid
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Jsonb, Nullable, Text};
+use diesel::sql_types::{Jsonb, Nullable, Text, Uuid};
+
+use crate::domain::id::SubscriptionId;
+
+/// Lines, in order of certificate type, as far as the condition.
+macro_rules! lines_where {
+    ($condition:literal) => {
+        concat!(
+            "(SELECT coalesce(jsonb_agg(jsonb_build_array(certificate_type, current, renewal, used, low_threshold) ",
+            "ORDER BY certificate_type), '[]') FROM inventory_lines WHERE ",
+            $condition
+        )
+    };
+}
 
 /// A column that is worked out from the row of a subscription.
 macro_rules! of_subscription {
-    ($(#[$doc:meta])* $name:ident -> $type:ty, $sql:literal) => {
+    ($(#[$doc:meta])* $name:ident -> $type:ty, $sql:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, QueryId)]
         pub(super) struct $name;
@@ -35,12 +48,32 @@ macro_rules! of_subscription {
     };
 }
 
+/// The lines of the subscription with this id, as [`LinesOfSubscription`] has them. What is read of one is found by its
+/// id in every table.
+#[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
+pub(super) struct LinesOf(pub(super) SubscriptionId);
+
+impl Expression for LinesOf {
+    type SqlType = Jsonb;
+}
+
+impl<Tables> AppearsOnTable<Tables> for LinesOf {}
+
+impl<Tables> SelectableExpression<Tables> for LinesOf {}
+
+impl QueryFragment<Pg> for LinesOf {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(lines_where!("subscription_id = "));
+        out.push_bind_param::<Uuid, _>(&self.0)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
 of_subscription! {
     /// Its lines, in order of certificate type: an array of `LineJson`.
     LinesOfSubscription -> Jsonb,
-    "(SELECT coalesce(jsonb_agg(jsonb_build_array(certificate_type, current, renewal, used, low_threshold) \
-         ORDER BY certificate_type), '[]') \
-      FROM inventory_lines WHERE inventory_lines.subscription_id = subscriptions.id)"
+    lines_where!("inventory_lines.subscription_id = subscriptions.id)")
 }
 
 of_subscription! {

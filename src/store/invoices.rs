@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
-use super::customers::ids_in_scope;
+use super::customers::{ids_in_scope, visible};
 use super::filters::{between, made_between, one_of};
 use super::orders::ChargeRow;
 use super::run::{Statement, Write, write_rows};
@@ -133,15 +133,14 @@ pub async fn find_with_lines(
     id: InvoiceId,
 ) -> Result<Option<(Invoice, Vec<InvoiceLine>)>> {
     let lines = invoice_lines::table.inner_join(charges::table.inner_join(subscriptions::table));
-    let rows: Vec<(Row, LineColumns)> = lines
+    let query = lines
         .inner_join(invoices::table)
         .filter(invoice_lines::invoice_id.eq(id))
         .filter(invoices::id.eq(id))
-        .filter(invoices::customer_id.eq_any(ids_in_scope(scope)))
         .order(invoice_lines::position)
         .select((Row::as_select(), LineColumns::as_select()))
-        .load(&mut conn)
-        .await?;
+        .into_boxed();
+    let rows: Vec<(Row, LineColumns)> = visible!(query, invoices::customer_id, scope).load(&mut conn).await?;
     let (mut invoices, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let lines = lines.into_iter().map(InvoiceLine::from).collect();
     invoices.pop().map(|row| Ok((row.try_into()?, lines))).transpose()
@@ -153,8 +152,15 @@ pub async fn find_with_lines(
 /// The database fails.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
     // What is not in scope is not waited for.
-    let query = invoices::table.find(id).filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
-    query.select(Row::as_select()).for_update().first(&mut conn).await.optional()?.map(Invoice::try_from).transpose()
+    let query = invoices::table.find(id).select(Row::as_select());
+    let row: Option<Row> = match scope.reseller() {
+        None => query.for_update().first(&mut conn).await.optional()?,
+        Some(_) => {
+            let visible = query.filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
+            visible.for_update().first(&mut conn).await.optional()?
+        }
+    };
+    row.map(Invoice::try_from).transpose()
 }
 
 /// Invoices in scope, newest first.
@@ -164,9 +170,7 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option
 pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     let mut query =
         invoices::table.order(invoices::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
-    if scope.reseller().is_some() {
-        query = query.filter(invoices::customer_id.eq_any(ids_in_scope(scope)));
-    }
+    query = visible!(query, invoices::customer_id, scope);
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(invoices::customer_id.eq(customer_id));
     }

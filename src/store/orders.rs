@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use tokio::try_join;
 
 use super::columns::Json;
-use super::customers::ids_in_scope;
+use super::customers::visible;
 use super::filters::{between, one_of};
 use super::page;
 use super::run::{Statement, Write, write_rows};
@@ -181,14 +181,13 @@ pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> Vec<Write> {
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
     let lines = order_lines::order_id.eq(orders::id).and(order_lines::order_id.eq(id));
-    let rows: Vec<(Row, Option<LineRow>)> = orders::table
+    let query = orders::table
         .left_join(order_lines::table.on(lines))
         .filter(orders::id.eq(id))
-        .filter(orders::customer_id.eq_any(ids_in_scope(scope)))
         .order(order_lines::position)
         .select((Row::as_select(), Option::<LineRow>::as_select()))
-        .load(&mut conn)
-        .await?;
+        .into_boxed();
+    let rows: Vec<(Row, Option<LineRow>)> = visible!(query, orders::customer_id, scope).load(&mut conn).await?;
     let (mut orders, lines): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     Ok(orders.pop().map(|order| order.into_order(lines.into_iter().flatten().collect())))
 }
@@ -213,9 +212,7 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
         .limit(window.limit + 1)
         .select((Row::as_select(), lines.single_value()))
         .into_boxed();
-    if scope.reseller().is_some() {
-        query = query.filter(orders::customer_id.eq_any(ids_in_scope(scope)));
-    }
+    query = visible!(query, orders::customer_id, scope);
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(orders::customer_id.eq(customer_id));
     }
@@ -239,8 +236,8 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
 /// The database fails.
 pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
     let order = async {
-        let query = orders::table.filter(orders::id.eq(id)).filter(orders::customer_id.eq_any(ids_in_scope(scope)));
-        query.select(orders::currency).first::<Currency>(&mut &*conn).await.optional()
+        let query = orders::table.filter(orders::id.eq(id)).select(orders::currency).into_boxed();
+        visible!(query, orders::customer_id, scope).first::<Currency>(&mut &*conn).await.optional()
     };
     let mut query = order_lines::table
         .filter(order_lines::order_id.eq(id))
@@ -269,9 +266,7 @@ pub async fn list_charges(
 ) -> Result<Page<Charge>> {
     let mut query =
         charges::table.order(charges::id.desc()).limit(window.limit + 1).select(ChargeRow::as_select()).into_boxed();
-    if scope.reseller().is_some() {
-        query = query.filter(charges::customer_id.eq_any(ids_in_scope(scope)));
-    }
+    query = visible!(query, charges::customer_id, scope);
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(charges::customer_id.eq(customer_id));
     }

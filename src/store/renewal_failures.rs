@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
-use super::customers::ids_in_scope;
+use super::customers::visible;
 use super::run::{Statement, Write};
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
@@ -51,10 +51,8 @@ impl Row {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<RenewalFailure>> {
-    let query = renewal_failures::table
-        .filter(renewal_failures::subscription_id.eq(id))
-        .filter(renewal_failures::customer_id.eq_any(ids_in_scope(scope)))
-        .select(Row::as_select());
+    let query = renewal_failures::table.filter(renewal_failures::subscription_id.eq(id));
+    let query = visible!(query.select(Row::as_select()).into_boxed(), renewal_failures::customer_id, scope);
     Ok(query.first(&mut conn).await.optional()?.map(Row::into_failure))
 }
 
@@ -70,9 +68,7 @@ pub async fn list(mut conn: &Conn, scope: Scope, window: &Window) -> Result<Page
         .limit(window.limit + 1)
         .select(Row::as_select())
         .into_boxed();
-    if scope.reseller().is_some() {
-        query = query.filter(renewal_failures::customer_id.eq_any(ids_in_scope(scope)));
-    }
+    query = visible!(query, renewal_failures::customer_id, scope);
     if let Some(after) = &window.after {
         query = query.filter(renewal_failures::subscription_id.gt(after.id));
     }

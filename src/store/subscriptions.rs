@@ -6,9 +6,9 @@ use diesel_async::RunQueryDsl;
 use tokio::join;
 
 use super::columns::Json;
-use super::customers::ids_in_scope;
+use super::customers::{ids_in_scope, visible};
 use super::filters::{between, one_of};
-use super::fragments::LinesOfSubscription;
+use super::fragments::{LinesOf, LinesOfSubscription};
 use super::inventory::{self, Cause, Lines};
 use super::page::{self, keyset, rows};
 use super::run::{Statement, Write};
@@ -145,14 +145,12 @@ fn found((row, code, Json(Lines(lines))): Found) -> Result<Subscription> {
 /// # Errors
 /// The database fails.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
-    let row: Option<Found> = subscriptions::table
+    let query = subscriptions::table
         .inner_join(products::table)
         .filter(subscriptions::id.eq(id))
-        .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
-        .select((Row::as_select(), products::code, LinesOfSubscription))
-        .first(&mut conn)
-        .await
-        .optional()?;
+        .select((Row::as_select(), products::code, LinesOf(id)))
+        .into_boxed();
+    let row: Option<Found> = visible!(query, subscriptions::customer_id, scope).first(&mut conn).await.optional()?;
     row.map(found).transpose()
 }
 
@@ -174,17 +172,22 @@ pub async fn find_all(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<Vec<Sub
 ///
 /// # Errors
 /// The database fails.
-pub async fn lock(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
+pub async fn lock(conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
     // What is not in scope is not waited for.
-    let lock = subscriptions::table
-        .filter(subscriptions::id.eq(id))
-        .filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)))
-        .select(subscriptions::id)
-        .for_update()
-        .first::<SubscriptionId>(&mut conn);
+    let row = subscriptions::table.filter(subscriptions::id.eq(id)).select(subscriptions::id);
+    let lock = async {
+        let lock = match scope.reseller() {
+            None => row.for_update().first::<SubscriptionId>(&mut &*conn).await,
+            Some(_) => {
+                let visible = row.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
+                visible.for_update().first(&mut &*conn).await
+            }
+        };
+        lock.optional()
+    };
     // Read only when it is locked: a row that was read together with the lock could be an older one.
     let (locked, found) = join!(biased; lock, find(conn, scope, id));
-    match locked.optional()? {
+    match locked? {
         Some(_) => found,
         None => Ok(None),
     }
@@ -205,9 +208,7 @@ pub async fn list(
         .inner_join(products::table)
         .select((Row::as_select(), products::code, LinesOfSubscription))
         .into_boxed();
-    if scope.reseller().is_some() {
-        query = query.filter(subscriptions::customer_id.eq_any(ids_in_scope(scope)));
-    }
+    query = visible!(query, subscriptions::customer_id, scope);
     if let Some(customer_id) = filter.customer_id {
         query = query.filter(subscriptions::customer_id.eq(customer_id));
     }

@@ -1,12 +1,36 @@
 //! What an operation costs the database: how often the service waits for it, how many statements are run, and how many
 //! have to be parsed although they were before. Exact on any machine, so that a review sees each change.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
+
+use partner_platform::app::{AppState, Http};
 
 use crate::coverage::{call, operations, recipe};
 use crate::support::world::World;
 use crate::support::{Database, Proxy, Server, Traffic, settings};
+
+/// Tables whose rows are each a customer's.
+const OWNED: [&str; 14] = [
+    "customers",
+    "subscriptions",
+    "subscription_terms",
+    "inventory_lines",
+    "inventory_ledger",
+    "allocations",
+    "orders",
+    "order_lines",
+    "charges",
+    "invoices",
+    "invoice_lines",
+    "renewal_failures",
+    "events",
+    "audit_entries",
+];
+
+/// What names a row of theirs, or those of one customer.
+const NAMES: [&str; 6] = ["id", "customer_id", "subscription_id", "order_id", "invoice_id", "entry_id"];
 
 /// What is asked and written in the background: whether what is remembered of keys still holds, and when they were used.
 const BACKGROUND: [&str; 2] = ["access_version", "INSERT INTO \"api_key_uses\""];
@@ -16,17 +40,46 @@ async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     let database = Database::create().await;
     let proxy = Proxy::start(&database).await;
     let one = partner_platform::db::Settings { max_connections: 1, ..settings() };
-    let server = Server::production_on(database, &proxy.url, one).await;
+    // One worker, whose connection is the same all the time.
+    let alone = |state: &mut AppState, http: &mut Http| (state.sandbox, http.workers) = (false, 1);
+    let server = Server::on_with(database, &proxy.url, one, alone).await;
     let world = World::on(server).await;
     run_all(&world, &proxy).await;
     let world = World::on_with(world.server, "again").await;
     proxy.wire.slow(Duration::from_millis(10));
-    insta::assert_snapshot!(run_all(&world, &proxy).await);
+    let Told { costs, over_everyone } = run_all(&world, &proxy).await;
+    insta::assert_snapshot!(costs);
+    // Lists, what is due to whomever, and numbers that are one for all: nothing that is about one thing.
+    insta::assert_snapshot!("tables_that_are_read_without_naming_a_row_or_a_customer", over_everyone);
+}
+
+/// What operations cost, and which tables each of them reads without naming a row or a customer.
+struct Told {
+    costs: String,
+    over_everyone: String,
+}
+
+/// The tables of customers that a statement reads or changes without a parameter that names a row of them or a customer.
+/// A database that is one day spread over several servers would have to ask all of them.
+fn unnamed(sql: &str) -> BTreeSet<&'static str> {
+    let sql = sql.replace('"', "");
+    let words: Vec<_> = sql.split([' ', '(', ')', ',', ';']).filter(|word| !word.is_empty()).collect();
+    let mentioned = words.windows(2).filter(|pair| ["FROM", "JOIN", "UPDATE"].contains(&pair[0])).map(|pair| pair[1]);
+    let mentioned: BTreeSet<_> = mentioned.collect();
+    let is_named = |table: &str| {
+        let column = |name: &&str| {
+            let (full, alone) = (format!("{table}.{name} = "), format!(" {name} = "));
+            [full, alone].iter().any(|text| sql.contains(&format!("{text}$")) || sql.contains(&format!("{text}ANY($")))
+        };
+        NAMES.iter().any(|name| column(&name))
+    };
+    OWNED.into_iter().filter(|table| mentioned.contains(table) && !is_named(table)).collect()
 }
 
 /// Runs each operation in a world, and tells what it costs.
-async fn run_all(world: &World, proxy: &Proxy) -> String {
-    let mut told = format!("{:<30} {:>5} {:>10} {:>6}\n", "operation", "trips", "statements", "parsed");
+async fn run_all(world: &World, proxy: &Proxy) -> Told {
+    let (mut over_everyone, mut told) =
+        (String::new(), format!("{:<30} {:>5} {:>10} {:>6}\n", "operation", "trips", "statements", "parsed"));
     let there = operations().filter(|operation| !operation.id.contains("Sandbox"));
     let (previews, others): (Vec<_>, Vec<_>) = there.partition(|operation| operation.id.starts_with("preview"));
     for operation in previews.into_iter().chain(others) {
@@ -39,6 +92,10 @@ async fn run_all(world: &World, proxy: &Proxy) -> String {
         let traffic = BACKGROUND.into_iter().fold(proxy.wire.take(), Traffic::without);
         let (trips, statements, parsed) = (traffic.0.len(), traffic.statements().count(), traffic.parsed().count());
         writeln!(told, "{:<30} {trips:>5} {statements:>10} {parsed:>6}", operation.id).unwrap();
+        let unnamed: BTreeSet<_> = traffic.statements().flat_map(unnamed).collect();
+        if !unnamed.is_empty() {
+            writeln!(over_everyone, "{:<30} {}", operation.id, Vec::from_iter(unnamed).join(", ")).unwrap();
+        }
     }
-    told
+    Told { costs: told, over_everyone }
 }

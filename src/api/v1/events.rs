@@ -47,8 +47,8 @@ const LATEST: &str = "latest";
 pub struct Event {
     /// Its id; the same wherever and however often it is shown.
     pub id: EventId,
-    /// Its place in the feed: of two events the one with the greater is later. Send it as `after` to go on behind this
-    /// one. Null for `webhook_endpoint.test`, which is not in the feed.
+    /// Its place in this feed: of two events the one with the greater is later. It has gaps, and says nothing about
+    /// the events of another feed. Null for `webhook_endpoint.test`, which is not in the feed.
     #[schema(required, minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 42)]
     pub sequence: Option<i64>,
     #[serde(rename = "type")]
@@ -114,8 +114,8 @@ pub struct EventFeed {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// From behind here: `next_after` of an answer, the `sequence` of an event, or `latest` for what is still to
-    /// come. From the beginning when left out.
+    /// From behind here: `next_after` of an answer, or `latest` for what is still to come. From the beginning when left
+    /// out.
     #[serde(default)]
     #[param(min_length = 1, max_length = 64, nullable = false)]
     after: Option<String>,
