@@ -6,7 +6,7 @@ mod entity;
 mod record;
 pub mod request;
 
-use super::{Context, Result, milestones};
+use super::{Context, Error, Result, milestones};
 use crate::db::Transaction;
 use crate::domain::audit::{Change, MAX_CHANGES};
 use crate::domain::idempotency::{Answer, Claim};
@@ -88,8 +88,11 @@ impl Context {
         if let Some(request) = &self.request {
             return request.run(self, whose, work).await;
         }
-        // Without a claim nothing was answered before.
-        let Begun::Open(mut transaction) = begin(self, None, whose).await? else { unreachable!("nobody claims it") };
+        let mut transaction = match begin(self, None, whose).await? {
+            Begun::Open(transaction) => transaction,
+            // Not without a claim.
+            Begun::Answered(_) => return Err(Error::IdempotencyInProgress),
+        };
         let outcome = match collect(&mut transaction, work).await {
             Ok((done, outbox)) => transaction.commit_with(outbox.writes).await.map(|()| done).map_err(Into::into),
             Err(error) => {

@@ -162,8 +162,7 @@ pub async fn find_with_holdings(
         .filter(customers::id.eq(id))
         .select((Row::as_select(), open.single_value(), ordered, next_due.single_value()))
         .into_boxed();
-    let row: Option<(Row, Option<i64>, Option<bool>, Option<NaiveDate>)> =
-        in_scope!(query, scope).first(&mut conn).await.optional()?;
+    let row: Option<DatedRow> = in_scope!(query, scope).first(&mut conn).await.optional()?;
     let found = |(row, open, ordered, next_due)| {
         let (customer, holdings) = known((row, open, ordered))?;
         Ok((customer, holdings, next_due))
@@ -173,6 +172,9 @@ pub async fn find_with_holdings(
 
 /// A customer, how many open subscriptions it has, and whether it has orders.
 type KnownRow = (Row, Option<i64>, Option<bool>);
+
+/// The same, and when time changes one of its subscriptions next.
+type DatedRow = (Row, Option<i64>, Option<bool>, Option<NaiveDate>);
 
 fn known((row, open, has_orders): KnownRow) -> Result<(Customer, Holdings)> {
     Ok((row.try_into()?, Holdings { open_subscriptions: open.unwrap_or_default(), has_orders: has_orders.is_some() }))

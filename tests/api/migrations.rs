@@ -164,7 +164,8 @@ async fn the_constraints_that_have_an_error_code_exist() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_in_the_code_is_that_of_the_database() {
     let database = Database::create().await;
-    let source = include_str!("../../src/store/schema.rs");
+    let sources = [include_str!("../../src/store/schema.rs"), include_str!("../../src/store/schema/records.rs")];
+    let source = sources.concat();
     let tables: Vec<_> = source.split("table! {").skip(1).map(|rest| rest.split("\n}").next().unwrap()).collect();
     let all = "information_schema.tables WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_diesel%'";
     assert_eq!(lines(&database, "table_name::text", all).await.len(), tables.len(), "each table is in the code");

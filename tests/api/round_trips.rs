@@ -71,7 +71,7 @@ fn unnamed(sql: &str) -> BTreeSet<&'static str> {
             let (full, alone) = (format!("{table}.{name} = "), format!(" {name} = "));
             [full, alone].iter().any(|text| sql.contains(&format!("{text}$")) || sql.contains(&format!("{text}ANY($")))
         };
-        NAMES.iter().any(|name| column(&name))
+        NAMES.iter().any(column)
     };
     OWNED.into_iter().filter(|table| mentioned.contains(table) && !is_named(table)).collect()
 }
