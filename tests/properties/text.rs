@@ -322,6 +322,14 @@ fn a_code_is_letters_digits_and_three_signs() {
 }
 
 #[test]
+fn an_email_begins_and_ends_with_something_visible() {
+    for text in ["a@a\u{200d}", "\u{200c}a@a"] {
+        Email::try_from(text.to_owned()).unwrap_err();
+    }
+    Email::try_from("a\u{200d}b@a.example".to_owned()).unwrap();
+}
+
+#[test]
 fn an_email_has_one_at_sign_and_something_on_both_sides() {
     assert_eq!(accepts::<Email>(&["a@b", "a@b@c", "@b", "a@", "a b@c"]), [true, false, false, false, false]);
 }

@@ -47,6 +47,7 @@ pub(super) static EMAIL: Rule = Rule {
         let is_stray = |c| is_forbidden(c) || (is_invisible(c) && !CodePointSetData::new::<JoinControl>().contains(c));
         let parts: Vec<_> = text.split('@').collect();
         let is_email = !text.contains(is_stray)
+            && trimmed(&text) == text
             && matches!(parts[..], [local, host] if [local, host].iter().all(|part| part.contains(is_visible)));
         is_email.then(|| text.into_owned())
     },
