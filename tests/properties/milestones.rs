@@ -11,6 +11,7 @@ use partner_platform::domain::subscription::{
     Action, Command, Due, Milestone, Opening, State, Subscription, SubscriptionStatus,
 };
 use partner_platform::domain::time::start_of;
+use partner_platform::store::due_subscriptions::Part;
 use proptest::prelude::*;
 
 use crate::samples::{
@@ -260,5 +261,14 @@ proptest! {
             };
             prop_assert_eq!(done(start_of(due.on)), done(start_of(today)));
         }
+    }
+}
+
+#[test]
+fn the_parts_that_lanes_work_on_cover_every_customer_once() {
+    for lanes in [1, 3, 4, 256] {
+        let parts: Vec<_> = Part::of(lanes).collect();
+        assert_eq!((parts[0].from, parts[parts.len() - 1].to), (0, 255));
+        assert!(parts.windows(2).all(|pair| pair[0].to + 1 == pair[1].from), "{parts:?}");
     }
 }
