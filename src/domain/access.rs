@@ -232,6 +232,6 @@ pub enum Obstacle {
 #[must_use]
 pub fn needs(right: Right) -> String {
     let roles: Vec<_> = right.roles().iter().map(|role| role.as_str()).collect();
-    let whose = if right.is_partner_only() { "the partner's own keys" } else { "keys" };
-    format!("This needs the right `{right}`, which {whose} with the role {} have; use one of these.", roles.join(", "))
+    let whose = if right.is_partner_only() { "a key of the provider" } else { "a key" };
+    format!("This requires the right `{right}`. Use {whose} with the role {}.", roles.join(" or "))
 }

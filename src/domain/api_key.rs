@@ -276,7 +276,11 @@ fn checked_end(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Option<D
     let end = end.map(as_kept);
     let latest = at + TimeDelta::days(MAX_VALIDITY_DAYS);
     if is_over(end, at) || end.is_some_and(|end| end > latest) {
-        let detail = format!("A key ends later than now, {}, and at the latest at {}.", written(at), written(latest));
+        let detail = format!(
+            "A key must expire after {} (now) and not later than {}. Change `expires_at`.",
+            written(at),
+            written(latest)
+        );
         return Err(Violation::new("/expires_at", ViolationCode::OutOfRange, detail));
     }
     Ok(end)

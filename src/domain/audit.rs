@@ -165,7 +165,7 @@ impl std::fmt::Display for Link {
 
 /// The text is no link.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is not POSITION:SEAL, as `audit verify` prints it")]
+#[error("this is not POSITION:SEAL as printed by `audit verify`")]
 pub struct NotALink;
 
 impl std::str::FromStr for Link {
@@ -190,7 +190,7 @@ pub enum Broken {
     #[error("entry {0} is missing: it was removed")]
     Missing(i64),
     /// An entry is not what it was.
-    #[error("entry {position} ({id}) is not what was sealed: it or its seal was altered")]
+    #[error("entry {position} ({id}) does not match its seal: the entry or the seal was altered")]
     Altered {
         /// Its place.
         position: i64,
@@ -198,10 +198,12 @@ pub enum Broken {
         id: AuditEntryId,
     },
     /// An entry has another seal than is known: the chain up to there is not the one that it was.
-    #[error("the seal of entry {0} is not the one that is known: the trail up to there was altered and sealed anew")]
+    #[error(
+        "the seal of entry {0} differs from the known seal: the trail up to this entry was altered and sealed again"
+    )]
     Rewritten(i64),
     /// The end is not the one that is known.
-    #[error("the trail ends at {found} where {expected} entries were sealed: entries at the end were removed")]
+    #[error("the trail ends at entry {found}, but {expected} entries were sealed: entries at the end were removed")]
     CutOff {
         /// Where it ends.
         found: i64,

@@ -74,7 +74,7 @@ pub fn open<'a>(
     for (index, item) in items.iter().enumerate() {
         let at_item = format!("/subscriptions/{index}");
         let Some(product) = products.get(&item.product_id) else {
-            let detail = "There is no such product; list the customer's available products.";
+            let detail = "This product does not exist. List the products that are available to the customer.";
             let at = format!("{at_item}/product_id");
             violations.push(Violation::new(at, ViolationCode::UnknownReference, detail));
             continue;
@@ -106,17 +106,21 @@ fn opening(
     found.extend(check_start(start_date, item.term_months, today, at_item));
     let unit_prices = product.unit_prices(item.term_months, customer.currency);
     if !product.details.terms.contains(&item.term_months) {
-        let detail = format!("The product is offered for {:?} months; choose one of these.", product.details.terms);
+        let detail =
+            format!("The product is offered for {:?} months. Choose one of these terms.", product.details.terms);
         found.push(Violation::new(format!("{at_item}/term_months"), ViolationCode::TermNotOffered, detail));
     } else if unit_prices.is_none() {
-        let detail = format!("The product has no prices in {}, the customer's currency.", customer.currency);
+        let detail = format!(
+            "The product has no prices in {}, the customer's currency. Choose another product.",
+            customer.currency
+        );
         found.push(Violation::new(format!("{at_item}/product_id"), ViolationCode::NotAllowed, detail));
     }
     let mut seen = BTreeSet::new();
     for (index, line) in item.inventory.iter().enumerate() {
         let at = |field: &str| format!("{at_item}/inventory/{index}/{field}");
         if !seen.insert(&line.certificate_type) {
-            let detail = "This certificate type is listed twice; put it in one line.";
+            let detail = "This certificate type is listed twice. Combine the two lines into one.";
             found.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
         }
         let code = &line.certificate_type;
@@ -127,7 +131,7 @@ fn opening(
         }
     }
     if item.inventory.iter().all(|line| line.quantity == 0) {
-        let detail = "A subscription starts with at least one certificate; raise a quantity.";
+        let detail = "A subscription starts with at least one certificate. Increase a quantity.";
         found.push(Violation::new(format!("{at_item}/inventory"), ViolationCode::OutOfRange, detail));
     }
     if !found.is_empty() {
@@ -160,10 +164,13 @@ fn check_start(start: NaiveDate, term_months: i32, today: NaiveDate, at_item: &s
     let latest = today + Days::new(MAX_START_AHEAD_DAYS.unsigned_abs());
     let schedule = Schedule { anchor: start, first: 1, months: term_months };
     if start > latest {
-        let detail = format!("The latest possible start is {latest}, {MAX_START_AHEAD_DAYS} days ahead.");
+        let detail = format!(
+            "The latest possible start is {latest}, {MAX_START_AHEAD_DAYS} days from today. Choose an earlier date."
+        );
         Some(Violation::new(at, ViolationCode::StartDateTooLate, detail))
     } else if schedule.end(1) <= today {
-        let detail = format!("The term would have ended on {}; it must end after {today}.", schedule.end(1));
+        let detail =
+            format!("The term would end on {}. It must end after {today}: choose a later start date.", schedule.end(1));
         Some(Violation::new(at, ViolationCode::StartDateTooEarly, detail))
     } else {
         None
@@ -182,12 +189,14 @@ pub(super) fn check_type(
 ) -> Option<Violation> {
     let Some(certificate_type) = product.details.certificate_type(code) else {
         let known: Vec<_> = product.details.certificate_types.iter().map(|known| known.code.as_str()).collect();
-        let detail = format!("The product {} has {}.", product.code, known.join(", "));
+        let detail = format!("The product has no such certificate type. {} has {}.", product.code, known.join(", "));
         return Some(Violation::new(at_type, ViolationCode::CertificateTypeNotInProduct, detail));
     };
     let max = certificate_type.max_quantity.max(kept);
     quantity.filter(|quantity| !(0..=max).contains(quantity)).map(|quantity| {
-        let detail = format!("A subscription holds 0 to {max} of {code}; this would make {quantity}.");
+        let detail = format!(
+            "A subscription can hold 0 to {max} of {code}, and this request makes it {quantity}. Change the quantity."
+        );
         Violation::new(at_quantity, ViolationCode::OutOfRange, detail)
     })
 }

@@ -116,16 +116,21 @@ impl Exhausted {
         };
         match resource {
             Resource::Requests => {
-                format!("{whose} already has {limit} requests under way. Wait for some of them to end, then retry.")
+                format!("{whose} already has {limit} requests in progress. Wait until some of them finish, then retry.")
             }
             Resource::Waits => {
-                format!("{whose} already waits for events in {limit} requests. Follow the feed in fewer of them.")
+                format!("{whose} already has {limit} requests that wait for events. Use fewer waiting requests.")
             }
             Resource::BodyBytes => {
-                format!("{whose} already sends request bodies of {limit} bytes in all. Send fewer at the same time.")
+                format!(
+                    "{whose} is already sending {limit} bytes of request bodies. Send fewer requests at the same time."
+                )
             }
             Resource::WebhookTests => {
-                format!("{whose} already has {limit} webhook tests under way. Wait for one of them to end, then retry.")
+                format!(
+                    "{whose} already has {limit} webhook tests in progress. Wait until one of them finishes, then \
+                     retry."
+                )
             }
         }
     }

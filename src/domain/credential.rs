@@ -28,16 +28,16 @@ pub struct Credential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The key was ended.
-    #[error("This key was revoked, for good. Use another one, or have an administrator make one.")]
+    #[error("This key was revoked. Use another key, or ask an administrator to create one.")]
     Revoked,
     /// The key's time is over.
-    #[error("This key has expired. Use another one, or have an administrator give it another `expires_at`.")]
+    #[error("This key has expired. Use another key, or ask an administrator to set a new `expires_at`.")]
     Expired,
     /// The key has another secret by now.
-    #[error("This secret was replaced when its key was rotated, and its time is over. Use the key's new secret.")]
+    #[error("This secret was replaced when its key was rotated, and has expired. Use the key's new secret.")]
     Replaced,
     /// The reseller is cut off.
-    #[error("The reseller of this key is disabled. Ask the partner to enable it.")]
+    #[error("The reseller of this key is disabled. Ask the provider to enable it.")]
     ResellerDisabled,
 }
 

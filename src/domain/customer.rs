@@ -93,12 +93,12 @@ impl Administration {
             (AdministrationKind::Partner, Some(_)) => Err(Violation::new(
                 "/admin_email",
                 ViolationCode::NotAllowed,
-                "An administrator's address goes with administration `customer` only; leave it out.",
+                "An administrator's address is allowed only with the administration `customer`. Omit it.",
             )),
             (AdministrationKind::Customer, None) => Err(Violation::new(
                 "/admin_email",
                 ViolationCode::Required,
-                "With administration `customer` the address of its administrator is needed.",
+                "The administration `customer` requires the address of its administrator. Add it.",
             )),
         }
     }

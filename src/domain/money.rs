@@ -81,9 +81,12 @@ impl Currency {
                 _ => None,
             });
             match successor {
-                Some(successor) => format!("{self} was withdrawn from ISO 4217; use {successor}."),
+                Some(successor) => format!("{self} was withdrawn from ISO 4217. Use {successor}."),
                 None => {
-                    format!("{self} is a fund code or a unit of account, not a currency in circulation; use another.")
+                    format!(
+                        "{self} is a fund code or a unit of account, not a currency in circulation. Use another \
+                         currency."
+                    )
                 }
             }
         };

@@ -108,11 +108,12 @@ impl Details {
             let wrong =
                 |field: &str, code, detail: String| Violation::new(format!("/prices/{index}{field}"), code, detail);
             if !seen.insert(price.key()) {
-                let detail = "This product, certificate type and term is priced twice.".to_owned();
+                let detail =
+                    "This combination of product, certificate type and term has two prices. Remove one.".to_owned();
                 violations.push(wrong("", ViolationCode::Duplicate, detail));
             }
             if price.currency != currency {
-                let detail = format!("The prices of this list are in {currency}.");
+                let detail = format!("The prices of this list are in {currency}. Use this currency.");
                 violations.push(wrong("/unit_price/currency", ViolationCode::NotAllowed, detail));
             }
             let misfits = price.misfits(currency, products);
@@ -131,19 +132,23 @@ impl ListPrice {
     /// What of it is not on sale.
     fn misfits(&self, currency: Currency, products: &Products) -> Vec<(&'static str, ViolationCode, String)> {
         let Some(product) = products.get(&self.product_id) else {
-            let detail = "There is no such product; list the products.".to_owned();
+            let detail = "This product does not exist. List the products to find its id.".to_owned();
             return vec![("/product_id", ViolationCode::UnknownReference, detail)];
         };
         let mut found = Vec::new();
         if product.details.certificate_type(&self.certificate_type).is_none() {
-            let detail = format!("The product {} has no such certificate type.", product.code);
+            let detail = format!("The product {} has no such certificate type. Use one of its types.", product.code);
             found.push(("/certificate_type", ViolationCode::CertificateTypeNotInProduct, detail));
         }
         if !product.details.terms.contains(&self.term_months) {
-            let detail = format!("The product is offered for {:?} months; choose one of these.", product.details.terms);
+            let detail =
+                format!("The product is offered for {:?} months. Choose one of these terms.", product.details.terms);
             found.push(("/term_months", ViolationCode::TermNotOffered, detail));
         } else if !product.details.prices.iter().any(|price| price.currency == currency) {
-            let detail = format!("The product {} is not sold in {currency}; give it prices in it first.", product.code);
+            let detail = format!(
+                "The product {} is not sold in {currency}. Add prices in {currency} to the product first.",
+                product.code
+            );
             found.push(("/product_id", ViolationCode::NotAllowed, detail));
         }
         found

@@ -160,13 +160,17 @@ impl Details {
         for (index, certificate_type) in self.certificate_types.iter().enumerate() {
             if !codes.insert(&certificate_type.code) {
                 let at = format!("/certificate_types/{index}/code");
-                found.push(Violation::new(at, Duplicate, "This certificate type is listed twice."));
+                found.push(Violation::new(at, Duplicate, "This certificate type is listed twice. Remove one."));
             }
         }
         let mut terms = BTreeSet::new();
         for (index, months) in self.terms.iter().enumerate() {
             if !terms.insert(*months) {
-                found.push(Violation::new(format!("/terms/{index}"), Duplicate, "This term is listed twice."));
+                found.push(Violation::new(
+                    format!("/terms/{index}"),
+                    Duplicate,
+                    "This term is listed twice. Remove one.",
+                ));
             }
         }
         let mut priced = BTreeSet::new();
@@ -177,15 +181,19 @@ impl Details {
                 found.push(Violation::new(
                     at,
                     CertificateTypeNotInProduct,
-                    "The product has no such certificate type.",
+                    "The product has no such certificate type. Add the type, or remove the price.",
                 ));
             }
             if !terms.contains(&price.term_months) {
                 let at = format!("/prices/{index}/term_months");
-                found.push(Violation::new(at, TermNotOffered, "The product is not offered for that many months."));
+                found.push(Violation::new(
+                    at,
+                    TermNotOffered,
+                    "The product has no such term. Add the term, or remove the price.",
+                ));
             }
             if !priced.insert((price.currency, price.term_months, &price.certificate_type)) {
-                let detail = "This certificate type, term and currency is priced twice.";
+                let detail = "This combination of certificate type, term and currency has two prices. Remove one.";
                 found.push(Violation::new(format!("/prices/{index}"), Duplicate, detail));
             }
             if before.iter().all(|known| known.currency != price.currency) {
@@ -196,7 +204,7 @@ impl Details {
         for currency in currencies {
             for months in &terms {
                 for code in codes.iter().filter(|code| !priced.contains(&(currency, *months, **code))) {
-                    let detail = format!("{code} has no price for {months} months in {currency}; add one.");
+                    let detail = format!("{code} has no price for {months} months in {currency}. Add one.");
                     found.push(Violation::new("/prices", Required, detail));
                 }
             }

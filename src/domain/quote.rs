@@ -264,18 +264,18 @@ fn check_lines(subscription: &Subscription, product: &Product, lines: &[Asked<'_
     for (index, line) in lines.iter().enumerate() {
         let at = |field: &str| format!("/lines/{index}/{field}");
         if lines[..index].iter().any(|earlier| earlier.code == line.code) {
-            let detail = "This certificate type is listed twice; put it in one line.";
+            let detail = "This certificate type is listed twice. Combine the two lines into one.";
             violations.push(Violation::new(at("certificate_type"), ViolationCode::Duplicate, detail));
         }
         if line.by.is_some_and(|by| by < 1) {
-            let detail = "The current inventory is raised, never lowered; add at least 1.";
+            let detail = "The current inventory can only be raised. Add at least 1.";
             violations.push(Violation::new(at(line.field), ViolationCode::OutOfRange, detail));
         }
         let wrong = check_type(product, line.code, line.kept, line.after, &at("certificate_type"), &at(line.field));
         if wrong.is_none() && line.price.is_none() {
             let (months, currency) = (subscription.schedule.months, subscription.currency);
             let detail =
-                format!("{} has no price for {months} months in {currency}; the product needs one.", line.code);
+                format!("{} has no price for {months} months in {currency}. Add one to the product first.", line.code);
             violations.push(Violation::new(at("certificate_type"), ViolationCode::NotAllowed, detail));
         }
         violations.extend(wrong);
@@ -398,7 +398,7 @@ impl Draft {
 
     fn warn_renewal_below_used(&mut self, line: &Line, quantity: i32, pointer: Option<String>) {
         let detail = format!(
-            "{} certificates of {} are in use; the next term would start with {} and an overage of {}.",
+            "{} certificates of {} are in use. The next term would start with {} and an overage of {}.",
             line.used,
             line.certificate_type,
             quantity,

@@ -72,10 +72,10 @@ impl Violation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The request does not fit the rules; all problems at once.
-    #[error("The request has {} problem(s); correct what `errors` names and send it again.", .0.len())]
+    #[error("The request has {} problem(s). Correct everything in `errors`, then send it again.", .0.len())]
     Invalid(Vec<Violation>),
     /// The action is not possible in the resource's state.
-    #[error("The {resource} is {state}, which does not allow `{action}`; {}.", allowed_now(.allowed))]
+    #[error("The {resource} is {state}, which does not allow `{action}`. {}.", allowed_now(.allowed))]
     InvalidTransition {
         /// What was acted upon.
         resource: &'static str,
@@ -87,29 +87,30 @@ pub enum Refusal {
         allowed: Vec<&'static str>,
     },
     /// Inventory in use cannot change while the subscription is switched off.
-    #[error("The subscription is suspended; enable it first.")]
+    #[error("The subscription is suspended. Enable it first.")]
     SubscriptionSuspended,
     /// The term is over.
-    #[error("The term ended on {0}; renew the subscription instead.")]
+    #[error("The term ended on {0}. Renew the subscription instead.")]
     TermEnded(NaiveDate),
     /// Nothing would be in the new term.
-    #[error("Every renewal quantity is 0; set the renewal inventory first.")]
+    #[error("Every renewal quantity is 0. Set the renewal inventory first.")]
     NothingToRenew,
     /// An archived customer is readable only.
-    #[error("The customer is archived; restore it first.")]
+    #[error("The customer is archived. Restore it first.")]
     CustomerArchived,
     /// A customer with open subscriptions cannot be archived.
-    #[error("The customer has {0} pending, active or suspended subscription(s); cancel them or let them end first.")]
+    #[error("The customer has {0} pending, active or suspended subscription(s). Cancel them, or wait until they end.")]
     HasOpenSubscriptions(i64),
     /// A retired product is not sold anew.
-    #[error("The product {0} is retired and cannot be newly subscribed; choose one of the available products.")]
+    #[error("The product {0} is retired and accepts no new subscriptions. Choose one of the available products.")]
     ProductRetired(Code),
     /// A certificate type is held by subscriptions.
-    #[error("Subscriptions hold certificates of {}; keep these types in the list.", listed(.0))]
+    #[error("Subscriptions hold certificates of {}. Keep these types in the list.", listed(.0))]
     CertificateTypeInUse(Vec<Code>),
     /// More certificates than there are.
     #[error(
-        "{requested} certificate(s) of {certificate_type} were requested and {available} are available; release some or raise the current inventory."
+        "{requested} certificate(s) of {certificate_type} were requested, but only {available} are available. Release some, \
+         or add to the current inventory."
     )]
     InventoryExhausted {
         /// The type.
@@ -123,11 +124,12 @@ pub enum Refusal {
     #[error("{}", needs(*.0))]
     Forbidden(Right),
     /// The actor would give away more than it sees.
-    #[error("A reseller's keys manage its own keys only; use one of the partner's own, with the role admin.")]
+    #[error("A reseller's key can manage only that reseller's keys. Use a key of the provider with the role admin.")]
     BeyondScope,
     /// A price list that is assigned or was used stays.
     #[error(
-        "The price list is assigned, or orders or terms refer to it, so it stays; assign another list where it is in use, and leave this one."
+        "The price list is assigned, or orders or terms refer to it, so it cannot be deleted. Keep it, and assign \
+         another list instead."
     )]
     PriceListInUse,
     /// A tenant has as many live API keys as it may have.
@@ -135,19 +137,18 @@ pub enum Refusal {
     TooManyApiKeys(i64),
     /// A tenant has so many webhook endpoints.
     #[error(
-        "There are {0} webhook endpoints, and there cannot be more; delete one, or let one get more types of events."
+        "This tenant already has the maximum of {0} webhook endpoints. Delete one, or subscribe an existing one to \
+         more event types."
     )]
     TooManyWebhookEndpoints(i64),
     /// The currency cannot change after the first order.
-    #[error(
-        "The customer has orders, so its currency can no longer change; create another customer for another currency."
-    )]
+    #[error("The customer has orders, so its currency cannot change. Create another customer for the other currency.")]
     CurrencyFixed,
     /// A disabled reseller gets no customers.
-    #[error("The reseller is disabled and takes no customers; enable it first or choose another.")]
+    #[error("The reseller is disabled and cannot take new customers. Enable it first, or choose another reseller.")]
     ResellerDisabled,
     /// An amount cannot be billed.
-    #[error("An amount exceeds 9007199254740991 minor units; order smaller quantities.")]
+    #[error("An amount exceeds 9007199254740991 minor units. Order smaller quantities.")]
     AmountOutOfRange,
 }
 
@@ -173,9 +174,9 @@ pub fn none_of(violations: Vec<Violation>) -> Result<(), Refusal> {
 
 fn allowed_now(actions: &[&str]) -> String {
     if actions.is_empty() {
-        "nothing can be done with it any more".to_owned()
+        "No action is allowed in this state".to_owned()
     } else {
-        format!("what is allowed now: {}", actions.join(", "))
+        format!("Allowed now: {}", actions.join(", "))
     }
 }
 

@@ -402,13 +402,16 @@ impl Subscription {
                 violations.push(Violation::new(format!("/lines/{index}/certificate_type"), code, detail));
             };
             if thresholds[..index].iter().any(|(earlier, _)| earlier == certificate_type) {
-                wrong(ViolationCode::Duplicate, "This certificate type is listed twice; put it in one line.");
+                wrong(
+                    ViolationCode::Duplicate,
+                    "This certificate type is listed twice. Combine the two lines into one.",
+                );
             }
             match lines.iter_mut().find(|line| line.certificate_type == *certificate_type) {
                 Some(line) => line.low_threshold = *threshold,
                 None => wrong(
                     ViolationCode::UnknownReference,
-                    "The subscription has no certificates of this type; add some first.",
+                    "The subscription has no certificates of this type. Add some first.",
                 ),
             }
         }

@@ -51,7 +51,7 @@ pub const MOST_ENDPOINTS: i64 = 20;
 const UNREACHABLE: &str = "Nothing could be delivered for three days";
 
 /// Why an endpoint is disabled that says so itself.
-const GONE: &str = "The receiver answered 410 Gone";
+const GONE: &str = "The receiver responded with 410 Gone";
 
 /// Where a tenant's events are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -70,7 +70,7 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
             let live = async { Ok(api_keys::count_live(work.conn, partner_id, cx.at).await?) };
             let (reseller, live) = try_join!(biased; reseller, live)?;
             if let Some(Err(id)) = reseller {
-                let detail = format!("There is no reseller {id} that you can see.");
+                let detail = format!("No reseller {id} is visible to you. Check the id.");
                 let violation = Violation::new("/partner_id", ViolationCode::UnknownReference, detail);
                 return Err(Error::from(Refusal::from(violation)));
             }

@@ -25,7 +25,7 @@ const RUN: usize = 3 * BATCH;
 /// The day is still to come, there is too much to do first, or the database fails: then nothing is billed.
 pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
     if through > cx.today() {
-        let detail = format!("Only what is due can be billed; the latest possible is {}.", cx.today());
+        let detail = format!("Only charges that are due can be billed. The latest possible day is {}.", cx.today());
         let violation = Violation::new("/through", ViolationCode::OutOfRange, detail);
         return Err(Error::from(Refusal::from(violation)));
     }

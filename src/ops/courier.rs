@@ -82,7 +82,7 @@ async fn take(work: &mut Work<'_>, cx: &Context, id: WebhookEndpointId) -> Resul
     let Some(endpoint) = webhook_turns::served(work.conn, id).await? else { return Ok(None) };
     let Some(delivery) = webhook_queue::lock_next(work.conn, id, at).await? else { return Ok(None) };
     let Some(event) = store::events::find(work.conn, endpoint.scope(), delivery.event_id).await? else {
-        let error = Some("The event is not there any more.".to_owned());
+        let error = Some("The event no longer exists.".to_owned());
         let attempt = Attempt { at, duration_ms: 0, http_status: None, error };
         work.write([webhook_deliveries::save(&delivery.give_up(attempt))]);
         return Ok(None);

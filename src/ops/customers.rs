@@ -194,9 +194,11 @@ async fn check_partner(
     let wrong = |code, detail| Some(Violation::new("/partner_id", code, detail));
     let wrong = match (partner_id, &reseller) {
         (None, _) if cx.actor.scope.reseller().is_some() => {
-            wrong(ViolationCode::NotAllowed, "Only the partner can take a customer over; leave it out.")
+            wrong(ViolationCode::NotAllowed, "Only the provider can take over a customer. Omit this field.")
         }
-        (Some(_), None) => wrong(ViolationCode::UnknownReference, "There is no such reseller; list the resellers."),
+        (Some(_), None) => {
+            wrong(ViolationCode::UnknownReference, "This reseller does not exist. List the resellers to find its id.")
+        }
         _ => None,
     };
     none_of(wrong.into_iter().chain(also.cloned()).collect())?;

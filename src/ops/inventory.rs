@@ -55,7 +55,7 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
         let movements = async { Ok(inventory::last_movements(conn, id, at).await?) };
         let (subscription, movements) = try_join!(biased; find(conn, cx, id), movements)?;
         if at > cx.at {
-            let detail = "What will be, nobody knows; ask for an instant that has passed.";
+            let detail = "You cannot request a future instant. Use an instant in the past.";
             return Err(Refusal::from(Violation::new("/as_of", ViolationCode::OutOfRange, detail)).into());
         }
         Ok((replay(movements), subscription.version))

@@ -114,36 +114,36 @@ impl Context {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such thing in the tenant.
-    #[error("There is no {0} with this id.")]
+    #[error("There is no {0} with this id, or it belongs to another tenant.")]
     NotFound(&'static str),
     /// Somebody changed the resource since the caller saw it.
-    #[error("The resource has changed: it is at version {}. Read it again and decide anew.", current.0)]
+    #[error("The resource has changed and is now at version {}. Read it again, then decide again.", current.0)]
     VersionMismatch {
         /// The version it has.
         current: Version,
     },
     /// What was reviewed no longer holds.
-    #[error("Something has changed since this was quoted. Review the quote in this answer and confirm its digest.")]
+    #[error("The data behind the quote has changed. Review the new quote in this response and confirm its digest.")]
     QuoteStale(Box<Quote>),
     /// More is due than a request can wait for.
-    #[error("The service is catching up with what fell due meanwhile; try again in a moment.")]
+    #[error("The service is still processing due transitions. Retry in a few seconds.")]
     CatchingUp,
     /// A budget is used up.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
     /// The feed of events never came to where the caller says that it was.
-    #[error("`after` is not a place of the feed. Send `next_after` of an answer, or `latest`.")]
+    #[error("`after` is not a position in the feed. Send `next_after` from a response, or `latest`.")]
     UnknownPlace,
     /// An open allocation of the subscription has the reference for something else.
-    #[error("The reference is in use by an open allocation of another type or quantity; choose another or release it.")]
+    #[error("An open allocation of another type or quantity uses this reference. Choose another one, or release it.")]
     DuplicateReference,
     /// The same request, by its key, is under way.
-    #[error(
-        "A request with this Idempotency-Key is under way; send it again in a moment, and it is answered as that one."
-    )]
+    #[error("A request with this Idempotency-Key is still in progress. Retry in a few seconds to get its response.")]
     IdempotencyInProgress,
     /// The key was used for another request.
-    #[error("This Idempotency-Key was used for another request: send that one again as it was, or take another key.")]
+    #[error(
+        "This Idempotency-Key was used for another request. Send the original request unchanged, or use a new key."
+    )]
     IdempotencyKeyReused,
     /// The domain refuses.
     #[error("{refusal}")]
@@ -230,7 +230,7 @@ impl Context {
             Named::Subscription(Some(id)) => store::subscriptions::find(conn, scope, id).await?.is_some(),
             _ => true,
         };
-        let detail = "There is nothing with this id that you can see.";
+        let detail = "No resource with this id is visible to you. Check the id.";
         Ok((!found).then(|| Violation::new(format!("/{parameter}"), ViolationCode::UnknownReference, detail)))
     }
 }

@@ -141,9 +141,15 @@ pub(super) async fn check_assignment(
     let ((), list) = try_join!(biased; keep, price_lists::find(tx, cx.actor.scope, id))?;
     let wrong = |code, detail: String| Err(Refusal::from(Violation::new("/price_list_id", code, detail)).into());
     match list {
-        None => wrong(ViolationCode::UnknownReference, "There is no such price list; list the price lists.".to_owned()),
+        None => wrong(
+            ViolationCode::UnknownReference,
+            "This price list does not exist. List the price lists to find its id.".to_owned(),
+        ),
         Some(list) if currency.is_some_and(|currency| currency != list.currency) => {
-            let detail = format!("The list is in {}, and the customer pays in another currency.", list.currency);
+            let detail = format!(
+                "The list is in {}, but the customer pays in another currency. Assign a list in that currency.",
+                list.currency
+            );
             wrong(ViolationCode::NotAllowed, detail)
         }
         Some(_) => Ok(()),

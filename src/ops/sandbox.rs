@@ -84,7 +84,8 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     if (now..=latest).contains(&target) {
         return Ok(target);
     }
-    let detail = format!("The clock goes forwards only, from {} to {} at the most.", written(now), written(latest));
+    let detail =
+        format!("The clock can only move forward. Choose an instant from {} to {}.", written(now), written(latest));
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 

@@ -62,10 +62,13 @@ fn last_day(filter: &UpcomingFilter, today: NaiveDate) -> std::result::Result<Na
     let to = filter.to.unwrap_or_else(|| add_months(today, 1));
     let wrong = |pointer, detail: String| Err(Violation::new(pointer, ViolationCode::OutOfRange, detail).into());
     if to > latest {
-        return wrong("/to", format!("The latest possible is {latest}, {MAX_DAYS_AHEAD} days ahead."));
+        return wrong(
+            "/to",
+            format!("The latest possible day is {latest}, {MAX_DAYS_AHEAD} days from today. Choose an earlier day."),
+        );
     }
     if filter.from.is_some_and(|from| from >= to) {
-        return wrong("/from", format!("This must be before {to}, the day up to which charges are shown."));
+        return wrong("/from", format!("`from` must be before {to}, the end of the period. Choose an earlier day."));
     }
     Ok(to)
 }

@@ -131,7 +131,7 @@ async fn bodies_that_do_not_end_are_no_more_than_their_senders_budget() {
     until_used(&budgets, Resource::BodyBytes, 1_800_000).await;
     let answer = unfinished(&server, &one, "Content-Length: 900000", 0).await.read().await;
     assert_eq!(answer.status(), 429, "{answer:?}");
-    assert!(answer.body.contains("request bodies of 2000000 bytes"), "{answer:?}");
+    assert!(answer.body.contains("2000000 bytes of request bodies"), "{answer:?}");
     other.post("/v1/customers", company("Served")).await.created();
     one.post("/v1/customers", company("Small enough")).await.created();
     // Whoever is not there any more gives back what it took.

@@ -171,7 +171,7 @@ async fn a_request_that_finds_too_much_to_do_does_a_part_and_asks_to_come_again(
     let later = ask_slowly(&world, &world.customer("")).await;
     assert!(later.header("retry-after").parse::<u32>().unwrap() >= 1);
     let problem = later.problem(503, "unavailable");
-    assert!(problem["detail"].as_str().unwrap().contains("catching up"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("due transitions"), "{problem}");
     assert_eq!(waiting(&world.server, &format!("({due})")).await, 1, "one was done, and stays so");
     world.admin.get(&world.customer("")).await.ok();
     assert_eq!(waiting(&world.server, "true").await, 0);

@@ -203,7 +203,7 @@ async fn a_list_that_is_in_use_stays() {
     let refused = async |path: &str, why: &str| {
         let before = world.server.database.fingerprint().await;
         let problem = admin.delete(path).await.problem(409, "price_list_in_use");
-        assert!(problem["detail"].as_str().unwrap().contains("stays"), "{why}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("cannot be deleted"), "{why}: {problem}");
         assert_eq!(before, world.server.database.fingerprint().await, "{why}: nothing changed");
     };
     refused(&format!("/v1/price-lists/{}", id(&world.price_list_id)), "a reseller's").await;

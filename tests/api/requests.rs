@@ -390,10 +390,10 @@ async fn a_body_that_begins_with_a_byte_order_mark_is_read() {
 async fn an_instant_is_told_as_it_is_to_be_sent() {
     let world = World::new().await;
     let key = json!({ "name": "Late", "role": "sales", "expires_at": "2020-01-01T00:00:00Z" });
-    let detail = "A key ends later than now, 2027-01-01T12:00:00Z, and at the latest at 2037-01-01T12:00:00Z.";
+    let detail = "A key must expire after 2027-01-01T12:00:00Z (now) and not later than 2037-01-01T12:00:00Z. Change `expires_at`.";
     assert_eq!(told(&world, "/v1/api-keys", key).await, detail);
     let back = json!({ "now": "2020-01-01T00:00:00Z" });
-    let detail = "The clock goes forwards only, from 2027-01-01T12:00:00Z to 2037-01-01T12:00:00Z at the most.";
+    let detail = "The clock can only move forward. Choose an instant from 2027-01-01T12:00:00Z to 2037-01-01T12:00:00Z.";
     assert_eq!(told(&world, "/v1/sandbox/clock", back).await, detail);
 }
 

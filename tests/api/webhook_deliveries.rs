@@ -165,7 +165,7 @@ async fn a_test_is_sent_at_once_and_answers_how_it_went() {
     let went = admin.act(&test).await.ok();
     assert_eq!(
         (&went["status"], &went["last_attempt"]["error"]),
-        (&json!("failed"), &json!("The receiver answered 410."))
+        (&json!("failed"), &json!("The receiver responded with 410."))
     );
     assert_eq!(deliveries(&admin, &endpoint).await.len(), 2);
     let disabled = admin.get(&endpoint).await.ok()["disabled"].clone();

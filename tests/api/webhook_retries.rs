@@ -47,7 +47,7 @@ async fn a_delivery_is_tried_again_under_its_id_until_it_gets_there() {
         let delivery = first(&admin, &endpoint).await;
         assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(attempts)));
         assert_eq!(delivery["last_attempt"]["http_status"], status);
-        assert_eq!(delivery["last_attempt"]["error"], format!("The receiver answered {status}."));
+        assert_eq!(delivery["last_attempt"]["error"], format!("The receiver responded with {status}."));
         let wait = wait(&server, &admin, &endpoint).await;
         assert!(wait >= TimeDelta::seconds(least) && wait <= TimeDelta::seconds(most), "{attempts}: {wait}");
         assert_eq!(admin.get(&endpoint).await.ok()["failing_since"], "2027-01-01T12:00:00Z");
@@ -133,7 +133,7 @@ async fn who_is_gone_is_not_asked_again() {
     assert_eq!(receiver.received().len(), 1);
     let gone = admin.get(&endpoint).await.ok();
     assert_eq!((&gone["status"], &gone["version"]), (&json!("disabled"), &json!(2)));
-    assert_eq!(gone["disabled"]["reason"], "The receiver answered 410 Gone");
+    assert_eq!(gone["disabled"]["reason"], "The receiver responded with 410 Gone");
     pass(&server, TimeDelta::days(30));
     server.deliver().await;
     assert_eq!(receiver.received().len(), 1, "it is left alone");

@@ -30,10 +30,10 @@ async fn what_the_command_line_does_is_in_the_trail_and_who_alters_that_is_found
     }
     let other = format!("2:{}", "0".repeat(64));
     let said = fails(&run_with(&["audit", "verify", "--expect", &other], &on).await);
-    assert!(said.contains("entry 2") && said.contains("sealed anew"), "{said}");
+    assert!(said.contains("entry 2") && said.contains("sealed again"), "{said}");
     let further = format!("3:{}", "0".repeat(64));
     let said = fails(&run_with(&["audit", "verify", "--expect", &further], &on).await);
-    assert!(said.contains("ends at 2") && said.contains("were removed"), "{said}");
+    assert!(said.contains("ends at entry 2") && said.contains("were removed"), "{said}");
 
     let hand = database::connect(&database).await;
     hand.batch_execute("ALTER TABLE audit_entries DISABLE TRIGGER USER; UPDATE audit_entries SET role = 'sales'")

@@ -66,9 +66,9 @@ fn a_reseller_is_not_offered_to_disable_itself() {
 #[test]
 fn a_missing_right_says_whose_keys_have_it() {
     let detail = Obstacle::Forbidden(Right::WriteProducts).to_string();
-    insta::assert_snapshot!(detail, @"This needs the right `write_products`, which the partner's own keys with the role admin, sales have; use one of these.");
+    insta::assert_snapshot!(detail, @"This requires the right `write_products`. Use a key of the provider with the role admin or sales.");
     let detail = Obstacle::Forbidden(Right::Allocate).to_string();
-    insta::assert_snapshot!(detail, @"This needs the right `allocate`, which keys with the role admin, technician have; use one of these.");
+    insta::assert_snapshot!(detail, @"This requires the right `allocate`. Use a key with the role admin or technician.");
 }
 
 fn any_role() -> impl Strategy<Value = Role> {
@@ -122,7 +122,7 @@ fn an_administrator_gives_what_is_within_its_scope_and_others_their_own() {
         assert_eq!(actor(*role, own_reseller()).check_grant(*role, own), Ok(()));
     }
     let refusal = actor(Role::Technician, Scope::Partner).check_grant(Role::Sales, None).unwrap_err();
-    insta::assert_snapshot!(refusal, @"This needs the right `write_subscriptions`, which keys with the role admin, sales have; use one of these.");
+    insta::assert_snapshot!(refusal, @"This requires the right `write_subscriptions`. Use a key with the role admin or sales.");
 }
 
 #[test]

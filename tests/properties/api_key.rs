@@ -67,7 +67,7 @@ fn rotating_keeps_the_secret_of_before_and_no_other() {
 fn what_a_revoked_key_was_stays() {
     let details = Details { name: text("Other"), ..api_key().details };
     let refusal = revoked().edit(details, noon(END)).unwrap_err();
-    insta::assert_snapshot!(refusal, @"The API key is revoked, which does not allow `edit`; nothing can be done with it any more.");
+    insta::assert_snapshot!(refusal, @"The API key is revoked, which does not allow `edit`. No action is allowed in this state.");
     assert_eq!(revoked().edit(revoked().details, noon(END)), Ok(Outcome::Unchanged));
 }
 

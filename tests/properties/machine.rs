@@ -163,9 +163,9 @@ fn what_every_action_meets_in_every_state_of_an_api_key() {
 #[test]
 fn a_refusal_names_state_action_and_what_is_allowed() {
     let refusal = in_state(State::Pending).guard(Action::Suspend, day("2025-12-31")).unwrap_err();
-    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`; what is allowed now: cancel, set_auto_renew, set_renewal_inventory, set_thresholds.");
+    insta::assert_snapshot!(refusal, @"The subscription is pending, which does not allow `suspend`. Allowed now: cancel, set_auto_renew, set_renewal_inventory, set_thresholds.");
     let refusal = in_state(State::Expired).guard(Action::Enable, day(END)).unwrap_err();
-    insta::assert_snapshot!(refusal, @"The subscription is expired, which does not allow `enable`; nothing can be done with it any more.");
+    insta::assert_snapshot!(refusal, @"The subscription is expired, which does not allow `enable`. No action is allowed in this state.");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn enabling_after_the_term_is_refused_for_renewal() {
     for lapsed in [false, true] {
         let refusal = refused(apply(&in_state(suspended(lapsed)), Command::Enable, END));
         assert_eq!(refusal, Refusal::TermEnded(day(END)));
-        assert_eq!(refusal.to_string(), "The term ended on 2027-01-01; renew the subscription instead.");
+        assert_eq!(refusal.to_string(), "The term ended on 2027-01-01. Renew the subscription instead.");
     }
 }
 

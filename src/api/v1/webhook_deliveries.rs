@@ -55,7 +55,7 @@ pub struct WebhookAttempt {
     #[schema(required, minimum = 0, maximum = 999, example = 204)]
     pub http_status: Option<i32>,
     /// Why it failed, for people; null when it did not.
-    #[schema(required, max_length = 200, example = "The receiver answered 503.")]
+    #[schema(required, max_length = 200, example = "The receiver responded with 503.")]
     pub error: Option<String>,
 }
 

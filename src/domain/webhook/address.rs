@@ -114,14 +114,18 @@ impl Addresses {
     pub fn check(&self, text: &WebhookUrl) -> Result<Url, Violation> {
         let wrong = |code, detail: String| Err(Violation::new("/url", code, detail));
         let Ok(url) = Url::parse(text.as_str()) else {
-            return wrong(ViolationCode::InvalidFormat, "This is not a valid URL.".to_owned());
+            return wrong(ViolationCode::InvalidFormat, "This is not a valid URL. Correct it.".to_owned());
         };
         if !url.username().is_empty() || url.password().is_some() {
-            let detail = "Leave out the user and the password: what comes is known by its signature.";
+            let detail = "The URL must not have a user or a password. Verify the signature of each message instead.";
             return wrong(ViolationCode::NotAllowed, detail.to_owned());
         }
         if url.fragment().is_some() {
-            return wrong(ViolationCode::NotAllowed, "Leave out what is behind `#`: it is never sent.".to_owned());
+            return wrong(
+                ViolationCode::NotAllowed,
+                "The URL must not have a fragment, because it is never sent. Remove `#` and the text after it."
+                    .to_owned(),
+            );
         }
         let (is_permitted, is_allowed) = match url.host() {
             Some(Host::Ipv4(address)) => (self.permit(address.into()), self.allow(address.into())),
@@ -132,14 +136,15 @@ impl Addresses {
             }
             // What it stands for is known when it is called.
             Some(Host::Domain(_)) => (true, !self.allowed.is_empty()),
-            None => return wrong(ViolationCode::InvalidFormat, "This URL has no host.".to_owned()),
+            None => return wrong(ViolationCode::InvalidFormat, "This URL has no host. Add one.".to_owned()),
         };
         if !is_permitted {
-            let detail = "This host is not on the public internet; name one that is, or let the operator allow it.";
+            let detail =
+                "This host is not on the public internet. Use a public host, or ask the operator to allow this one.";
             return wrong(ViolationCode::NotAllowed, detail.to_owned());
         }
         if url.scheme() != "https" && !is_allowed {
-            return wrong(ViolationCode::NotAllowed, "Only https is allowed.".to_owned());
+            return wrong(ViolationCode::NotAllowed, "Only https is allowed. Use an https URL.".to_owned());
         }
         Ok(url)
     }

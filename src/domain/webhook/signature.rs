@@ -70,7 +70,7 @@ impl Secret {
 
 /// The text is no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is not the secret of a webhook endpoint, `whsec_` and base64")]
+#[error("this is not the secret of a webhook endpoint: `whsec_` followed by base64")]
 pub struct NotASecret;
 
 impl std::str::FromStr for Secret {

@@ -111,8 +111,8 @@ impl Courier {
 fn complaint(status: u16) -> Option<String> {
     match status {
         200..300 => None,
-        300..400 => Some(format!("The receiver answered {status}; redirects are not followed.")),
-        _ => Some(format!("The receiver answered {status}.")),
+        300..400 => Some(format!("The receiver responded with {status}; redirects are not followed.")),
+        _ => Some(format!("The receiver responded with {status}.")),
     }
 }
 
