@@ -39,7 +39,7 @@ pub async fn negotiate(
     let chosen = choose(&offered, &accept.join(","));
     match chosen {
         None => {
-            let detail = format!("This operation answers with {}; accept one of these.", offered.join(", "));
+            let detail = format!("This operation returns {}. Accept one of these media types.", offered.join(", "));
             let problem = Problem::new(ErrorCode::NotAcceptable, detail);
             return Ok(request.into_response(problem.error_response()));
         }

@@ -8,10 +8,10 @@ use crate::domain::text::{COUNTRY_PATTERN, Rule};
 
 /// What there is to say of the patterns that are not of a kind of text.
 const PATTERNS: [(&str, &str); 4] = [
-    ("^[0-9a-f]{64}$", "Take `digest` from the quote as it came: 64 hexadecimal digits."),
-    ("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$", "Write it as it stands on the invoice, as INV-2027-000001."),
-    ("^[A-Za-z]+$", "Write the `operationId` of an operation, as suspendSubscription."),
-    ("^[!-~]+$", "Use visible ASCII characters and no spaces."),
+    ("^[0-9a-f]{64}$", "Send the `digest` of the quote unchanged: 64 hexadecimal digits."),
+    ("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$", "Write the number as on the invoice, for example INV-2027-000001."),
+    ("^[A-Za-z]+$", "Use the `operationId` of an operation, for example suspendSubscription."),
+    ("^[!-~]+$", "Use only visible ASCII characters, without spaces."),
 ];
 
 /// The types that a value may have, in words.
@@ -42,10 +42,10 @@ pub fn lists_codes(pattern: &str) -> bool {
 /// What would be right where a value does not match a pattern.
 pub fn pattern(pattern: &str) -> String {
     if pattern == *COUNTRY_PATTERN {
-        return "Write a country by its ISO 3166-1 alpha-2 code, in upper case, as BE.".to_owned();
+        return "Use an ISO 3166-1 alpha-2 country code in upper case, for example BE.".to_owned();
     }
     if pattern == *CURRENCY_PATTERN {
-        return "Write a currency by its ISO 4217 code, in upper case, as EUR.".to_owned();
+        return "Use an ISO 4217 currency code in upper case, for example EUR.".to_owned();
     }
     let other = || PATTERNS.iter().find(|(known, _)| *known == pattern).map(|(_, advice)| *advice);
     let of_text = Rule::of_pattern(pattern).map(|rule| rule.advice);
@@ -55,9 +55,9 @@ pub fn pattern(pattern: &str) -> String {
 /// What would be right where a value does not have a format.
 pub fn format(format: &str) -> String {
     match format {
-        "date-time" => "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.".to_owned(),
-        "date" => "Write a day that there is, as 2027-01-31.".to_owned(),
-        "uuid" => "Write a UUID as answers have it, as 01990000-0000-7000-8000-000000000000.".to_owned(),
+        "date-time" => "Use an RFC 3339 date and time with an offset, for example 2027-01-31T09:30:00Z.".to_owned(),
+        "date" => "Use a valid calendar date, for example 2027-01-31.".to_owned(),
+        "uuid" => "Use a UUID as in responses, for example 01990000-0000-7000-8000-000000000000.".to_owned(),
         other => match Rule::formats().find(|(name, _)| *name == other) {
             Some((_, rule)) => rule.advice.to_owned(),
             None => format!("This is not a valid {other}."),

@@ -302,7 +302,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         let mut all = Map::new();
         while let Some(key) = fields.next_key::<String>()? {
             if all.contains_key(&key) {
-                return Err(de::Error::custom(format!("the field `{}` is there twice", schema::quoted(&key))));
+                return Err(de::Error::custom(format!("the field `{}` is listed twice", schema::quoted(&key))));
             }
             let value = match known.get_key_value(&key) {
                 Some((name, shape)) => {

@@ -44,7 +44,7 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "*" {
-            return Err("any page of the web could call the API; name the origins of your own".to_owned());
+            return Err("this would allow every web page to call the API; list your own origins".to_owned());
         }
         let uri: Option<Uri> = text.parse().ok();
         let parts = uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.authority()?)));
@@ -56,7 +56,7 @@ impl FromStr for Origin {
         let origin = origin.map(|(scheme, authority)| format!("{scheme}://{authority}").to_lowercase());
         // Browsers write it in one way only, and it is compared letter by letter.
         origin.filter(|origin| origin == text).map(Self).ok_or_else(|| {
-            "an origin is a scheme and a host in lower case, and a port unless it is the usual one: \
+            "an origin is a scheme and a host in lower case, with a port unless it is the default one: \
              https://app.example.com"
                 .to_owned()
         })
@@ -83,21 +83,21 @@ pub fn refusal<B>(answer: &ServiceResponse<B>, incoming: &Incoming) -> Option<Pr
     let asked = |name| answer.request().headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let detail = match reason {
         CorsError::OriginNotAllowed => format!(
-            "The page's `Origin`, {}, is none that the operator has named in `CORS_ORIGINS`.",
+            "The page's `Origin`, {}, is not allowed. Ask the operator to add it to `CORS_ORIGINS`.",
             quoted(asked(header::ORIGIN))
         ),
         CorsError::MethodNotAllowed => {
             let methods: Vec<_> = methods().into_iter().collect();
             let method = quoted(asked(header::ACCESS_CONTROL_REQUEST_METHOD));
-            format!("A web page may not use {method}, but {}.", methods.join(", "))
+            format!("A web page may not use {method}. Use one of {}.", methods.join(", "))
         }
         CorsError::HeadersNotAllowed => {
             let names = asked(header::ACCESS_CONTROL_REQUEST_HEADERS).split(',').map(str::trim);
             let others = names.filter(|name| !REQUEST_HEADERS.contains(&name.to_ascii_lowercase().as_str()));
             let others = quoted(&others.collect::<Vec<_>>().join(", "));
-            format!("A web page may not send these headers: {others}. It may send {}.", REQUEST_HEADERS.join(", "))
+            format!("A web page may not send these headers: {others}. Send only {}.", REQUEST_HEADERS.join(", "))
         }
-        other => format!("This cannot be asked for a web page: {other}."),
+        other => format!("The preflight request is not valid: {other}."),
     };
     Some(Problem::new(ErrorCode::CorsRefused, detail))
 }

@@ -185,7 +185,8 @@ impl Target {
         let not_found = |detail: &str| Self::refused(None, Problem::new(ErrorCode::NotFound, detail));
         if !routes::is_canonical(path) {
             return not_found(
-                "The path escapes characters that need no escape. Write letters, digits, `-`, `.`, `_` and `~` as they are.",
+                "The path escapes characters that need no escape. Write letters, digits, `-`, `.`, `_` and `~` \
+                 unescaped.",
             );
         }
         if surface.has_documentation() && (path == "/docs" || path.starts_with("/docs/")) {
@@ -195,7 +196,7 @@ impl Target {
             };
         }
         let Some(found) = routes::find(path).filter(|found| surface.has(found.route.template)) else {
-            return not_found("There is no such path. See /docs for the paths that there are.");
+            return not_found("This path does not exist. See /docs for all paths.");
         };
         match found.route.operation(method.as_str()) {
             Some(operation) => Self::Operation { operation, variable: found.variable },
@@ -232,14 +233,16 @@ fn malformed(request: &ServiceRequest) -> Option<Problem> {
     let headers = request.headers();
     let refused = |detail: &str| Some(Problem::new(ErrorCode::MalformedRequest, detail));
     if headers.get_all(header::AUTHORIZATION).count() > 1 {
-        return refused("The request has more than one `Authorization` header. Send one.");
+        return refused("The request has more than one `Authorization` header. Send only one.");
     }
     // An empty one is right where a client knows no name of the server (RFC 9110, section 7.2).
     let is_host = |host: &str| host.is_empty() || (!host.contains('@') && host.parse().is_ok_and(has_valid_port));
     let host = headers.get(header::HOST).map(|host| host.to_str().ok().filter(|host| is_host(host)));
     match host {
-        Some(None) => refused("The `Host` header is invalid. Send the name and, if needed, the port of the service."),
-        None if request.version() == Version::HTTP_11 => refused("The request has no `Host` header."),
+        Some(None) => {
+            refused("The `Host` header is invalid. Send the host name of the service, with the port if needed.")
+        }
+        None if request.version() == Version::HTTP_11 => refused("The request has no `Host` header. Add one."),
         _ => None,
     }
 }

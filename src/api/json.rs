@@ -75,7 +75,7 @@ impl FromRequest for NoBody {
 
 fn none(body: &Bytes) -> Result<NoBody, Problem> {
     let unknown = |pointer| {
-        let detail = "This operation takes no body. Leave it out.";
+        let detail = "This operation takes no body. Omit it.";
         FieldError::at(Violation::new(pointer, ViolationCode::UnknownField, detail))
     };
     match body_schema::check_empty(body).map_err(|error| not_json(&error))?.fields {
@@ -112,7 +112,7 @@ fn invalid(checked: Checked) -> Problem {
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
-    Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}."))
+    Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}. Correct it."))
 }
 
 /// Reads the body of a request, within the budget of its sender. What is taken of the budget is held until the request
@@ -146,17 +146,14 @@ pub(super) async fn receive(
         }
         Ok(body.freeze())
     };
-    let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time. Send it again.");
+    let late = |_| Problem::new(ErrorCode::MalformedRequest, "The body did not arrive in time. Retry.");
     let body = tokio::time::timeout(BODY_TIMEOUT.min(state.answer_timeout), read).await.map_err(late)??;
     Ok((body, taken))
 }
 
 fn broken(error: &PayloadError) -> Problem {
-    tracing::warn!(%error, "a request body is malformed or broke off");
-    Problem::new(
-        ErrorCode::MalformedRequest,
-        "The body did not arrive whole, or its framing is malformed. Send it again.",
-    )
+    tracing::warn!(%error, "request body malformed or incomplete");
+    Problem::new(ErrorCode::MalformedRequest, "The body is incomplete, or its framing is malformed. Retry.")
 }
 
 /// The body, if there is one and it is declared as what the service reads.
@@ -168,7 +165,7 @@ fn body(request: &HttpRequest) -> Result<Option<Bytes>, Problem> {
     let unsupported = |detail: &str| Err(Problem::new(ErrorCode::UnsupportedMediaType, detail));
     let encodings = request.headers().get_all(header::CONTENT_ENCODING);
     if encodings.into_iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return unsupported("The body has a `Content-Encoding`. Send it as it is, without compression.");
+        return unsupported("The body has a `Content-Encoding`. Send the body uncompressed.");
     }
     let Ok(Some(media_type)) = request.mime_type() else { return Err(Problem::of(ErrorCode::UnsupportedMediaType)) };
     let is_patch = request.method() == "PATCH" && media_type.essence_str() == "application/merge-patch+json";
@@ -176,7 +173,7 @@ fn body(request: &HttpRequest) -> Result<Option<Bytes>, Problem> {
         return Err(Problem::of(ErrorCode::UnsupportedMediaType));
     }
     match media_type.get_param("charset") {
-        Some(charset) if charset != "utf-8" => unsupported("The body has another charset than UTF-8. Send UTF-8."),
+        Some(charset) if charset != "utf-8" => unsupported("The charset of the body is not UTF-8. Send UTF-8."),
         _ => Ok(Some(body)),
     }
 }

@@ -27,7 +27,9 @@ impl Drop for Unanswered {
         if let Some(span) = self.0.take() {
             metrics::counter!("http_requests_abandoned_total").increment(1);
             span.in_scope(|| {
-                tracing::warn!("given up before its response: the client is gone, or its body is malformed")
+                tracing::warn!(
+                    "request dropped before its response: the client closed the connection, or the body is malformed"
+                )
             });
         }
     }
@@ -125,5 +127,5 @@ pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, incoming: &Incoming) 
 /// What the router answers where it finds nothing. Whatever is not served was refused before it is asked, so this is
 /// for a path of the documentation that does not exist.
 pub async fn not_served() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(ErrorCode::NotFound, "There is no such path. See /docs for the paths that there are."))
+    Err(Problem::new(ErrorCode::NotFound, "This path does not exist. See /docs for all paths."))
 }

@@ -39,7 +39,9 @@ impl FromRequest for Key {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let no_key = || {
-            let detail = format!("A key is 1 to {MAX_KEY} visible ASCII characters, escaped for a path where needed.");
+            let detail = format!(
+                "This is not a key. Send 1 to {MAX_KEY} visible ASCII characters, escaped where a path requires it."
+            );
             Problem::new(ErrorCode::MalformedRequest, detail)
         };
         let is_key = |text: &&str| (1..=MAX_KEY).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic());

@@ -162,26 +162,28 @@ impl Problem {
 
     /// A key or token of nobody: what is wrong with it, only who has a right one needs to know.
     pub fn unknown_credential() -> Self {
-        let detail = "This key or token is unknown or not valid. Look whether it is whole, and get another if it is.";
+        let detail =
+            "The API key or token is unknown or invalid. Check that it was copied completely, or create a new one.";
         Self::new(ErrorCode::Unauthenticated, detail)
     }
 
     /// Too many unknown keys from the same address.
     pub fn too_many_unknown_credentials(seconds_left: u64) -> Self {
-        let detail = format!("Too many unknown keys were sent from this address. Retry after {seconds_left} seconds.");
+        let detail = format!("This address has sent too many unknown keys. Retry after {seconds_left} seconds.");
         Self { retry_after: Some(seconds_left), ..Self::new(ErrorCode::RateLimited, detail) }
     }
 
     /// All that is wrong with a request.
     pub fn invalid(mut errors: Vec<FieldError>) -> Self {
         errors.truncate(MAX_PROBLEMS);
-        let detail = format!("The request has {} problem(s); correct everything in `errors`.", errors.len());
+        let detail =
+            format!("The request has {} problem(s). Correct everything in `errors`, then send it again.", errors.len());
         Self { errors, ..Self::new(ErrorCode::ValidationFailed, detail) }
     }
 
     /// A path that exists, with a method that does not.
     pub fn method_not_allowed(allow: String) -> Self {
-        let detail = format!("This path has {allow}.");
+        let detail = format!("This path does not support the method. Use one of {allow}.");
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
     }
 
@@ -291,7 +293,8 @@ impl From<store::Error> for Problem {
                 Self::of(ErrorCode::Unavailable)
             }
             store::Error::SumOutOfRange(_) => {
-                let detail = "The charges of a subscription add up to more than an amount can be; filter it out.";
+                let detail =
+                    "The charges of a subscription add up to more than the maximum amount. Exclude it by a filter.";
                 Self::new(ErrorCode::AmountOutOfRange, detail)
             }
             store::Error::Corrupt { .. } | store::Error::Database(_) => {
@@ -312,7 +315,7 @@ impl From<oidc::Error> for Problem {
     fn from(error: oidc::Error) -> Self {
         match error {
             oidc::Error::Invalid(reason) => {
-                tracing::debug!(reason, "token refused");
+                tracing::debug!(reason, "token rejected");
                 Self::unknown_credential()
             }
             oidc::Error::Unassigned { .. } => Self::new(ErrorCode::Unauthenticated, error.to_string()),

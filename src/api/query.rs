@@ -82,7 +82,11 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
                 all.extend(text.split(',').take(room).map(|item| typed(item, &schema["items"])));
             }
         } else if json.insert(name.clone(), typed(&text, schema)).is_some() && errors.len() < MAX_PROBLEMS {
-            errors.push(FieldError::of_parameter(&name, ViolationCode::Duplicate, "Give this parameter once."));
+            errors.push(FieldError::of_parameter(
+                &name,
+                ViolationCode::Duplicate,
+                "This parameter is given more than once. Send it once.",
+            ));
         }
     }
     let json = Value::Object(json);
@@ -122,7 +126,7 @@ fn name_lost_plus(parameters: &Parameters, json: &Value, errors: &mut [FieldErro
     for error in errors {
         let name = error.parameter.as_deref().unwrap_or_default();
         if json[name] != restored[name] && still.iter().all(|other| other.parameter != error.parameter) {
-            error.detail.push_str(" A `+` in a query means a space: send it as `%2B`.");
+            error.detail.push_str(" In a query, `+` means a space. Send it as `%2B`.");
         }
     }
 }
@@ -131,7 +135,7 @@ fn unknown(name: &str) -> FieldError {
     FieldError::of_parameter(
         &schema::quoted(name),
         ViolationCode::UnknownField,
-        "There is no such parameter; leave it out.",
+        "This parameter does not exist. Omit it.",
     )
 }
 

@@ -96,12 +96,12 @@ impl<Q: ReportQuery> Report<Q> {
 
 /// Nothing that a client sends is dropped silently, so what has no meaning here is refused.
 fn wrong_with_csv(query: &Map<String, Value>) -> Vec<FieldError> {
-    let detail = "CSV is the whole report: leave this out, or accept `application/json`.";
+    let detail = "CSV always contains the whole report. Omit this parameter, or accept `application/json`.";
     let mut errors = refused(query, &["limit", "cursor"], detail);
     let columns: Vec<_> = query.get("columns").and_then(Value::as_array).into_iter().flatten().collect();
     for (index, column) in columns.iter().enumerate() {
         if columns[..index].contains(column) {
-            let detail = format!("The column {column} is listed twice.");
+            let detail = format!("The column {column} is listed twice. Remove one.");
             errors.push(FieldError::of_parameter("columns", ViolationCode::Duplicate, detail));
         }
     }
@@ -109,8 +109,9 @@ fn wrong_with_csv(query: &Map<String, Value>) -> Vec<FieldError> {
 }
 
 fn wrong_with_json(query: &Map<String, Value>) -> Vec<FieldError> {
-    let mut errors = refused(query, &["columns"], "JSON has every field: leave this out, or accept `text/csv`.");
-    errors.extend(refused(query, &["bom"], "JSON has no byte order mark. Leave this out, or accept `text/csv`."));
+    let mut errors =
+        refused(query, &["columns"], "JSON always contains every field. Omit this parameter, or accept `text/csv`.");
+    errors.extend(refused(query, &["bom"], "JSON has no byte order mark. Omit this parameter, or accept `text/csv`."));
     errors
 }
 

@@ -28,7 +28,8 @@ pub struct IfMatchHeader {
         rename = "If-Match",
         nullable = false,
         max_length = 1000,
-        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, \
+            *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
         example = "\"1\""
     )]
     if_match: Option<String>,
@@ -53,7 +54,8 @@ pub struct IfNoneMatchHeader {
         rename = "If-None-Match",
         nullable = false,
         max_length = 1000,
-        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, \
+            *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
         example = "\"1\""
     )]
     if_none_match: Option<String>,
@@ -143,7 +145,7 @@ const CODINGS: [&str; 5] = ["gzip", "br", "zstd", "deflate", "identity"];
 fn versions(name: &str, list: &str) -> Result<Vec<Version>, Problem> {
     let versions = entity_tags(list).and_then(|tags| tags.into_iter().map(version).collect());
     versions.ok_or_else(|| {
-        let detail = "Send the `ETag` as it came, with its quotes: `\"2\"`.";
+        let detail = "This is not a list of ETags. Send the `ETag` unchanged, with its quotes: `\"2\"`.";
         Problem::invalid(vec![FieldError::of_parameter(name, ViolationCode::InvalidFormat, detail)])
     })
 }

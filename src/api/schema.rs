@@ -100,7 +100,7 @@ pub fn check(validator: &Validator, value: &Value, name: &str, at: &str) -> Vec<
 
 /// A list with fewer items than it must have.
 pub fn too_few_items(at: &str, least: &dyn Display) -> Violation {
-    Violation::new(at, ViolationCode::TooShort, format!("At least {least} item(s) are needed."))
+    Violation::new(at, ViolationCode::TooShort, format!("At least {least} item(s) are required."))
 }
 
 /// A list with more items than it may have.
@@ -119,10 +119,10 @@ fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation
             .map(|field| {
                 let pointer = format!("{at}/{}", quoted(field).replace('~', "~0").replace('/', "~1"));
                 if at.is_empty() && is_immutable(schema, field) {
-                    let detail = "This field cannot be changed here; leave it out.";
+                    let detail = "This field cannot be changed here. Omit it.";
                     Violation::new(pointer, Code::ImmutableField, detail)
                 } else {
-                    Violation::new(pointer, Code::UnknownField, "There is no such field; leave it out.")
+                    Violation::new(pointer, Code::UnknownField, "This field does not exist. Omit it.")
                 }
             })
             .collect(),
@@ -131,7 +131,7 @@ fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation
             vec![Violation::new(format!("{at}/{field}"), Code::Required, "This field is required.")]
         }
         Kind::Type { kind } if error.instance().is_null() => {
-            let instead = if is_required(schema, &at) { "" } else { "; or leave the field out" };
+            let instead = if is_required(schema, &at) { "" } else { " (or omit the field)" };
             one(Code::Required, format!("This must be {}, not null{instead}.", advice::types(kind)))
         }
         Kind::Type { kind } => one(Code::InvalidType, format!("This must be {}.", advice::types(kind))),
@@ -146,15 +146,15 @@ fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation
         Kind::Pattern { pattern } => one(Code::InvalidFormat, advice::pattern(pattern)),
         Kind::Format { format } if error.instance().as_str() == Some("") && is_text_format(format) => Vec::new(),
         Kind::Format { format } => one(Code::InvalidFormat, advice::format(format)),
-        Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are needed.")),
+        Kind::MinLength { limit } => one(Code::TooShort, format!("At least {limit} character(s) are required.")),
         Kind::MaxLength { limit } => one(Code::TooLong, too_long(limit)),
         Kind::Custom { keyword, message } if keyword == MAX_NORMALIZED => one(Code::TooLong, message.clone()),
         Kind::MinItems { limit } => vec![too_few_items(&at, limit)],
         Kind::MaxItems { limit } => vec![too_many_items(&at, limit)],
-        Kind::Minimum { limit } => one(Code::OutOfRange, format!("The least possible is {limit}.")),
-        Kind::Maximum { limit } => one(Code::OutOfRange, format!("The most possible is {limit}.")),
-        Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice.".to_owned()),
-        _ => one(Code::InvalidFormat, "This does not fit the documentation.".to_owned()),
+        Kind::Minimum { limit } => one(Code::OutOfRange, format!("The minimum is {limit}.")),
+        Kind::Maximum { limit } => one(Code::OutOfRange, format!("The maximum is {limit}.")),
+        Kind::UniqueItems => one(Code::Duplicate, "An item is listed twice. Remove one.".to_owned()),
+        _ => one(Code::InvalidFormat, "This does not match the schema in the API document.".to_owned()),
     }
 }
 

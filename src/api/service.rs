@@ -61,15 +61,15 @@ pub async fn healthz(_: NoQuery) -> HttpResponse {
 pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> Result<HttpResponse, Problem> {
     let not_ready = |why: &str| Err(Problem::new(ErrorCode::Unavailable, why));
     if state.shutdown.is_draining() {
-        return not_ready("The service is being stopped; ask another instance.");
+        return not_ready("This instance is being stopped. Use another instance.");
     }
     match state.readiness.schema(&state.db).await {
         Ok(Schema::Current) => Ok(HttpResponse::Ok().json(Health { status: HealthStatus::Ok })),
-        Ok(Schema::Behind(_)) => not_ready("The database lacks migrations; run `migrate`."),
-        Ok(Schema::Newer(_)) => not_ready("The database was migrated by a newer release; run that."),
+        Ok(Schema::Behind(_)) => not_ready("The database lacks migrations. Run `migrate`."),
+        Ok(Schema::Newer(_)) => not_ready("The database was migrated by a newer release. Run that release."),
         Err(error) => {
             tracing::warn!(%error, "not ready");
-            not_ready("The database does not respond. It is asked again in a second.")
+            not_ready("The database does not respond. Retry in a second.")
         }
     }
 }

@@ -157,7 +157,7 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     let wrong =
         |code, detail: String| Err(Problem::invalid(vec![FieldError::of_parameter("Idempotency-Key", code, detail)]));
     if keys.next().is_some() {
-        return wrong(ViolationCode::Duplicate, "Give one key.".to_owned());
+        return wrong(ViolationCode::Duplicate, "There is more than one key. Send only one.".to_owned());
     }
     if key.len() > MAX_KEY {
         return wrong(ViolationCode::TooLong, format!("At most {MAX_KEY} characters are allowed."));
@@ -165,7 +165,8 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     match key.to_str() {
         Ok(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(key.to_owned())),
         _ => {
-            let detail = format!("A key is 1 to {MAX_KEY} visible ASCII characters without spaces, as a UUID is.");
+            let detail =
+                format!("A key has 1 to {MAX_KEY} visible ASCII characters, without spaces. Use a UUID, for example.");
             wrong(ViolationCode::InvalidFormat, detail)
         }
     }

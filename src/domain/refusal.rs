@@ -109,8 +109,8 @@ pub enum Refusal {
     CertificateTypeInUse(Vec<Code>),
     /// More certificates than there are.
     #[error(
-        "{requested} certificate(s) of {certificate_type} were requested, but only {available} are available. Release some, \
-         or add to the current inventory."
+        "{requested} certificate(s) of {certificate_type} were requested, but only {available} are available. \
+         Release some, or add to the current inventory."
     )]
     InventoryExhausted {
         /// The type.

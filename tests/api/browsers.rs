@@ -107,8 +107,8 @@ async fn any_other_page_is_refused_by_a_problem_and_told_nothing() {
     let refused = preflight(&server.stranger(), "/nothing", "https://evil.example", "GET", "").await;
     refused.problem(404, "not_found");
     for (method, headers, named) in [
-        ("TRACE", "", "TRACE, but DELETE, GET"),
-        ("GET", "cookie", ": cookie. It may send authorization, "),
+        ("TRACE", "", "TRACE. Use one of DELETE, GET"),
+        ("GET", "cookie", ": cookie. Send only authorization, "),
         ("GET", "authorization, X-Surprise,x-other", ": X-Surprise, x-other. "),
         ("GET", "a b", "header"),
     ] {

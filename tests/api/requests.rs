@@ -292,18 +292,18 @@ async fn told(world: &World, path: &str, body: Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_in_a_body_is_told_with_what_would_be_right() {
     let world = World::new().await;
-    let line = "Write one line with at least one visible character, without line breaks, control characters and \
+    let line = "Write one line with at least one visible character, without line breaks, control characters or \
                 characters that change the direction of the text.";
     for (field, value, detail) in [
         ("company_name", json!(" "), line),
-        ("company_name", json!(""), "At least 1 character(s) are needed."),
+        ("company_name", json!(""), "At least 1 character(s) are required."),
         ("company_name", json!(7), "This must be a string."),
         ("company_name", Value::Null, "This must be a string, not null."),
         ("address", Value::Null, "This must be an object, not null."),
-        ("contact", Value::Null, "This must be an object, not null; or leave the field out."),
-        ("external_id", Value::Null, "This must be a string, not null; or leave the field out."),
-        ("partner_id", json!("me"), "Write a UUID as answers have it, as 01990000-0000-7000-8000-000000000000."),
-        ("currency", json!("euro"), "Write a currency by its ISO 4217 code, in upper case, as EUR."),
+        ("contact", Value::Null, "This must be an object, not null (or omit the field)."),
+        ("external_id", Value::Null, "This must be a string, not null (or omit the field)."),
+        ("partner_id", json!("me"), "Use a UUID as in responses, for example 01990000-0000-7000-8000-000000000000."),
+        ("currency", json!("euro"), "Use an ISO 4217 currency code in upper case, for example EUR."),
         ("administration", json!("nobody"), "Only [\"partner\",\"customer\"] are allowed."),
     ] {
         let mut body = company("Northwind");
@@ -312,7 +312,7 @@ async fn what_is_wrong_in_a_body_is_told_with_what_would_be_right() {
     }
     let mut abroad = company("Northwind");
     abroad["address"]["country"] = json!("");
-    let country = "Write a country by its ISO 3166-1 alpha-2 code, in upper case, as BE.";
+    let country = "Use an ISO 3166-1 alpha-2 country code in upper case, for example BE.";
     assert_eq!(told(&world, "/v1/customers", abroad).await, country);
     let mut empty = basket(&world.product_id, 1);
     empty["subscriptions"][0]["inventory"][0]["quantity"] = Value::Null;
@@ -326,7 +326,7 @@ async fn what_is_wrong_in_a_body_is_told_with_what_would_be_right() {
     assert_eq!(problem["errors"][0]["detail"], "This must be null or an integer.");
     let patch = world.admin.patch(&world.customer(""), json!({ "company_name": null })).await;
     let problem = patch.problem(422, "validation_failed");
-    assert_eq!(problem["errors"][0]["detail"], "This must be a string, not null; or leave the field out.");
+    assert_eq!(problem["errors"][0]["detail"], "This must be a string, not null (or omit the field).");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,14 +335,14 @@ async fn what_is_wrong_in_a_query_is_told_with_what_would_be_right() {
     for (query, detail) in [
         ("customers?limit=abc", "This must be an integer."),
         ("subscriptions?auto_renew=yes", "This must be true or false."),
-        ("subscriptions?ends_before=2027-02-30", "Write a day that there is, as 2027-01-31."),
+        ("subscriptions?ends_before=2027-02-30", "Use a valid calendar date, for example 2027-01-31."),
         (
             "customers?created_after=2027-01-01",
-            "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.",
+            "Use an RFC 3339 date and time with an offset, for example 2027-01-31T09:30:00Z.",
         ),
         (
             "customers?created_after=2026-11-20+13:00",
-            "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z.",
+            "Use an RFC 3339 date and time with an offset, for example 2027-01-31T09:30:00Z.",
         ),
         ("customers?limit=1+1", "This must be an integer."),
     ] {
@@ -354,8 +354,8 @@ async fn what_is_wrong_in_a_query_is_told_with_what_would_be_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_plus_of_an_offset_became_a_space_the_detail_names_its_escape() {
     let world = World::new().await;
-    let detail = "Write an instant as RFC 3339 has it, with its offset: 2027-01-31T09:30:00Z. A `+` in a query means a \
-         space: send it as `%2B`.";
+    let detail = "Use an RFC 3339 date and time with an offset, for example 2027-01-31T09:30:00Z. In a query, `+` means a \
+                  space. Send it as `%2B`.";
     for parameter in ["customers?created_after", "customers?created_before", "audit-entries?occurred_after"] {
         for written in ["+01:00", "%2001:00"] {
             let path = format!("/v1/{parameter}=2026-11-20T13:00:00{written}");
@@ -390,10 +390,12 @@ async fn a_body_that_begins_with_a_byte_order_mark_is_read() {
 async fn an_instant_is_told_as_it_is_to_be_sent() {
     let world = World::new().await;
     let key = json!({ "name": "Late", "role": "sales", "expires_at": "2020-01-01T00:00:00Z" });
-    let detail = "A key must expire after 2027-01-01T12:00:00Z (now) and not later than 2037-01-01T12:00:00Z. Change `expires_at`.";
+    let detail = "A key must expire after 2027-01-01T12:00:00Z (now) and not later than 2037-01-01T12:00:00Z. Change \
+                  `expires_at`.";
     assert_eq!(told(&world, "/v1/api-keys", key).await, detail);
     let back = json!({ "now": "2020-01-01T00:00:00Z" });
-    let detail = "The clock can only move forward. Choose an instant from 2027-01-01T12:00:00Z to 2037-01-01T12:00:00Z.";
+    let detail =
+        "The clock can only move forward. Choose an instant from 2027-01-01T12:00:00Z to 2037-01-01T12:00:00Z.";
     assert_eq!(told(&world, "/v1/sandbox/clock", back).await, detail);
 }
 

@@ -52,7 +52,7 @@ pub struct IdempotencyKey {
 #[get("/idempotency-keys/{key}")]
 pub async fn get_idempotency_key(permit: Permit<Read>, key: Key, _: NoQuery) -> Result<HttpResponse, Problem> {
     let key = key.0;
-    let nothing = "Nothing was done under this key in the last 24 hours: it is safe to send the request with it.";
+    let nothing = "This key was not used in the last 24 hours, so nothing was done. It is safe to send the request.";
     let known = request::known(&permit.cx, &key).await.map_err(|error| match error {
         ops::Error::NotFound(_) => Problem::new(ErrorCode::NotFound, nothing),
         error => error.into(),

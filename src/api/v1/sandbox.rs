@@ -54,8 +54,10 @@ impl SandboxClockSet {
         match (self.advance_days, self.now) {
             (Some(days), None) => Ok(Move::ByDays(days)),
             (None, Some(now)) => Ok(Move::To(now)),
-            (None, None) => wrong("/advance_days", ViolationCode::Required, "Give `advance_days` or `now`."),
-            (Some(_), Some(_)) => wrong("/now", ViolationCode::NotAllowed, "Give `advance_days` or `now`, not both."),
+            (None, None) => wrong("/advance_days", ViolationCode::Required, "Send either `advance_days` or `now`."),
+            (Some(_), Some(_)) => {
+                wrong("/now", ViolationCode::NotAllowed, "Send either `advance_days` or `now`, not both.")
+            }
         }
     }
 }
@@ -64,7 +66,7 @@ fn check(state: &AppState) -> Result<(), Problem> {
     if state.sandbox {
         return Ok(());
     }
-    let detail = "This service is not a sandbox: its clock is the machine's. One that is started with `--sandbox` has a clock that can be moved.";
+    let detail = "This service is not a sandbox, so its clock cannot be moved. Start the service with `--sandbox`.";
     Err(Problem::new(ErrorCode::NotFound, detail))
 }
 

@@ -12,7 +12,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 /// Visible characters are mandatory, control characters are not allowed. Normalized to NFC and trimmed.
 pub(super) static LINE: Rule = Rule {
     keyword: Keyword::Format("line"),
-    advice: "Write one line with at least one visible character, without line breaks, control characters and \
+    advice: "Write one line with at least one visible character, without line breaks, control characters or \
              characters that change the direction of the text.",
     read: |text| visible(text, |c| is_forbidden(c) || is_separator(c)),
 };
@@ -28,7 +28,7 @@ pub(super) static LINES: Rule = Rule {
 /// A stable name for machines.
 pub(super) static CODE: Rule = Rule {
     keyword: Keyword::Pattern("^[A-Za-z0-9][A-Za-z0-9._-]*$"),
-    advice: "Use the letters A to Z and a to z, digits, `.`, `_` and `-`, and begin with a letter or a digit.",
+    advice: "Use the letters A to Z and a to z, digits, `.`, `_` and `-`. Begin with a letter or a digit.",
     read: |text| {
         let is_code = text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
@@ -39,7 +39,7 @@ pub(super) static CODE: Rule = Rule {
 /// An address with one `@`. Only a delivery can tell whether it receives mail.
 pub(super) static EMAIL: Rule = Rule {
     keyword: Keyword::Format("email-address"),
-    advice: "Write an email address: something before an `@`, something after it, and no spaces or invisible \
+    advice: "Use an email address: text before and after one `@`, without spaces or invisible \
              characters.",
     read: |text| {
         let text = normalized(text);
@@ -56,7 +56,8 @@ pub(super) static EMAIL: Rule = Rule {
 /// An HTTP address in visible ASCII. [`address`](crate::domain::webhook::address) decides which may be called.
 pub(super) static URL: Rule = Rule {
     keyword: Keyword::Pattern("^https?://[!-~]+$"),
-    advice: "Write a whole address, as `https://receiver.example.com/hooks`, percent-encoded where it is not ASCII.",
+    advice: "Use a complete URL, for example `https://receiver.example.com/hooks`. Percent-encode non-ASCII \
+        characters.",
     read: |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let is_url = rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()));
