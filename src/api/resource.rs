@@ -28,8 +28,7 @@ pub struct IfMatchHeader {
         rename = "If-Match",
         nullable = false,
         max_length = 1000,
-        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, \
-            *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
         example = "\"1\""
     )]
     if_match: Option<String>,
@@ -54,8 +53,7 @@ pub struct IfNoneMatchHeader {
         rename = "If-None-Match",
         nullable = false,
         max_length = 1000,
-        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, \
-            *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
+        pattern = r#"^(\*|(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?"( *, *(W/)?"(0|[1-9][0-9]{0,8})((--?|;)(gzip|br|zstd|deflate|identity))?")*)$"#,
         example = "\"1\""
     )]
     if_none_match: Option<String>,
