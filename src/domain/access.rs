@@ -1,4 +1,4 @@
-//! Who may do what: roles, rights and tenants, in one table.
+//! //! Authorization: roles, rights and tenants, in one table.
 
 use super::id::{ApiKeyId, ResellerId};
 use super::label::label;
@@ -6,54 +6,45 @@ use super::machine::Possibility;
 use super::refusal::Refusal;
 
 label! {
-    /// What a key may do. Everyone reads within the tenant, but webhooks, which `admin` and `technician` see, and
-    /// API keys and the audit trail, which `admin` sees. `admin`: everything; `technician`: customers, suspend and
-    /// enable, allocations, webhooks; `sales`: customers, subscriptions and inventory, resellers and products;
-    /// `billing`: reads, and invoices.
+    /// What a key or token may do. All roles can read in their tenant, with exceptions: only `admin` and `technician`
+    /// see webhooks, and only `admin` sees API keys and the audit trail. `admin`: everything; `technician`: customers,
+    /// suspending and enabling subscriptions, allocations, webhooks; `sales`: customers, subscriptions and inventory,
+    /// resellers and products; `billing`: invoices.
     Role {
-        /// Everything.
         Admin = "admin",
-        /// Customers, suspend and enable, allocations, webhooks.
         Technician = "technician",
-        /// Customers, subscriptions, inventory, resellers, products.
         Sales = "sales",
-        /// Reads, and invoices.
         Billing = "billing",
     }
 }
 
 label! {
-    /// What is needed for an operation.
+    /// The right that an operation requires.
     Right {
-        /// See what is in the tenant; previews too, as they write nothing.
+        /// Read in the tenant. Previews require only this right, because they write nothing.
         Read = "read",
-        /// Create, edit, archive and restore customers.
         WriteCustomers = "write_customers",
-        /// Add, edit, cancel and renew subscriptions; set inventory quantities.
         WriteSubscriptions = "write_subscriptions",
-        /// Suspend and enable subscriptions.
         SuspendSubscriptions = "suspend_subscriptions",
-        /// Allocate and release certificates.
         Allocate = "allocate",
-        /// Create, edit, disable and enable resellers. The partner's only.
+        /// Create, edit, disable and enable resellers. Only for the provider.
         WriteResellers = "write_resellers",
-        /// Create and edit products and price lists, and assign these. The partner's only.
+        /// Create and edit products and price lists, and assign price lists. Only for the provider.
         WriteProducts = "write_products",
-        /// Run, send, settle and void invoices. The partner's only.
+        /// Run billing, and mark invoices as emailed, paid or void. Only for the provider.
         WriteInvoices = "write_invoices",
-        /// Move the clock of a sandbox. The partner's only.
+        /// Move the clock of a sandbox. Only for the provider.
         MoveClock = "move_clock",
-        /// See, create, edit, rotate and revoke API keys.
         ManageApiKeys = "manage_api_keys",
-        /// See, create, edit and delete webhook endpoints, and their deliveries.
+        /// Manage webhook endpoints and their deliveries, and read them.
         ManageWebhooks = "manage_webhooks",
-        /// See who wrote what, and who tried.
+        /// Read the audit trail.
         ReadAudit = "read_audit",
     }
 }
 
 impl Right {
-    /// The rights table.
+    /// Returns the roles that have the right.
     #[must_use]
     pub fn roles(self) -> &'static [Role] {
         match self {
@@ -66,24 +57,24 @@ impl Right {
         }
     }
 
-    /// Whether only the partner's own keys can have the right, no reseller's.
+    /// Whether only the provider's keys can have the right. Keys of resellers never have it.
     #[must_use]
     pub fn is_partner_only(self) -> bool {
         matches!(self, Self::WriteResellers | Self::WriteProducts | Self::WriteInvoices | Self::MoveClock)
     }
 }
 
-/// What part of the data is visible. Only `api/auth.rs`, the command line and the jobs make one.
+/// The part of the data that an actor can see. Only `api/auth.rs`, the command line and the jobs create one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// The whole partner.
+    /// All data of the provider.
     Partner,
     /// One reseller and its customers.
     Reseller(ResellerId),
 }
 
 impl Scope {
-    /// The reseller to which the view is limited.
+    /// Returns the reseller to which the scope is limited.
     #[must_use]
     pub fn reseller(self) -> Option<ResellerId> {
         match self {
@@ -92,38 +83,35 @@ impl Scope {
         }
     }
 
-    /// The name of the tenant in counters and logs: `tenant:provider` or `tenant:<id of the reseller>`.
+    /// Returns the name of the tenant in counters and logs: `tenant:provider` or `tenant:<reseller id>`.
     #[must_use]
     pub fn label(self) -> String {
         self.reseller().map_or("tenant:provider".to_owned(), |id| format!("tenant:{id}"))
     }
 
-    /// Whether everything that is visible to another is visible here.
+    /// Whether this scope includes everything in the other scope.
     #[must_use]
     pub fn covers(self, other: Self) -> bool {
         self == Self::Partner || self == other
     }
 
-    /// Whether a reseller is visible.
+    /// Whether the reseller is in the scope.
     #[must_use]
     pub fn sees(self, reseller: ResellerId) -> bool {
         self.reseller().is_none_or(|own| own == reseller)
     }
 }
 
-/// Whether a role has a right with what is visible to it.
 fn has(role: Role, scope: Scope, right: Right) -> bool {
     right.roles().contains(&role) && !(right.is_partner_only() && scope != Scope::Partner)
 }
 
-/// Who somebody is, whatever they may do.
+/// The identity of an actor, independent of its role and scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// The service itself.
     System,
-    /// Who has an API key.
     ApiKey(ApiKeyId),
-    /// Who has a token of the OpenID provider: the token's subject.
+    /// The subject of a token from the OpenID Connect issuer.
     Subject(String),
 }
 
@@ -137,35 +125,31 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// Who acts.
+/// The identity, role and scope on whose behalf a use case runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// Who it is.
     pub identity: Identity,
-    /// What it may do.
     pub role: Role,
-    /// What it sees.
     pub scope: Scope,
 }
 
 impl Actor {
-    /// The service itself: what time does, and what the command line does.
+    /// The service itself: background jobs and the command line.
     #[must_use]
     pub fn system() -> Self {
         Self { identity: Identity::System, role: Role::Admin, scope: Scope::Partner }
     }
 
-    /// Whether the actor has a right.
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         has(self.role, self.scope, right)
     }
 
-    /// Succeeds when whatever a key with a role can do, the partner's or a reseller's, the actor can do itself:
-    /// nobody gives more than they have.
+    /// Checks that the actor may grant a role, for the provider or for a reseller. An actor can grant only rights that
+    /// it has itself.
     ///
     /// # Errors
-    /// Says what is missing.
+    /// [`Refusal::BeyondScope`], or [`Refusal::Forbidden`] with the first missing right.
     pub fn check_grant(&self, role: Role, partner_id: Option<ResellerId>) -> Result<(), Refusal> {
         let scope = partner_id.map_or(Scope::Partner, Scope::Reseller);
         if !self.scope.covers(scope) {
@@ -175,7 +159,8 @@ impl Actor {
         missing.map_or(Ok(()), |right| Err(Refusal::Forbidden(right)))
     }
 
-    /// What the actor may do next, and why not the rest.
+    /// Returns which actions the actor may take now, and why the others are denied. A missing right takes precedence
+    /// over the state.
     #[must_use]
     pub fn offers(&self, possibilities: Vec<(Right, Possibility)>) -> Vec<Offer> {
         possibilities
@@ -190,15 +175,15 @@ impl Actor {
             .collect()
     }
 
-    /// How the actor is named in orders, in the ledger and in events: `api_key:<id>`, `subject:<subject>` or
+    /// Returns the name of the actor in orders, in the ledger and in events: `api_key:<id>`, `subject:<subject>` or
     /// `system`.
     #[must_use]
     pub fn label(&self) -> String {
         self.identity.to_string()
     }
 
-    /// Whose a request is that is sent again: one person may have tokens for several resellers, and what was
-    /// answered to the one is nothing to the other.
+    /// Returns the caller for whom idempotent responses are stored. One subject can have tokens for several resellers,
+    /// and must not receive a response that was stored for another reseller.
     #[must_use]
     pub fn caller(&self) -> String {
         match (&self.identity, self.scope) {
@@ -208,27 +193,24 @@ impl Actor {
     }
 }
 
-/// An action, and whether it is open to an actor now.
+/// An action, and whether an actor may take it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// The action.
     pub action: &'static str,
-    /// What stands in the way, if anything.
+    /// Why the action is denied; `None` if it is allowed.
     pub obstacle: Option<Obstacle>,
 }
 
-/// What stands in the way of an action.
+/// Why an action is denied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    /// The actor lacks a right.
     #[error("{}", needs(*.0))]
     Forbidden(Right),
-    /// The state does not allow it.
     #[error(transparent)]
     Refused(Refusal),
 }
 
-/// What a caller without a right reads.
+/// Returns the error detail for a missing right.
 #[must_use]
 pub fn needs(right: Right) -> String {
     let roles: Vec<_> = right.roles().iter().map(|role| role.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Allocations: certificates in use, under a reference of the caller's.
+//! //! Allocations: certificates in use, each under a reference of the caller.
 
 use chrono::{DateTime, Utc};
 
@@ -7,43 +7,33 @@ use super::label::label;
 use super::text::{Code, Reference};
 
 label! {
-    /// State of an allocation. `open`: its certificates are in use; `released`: they were given back.
-    /// Expect more values.
+    /// State of an allocation. `open`: its certificates are in use; `released`: its certificates were returned to the
+    /// inventory. More values may be added.
     AllocationStatus {
-        /// In use.
         Open = "open",
-        /// Given back.
         Released = "released",
     }
 }
 
-/// Certificates in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocation {
-    /// Its id.
     pub id: AllocationId,
-    /// Of which subscription.
     pub subscription_id: SubscriptionId,
-    /// Of which type.
     pub certificate_type: Code,
-    /// How many.
     pub quantity: i32,
-    /// The caller's own reference; unique in the subscription while open.
+    /// Unique among the open allocations of the subscription.
     pub reference: Reference,
-    /// When they were put to use.
     pub created_at: DateTime<Utc>,
-    /// When they were given back.
     pub released_at: Option<DateTime<Utc>>,
 }
 
 impl Allocation {
-    /// Its state.
     #[must_use]
     pub fn status(&self) -> AllocationStatus {
         if self.released_at.is_some() { AllocationStatus::Released } else { AllocationStatus::Open }
     }
 
-    /// Whether a request asks for just this allocation again.
+    /// Whether a request repeats this allocation with the same type and quantity.
     #[must_use]
     pub fn is_same_as(&self, certificate_type: &Code, quantity: i32) -> bool {
         self.certificate_type == *certificate_type && self.quantity == quantity

@@ -1,4 +1,4 @@
-//! API keys. A key keeps its id when its secret is replaced; the secret that it had goes on for a while.
+//! //! API keys. A key keeps its id when its secret is rotated; the previous secret stays valid for an overlap.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,122 +12,99 @@ use super::secret::{Hint, Secret, SecretHash};
 use super::text::{KeyName, Reason};
 use super::time::{as_kept, written};
 
-/// How far ahead the end of a key may lie, in days: ten years.
+/// The maximum time until a key expires, in days: ten years.
 pub const MAX_VALIDITY_DAYS: i64 = 3653;
 
-/// The most live keys of a tenant, neither revoked nor expired: more keys would be more of every limit that is a key's.
+/// The maximum number of live keys of a tenant (neither revoked nor expired). Each key has its own limits, so without a
+/// maximum more keys would multiply the limits of the tenant.
 pub const MOST_LIVE_KEYS: i64 = 50;
 
 label! {
-    /// State of an API key. `active`: works, unless its reseller is disabled; `expired`: its time is over, and
-    /// another `expires_at` brings it back; `revoked`: ended for good. Expect more values.
+    /// State of an API key. `active`: accepted, unless its reseller is disabled; `expired`: `expires_at` has passed,
+    /// and a later `expires_at` makes the key active again; `revoked`: final. More values may be added.
     ApiKeyStatus {
-        /// Works.
         Active = "active",
-        /// Its time is over.
         Expired = "expired",
-        /// Ended for good.
         Revoked = "revoked",
     }
 }
 
 label! {
-    /// What can be done with an API key.
+    /// An action on an API key.
     Action {
-        /// Give it another secret.
         Rotate = "rotate",
-        /// End it.
         Revoke = "revoke",
     }
 }
 
-/// An API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Its id.
     pub id: ApiKeyId,
-    /// What can be edited of it.
     pub details: Details,
-    /// What it may do.
     pub role: Role,
-    /// Whose it is; the partner's when there is none.
+    /// `None` for a key of the provider.
     pub partner_id: Option<ResellerId>,
-    /// Its secret.
     pub secret: Fingerprint,
-    /// When its secret was last replaced.
+    /// The last rotation of the secret.
     pub rotated: Option<Rotation>,
-    /// Whether it was ended.
     pub state: State,
-    /// When it was last used, to the minute; known some seconds later, and apart from the version.
+    /// When it was last used, with a precision of one minute. Updated some seconds later, without a new version.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// Who made it.
     pub created_by: String,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What can be edited of a key.
+/// The editable part of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// What it is for.
     pub name: KeyName,
-    /// When it ends by itself.
+    /// An API key without an expiry date never expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What is kept of a secret.
+/// The stored form of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Tells it from any other.
     pub hash: SecretHash,
-    /// What may be shown of it; of older keys, nobody took a note.
+    /// What may be shown of the secret; `None` for keys that were created before hints were stored.
     pub hint: Option<Hint>,
 }
 
-/// That the secret of a key was replaced.
+/// A rotation of the secret of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
-    /// When.
     pub at: DateTime<Utc>,
-    /// The secret of before.
+    /// The hash of the previous secret.
     pub previous: SecretHash,
-    /// How it ends, if that is known.
+    /// The last characters of the previous secret; `None` if they were not stored.
     pub previous_last_four: Option<String>,
-    /// Until when it works.
+    /// Until when the previous secret is valid.
     pub previous_ends_at: DateTime<Utc>,
 }
 
-/// Whether a key was ended.
+/// Whether a key was revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It was not.
     Open,
-    /// It was.
     Revoked {
-        /// When.
         at: DateTime<Utc>,
-        /// Why, in the words of who did it.
+        /// Why, in the words of the person who revoked it.
         reason: Option<Reason>,
     },
 }
 
-/// What is to be done with a key.
+/// A command to an API key.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Give it another secret.
     Rotate {
-        /// The new one.
         secret: Fingerprint,
-        /// How long the one of before goes on. One from before that ends at once: two work at the most.
+        /// How long the previous secret stays valid. An older secret becomes invalid at once, so that at most two
+        /// secrets are valid.
         overlap: TimeDelta,
     },
-    /// End it.
     Revoke {
-        /// Why.
         reason: Option<Reason>,
     },
 }
@@ -148,10 +125,10 @@ impl From<&Secret> for Fingerprint {
 }
 
 impl ApiKey {
-    /// A new key; it works at once.
+    /// Creates a key that is active at once.
     ///
     /// # Errors
-    /// It would end too soon or too late.
+    /// The expiry date is not in the future, or more than [`MAX_VALIDITY_DAYS`] ahead.
     pub fn create(
         id: ApiKeyId,
         details: Details,
@@ -177,7 +154,6 @@ impl ApiKey {
         })
     }
 
-    /// Its status at an instant.
     #[must_use]
     pub fn status(&self, at: DateTime<Utc>) -> ApiKeyStatus {
         match self.state {
@@ -187,10 +163,10 @@ impl ApiKey {
         }
     }
 
-    /// The key with other details.
+    /// Returns the key with other details.
     ///
     /// # Errors
-    /// It was revoked, or would end too soon or too late.
+    /// The key is revoked, or the expiry date is not in the future or more than [`MAX_VALIDITY_DAYS`] ahead.
     pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         let details = Details { expires_at: details.expires_at.map(as_kept), ..details };
         if details == self.details {
@@ -207,18 +183,18 @@ impl ApiKey {
         Ok(Outcome::Changed(Self { details, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 
-    /// Whether an action is possible.
+    /// Checks whether an action is allowed.
     ///
     /// # Errors
-    /// The state does not allow it.
+    /// [`Refusal::InvalidTransition`].
     pub fn guard(&self, action: Action, at: DateTime<Utc>) -> Result<Verdict, Refusal> {
         self.verdict(action, at).ok_or_else(|| self.invalid(action.as_str(), at))
     }
 
-    /// Carries a command out.
+    /// Applies a command.
     ///
     /// # Errors
-    /// The state does not allow it.
+    /// [`Refusal::InvalidTransition`].
     pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if self.guard(command.action(), at)? == Verdict::AlreadySo {
             return Ok(Outcome::Unchanged);
@@ -238,7 +214,7 @@ impl ApiKey {
         }))
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns all actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self, at: DateTime<Utc>) -> Vec<(Right, Possibility)> {
         Action::ALL
@@ -250,7 +226,7 @@ impl ApiKey {
             .collect()
     }
 
-    /// What becomes of an action; `None` where it is refused.
+    /// The result of an action; `None` if the state does not allow it.
     fn verdict(&self, action: Action, at: DateTime<Utc>) -> Option<Verdict> {
         use ApiKeyStatus::{Active, Expired, Revoked};
         match (action, self.status(at)) {
@@ -271,7 +247,7 @@ impl ApiKey {
     }
 }
 
-/// An end, as it is kept.
+/// Checks an expiry date, and rounds it to the precision of the database.
 fn checked_end(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Violation> {
     let end = end.map(as_kept);
     let latest = at + TimeDelta::days(MAX_VALIDITY_DAYS);

@@ -1,5 +1,5 @@
-//! The audit trail: who wrote what, and who tried. Each entry is sealed with a hash over what it says and the seal
-//! before, so that one that is altered or removed later is found.
+//! //! The audit trail: who wrote what, including denied attempts. Each entry is sealed with a hash of its content and
+//! of the previous seal, so that a later change or removal is detected.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,29 +14,28 @@ use super::label::label;
 use super::listing::json_size;
 
 label! {
-    /// How a write ended: `succeeded`, or `refused`: nothing was written, and `code` says why. Expect more values.
+    /// How a write ended. `succeeded`: it was done; `refused`: nothing was written, and `code` says why. More values
+    /// may be added.
     Outcome {
-        /// It was done.
         Succeeded = "succeeded",
-        /// It was not; nothing was written.
         Refused = "refused",
     }
 }
 
-/// Fields that say nothing of what was done: they follow from it.
+/// Fields that are not listed as changes, because they only follow from other changes.
 const FOLLOWING: &[&str] = &["actions", "updated_at"];
 
-/// A field of which a change is told as that of a resource of its own.
+/// A field whose changes are recorded as changes of a resource of its own.
 const TOLD_APART: &str = "inventory";
 
-/// The most changes that an entry lists.
+/// The maximum number of changes in an entry.
 pub const MAX_CHANGES: usize = 500;
 
-/// The most bytes of changed fields that an entry has.
+/// The maximum size of the changed fields in an entry, in bytes.
 pub const MAX_CHANGED_BYTES: usize = 64 << 10;
 
-/// Cuts changes down to what an entry may have, and answers whether anything was left out: fields that do not fit, and
-/// changes beyond [`MAX_CHANGES`]. Which resources changed stays.
+/// Limits changes to the size that an entry may have, and returns whether anything was removed: fields that do not fit,
+/// and changes beyond [`MAX_CHANGES`]. The remaining changes always keep the type and id of their resource.
 #[must_use]
 pub fn cut(mut changes: Vec<Change>) -> (Vec<Change>, bool) {
     let mut is_cut = changes.len() > MAX_CHANGES;
@@ -57,21 +56,19 @@ pub fn cut(mut changes: Vec<Change>) -> (Vec<Change>, bool) {
     (changes, is_cut)
 }
 
-/// What became of a resource. It is a part of what is sealed: see [`Entry`].
+/// A change of a resource. It is part of the sealed data: see [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Its kind.
     pub resource_type: ResourceType,
-    /// Its id.
     pub resource_id: Uuid,
-    /// The fields that changed, as they were; `None` when it is new.
+    /// The previous values of the changed fields; `None` for a new resource.
     pub before: Option<Map<String, Value>>,
-    /// The same fields as they are; `None` when it is gone.
+    /// The new values of the same fields; `None` for a deleted resource.
     pub after: Option<Map<String, Value>>,
 }
 
 impl Change {
-    /// What is different; `None` when nothing is.
+    /// Returns the difference between two states of a resource; `None` if there is none.
     #[must_use]
     pub fn between(resource: Reference, before: Option<Value>, after: Option<Value>) -> Option<Self> {
         let fields = |shown: Option<Value>| match shown {
@@ -95,50 +92,42 @@ impl Change {
     }
 }
 
-/// That somebody wrote, or tried to.
+/// An entry of the audit trail: a write, or an attempt to write.
 ///
-/// It is sealed as serde writes it, and an entry whose form changes later is one that was altered. So no field ever gets
-/// another name, place or form; one that is added comes last, as an `Option` that is skipped when it is `None`.
+/// The seal is computed from the serde form of the entry, so a changed form looks like an altered entry. Never rename,
+/// move or change a field. Add a new field at the end, as an `Option` that is skipped when it is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Its id.
     pub id: AuditEntryId,
-    /// About which customer, if it is about one. That follows from what it says, and is not sealed.
+    /// The customer, if the entry concerns one. Derived from the other fields, and not sealed.
     #[serde(skip)]
     pub customer_id: Option<CustomerId>,
-    /// When.
     pub occurred_at: DateTime<Utc>,
-    /// Who: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// `api_key:<id>`, `subject:<subject>` or `system`.
     pub actor: String,
-    /// As what.
     pub role: Role,
-    /// For which reseller; `None` for the partner.
+    /// `None` for the provider.
     pub reseller_id: Option<ResellerId>,
-    /// From where: an IP address, where there is any.
+    /// The IP address of the client, if known.
     pub source_address: Option<String>,
-    /// In which request.
     pub request_id: String,
-    /// What was to be done: an operation's id.
+    /// The `operationId` of the request.
     pub operation: String,
-    /// With what.
+    /// The resource in the path of the request.
     pub resource: Option<(ResourceType, Uuid)>,
-    /// How it ended.
     pub outcome: Outcome,
-    /// The HTTP status.
     pub status: i32,
-    /// Why it was refused.
+    /// The error code, if the write was refused.
     pub code: Option<String>,
-    /// What became of which resource.
     pub changes: Vec<Change>,
-    /// Whether changes or fields of them were left out, as they were too many or too large.
+    /// Whether changes or their fields were left out, because they were too many or too large.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes_truncated: Option<bool>,
 }
 
-/// The seal of an entry behind another.
+/// Computes the seal of an entry from the previous seal.
 #[must_use]
 pub fn seal(previous: &[u8], position: i64, entry: &Entry) -> Vec<u8> {
-    // Serializing plain data cannot fail.
     let says = serde_json::to_vec(entry).unwrap_or_default();
     let mut hash = Sha256::new();
     hash.update(previous);
@@ -147,12 +136,12 @@ pub fn seal(previous: &[u8], position: i64, entry: &Entry) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// Where a chain of seals is: the position of the last, from 0, and the seal.
+/// A position in the chain of seals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// How many entries are sealed.
+    /// The number of sealed entries.
     pub position: i64,
-    /// The last seal; empty before the first.
+    /// The last seal; empty before the first entry.
     pub seal: Vec<u8>,
 }
 
@@ -163,7 +152,7 @@ impl std::fmt::Display for Link {
     }
 }
 
-/// The text is no link.
+/// The text is not in the form `POSITION:SEAL`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this is not POSITION:SEAL as printed by `audit verify`")]
 pub struct NotALink;
@@ -186,50 +175,43 @@ impl std::str::FromStr for Link {
 /// What is wrong with the trail, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// An entry is gone.
     #[error("entry {0} is missing: it was removed")]
     Missing(i64),
-    /// An entry is not what it was.
     #[error("entry {position} ({id}) does not match its seal: the entry or the seal was altered")]
-    Altered {
-        /// Its place.
-        position: i64,
-        /// Its id.
-        id: AuditEntryId,
-    },
-    /// An entry has another seal than is known: the chain up to there is not the one that it was.
+    Altered { position: i64, id: AuditEntryId },
+    /// The seal of an entry differs from a known seal: the chain up to this entry was rewritten.
     #[error(
         "the seal of entry {0} differs from the known seal: the trail up to this entry was altered and sealed again"
     )]
     Rewritten(i64),
-    /// The end is not the one that is known.
+    /// The trail ends before a known position.
     #[error("the trail ends at entry {found}, but {expected} entries were sealed: entries at the end were removed")]
     CutOff {
-        /// Where it ends.
+        /// The position at which it ends.
         found: i64,
-        /// Where it ended once.
+        /// The known position.
         expected: i64,
     },
 }
 
 impl Link {
-    /// Before the first entry.
+    /// The position before the first entry.
     #[must_use]
     pub fn start() -> Self {
         Self { position: 0, seal: Vec::new() }
     }
 
-    /// The link behind an entry that is to be sealed.
+    /// Returns the link for the next entry.
     #[must_use]
     pub fn next(&self, entry: &Entry) -> Self {
         let position = self.position + 1;
         Self { position, seal: seal(&self.seal, position, entry) }
     }
 
-    /// The link behind an entry that is said to have been sealed so.
+    /// Returns the link for a sealed entry.
     ///
     /// # Errors
-    /// It was not.
+    /// The seal does not match the entry.
     pub fn verify(&self, entry: &Entry, sealed: &Self) -> Result<Self, Broken> {
         let next = self.next(entry);
         if sealed.position != next.position {
@@ -241,11 +223,11 @@ impl Link {
         Ok(next)
     }
 
-    /// The link behind entries that follow. `known` are links that the chain had at some time: where it passes them,
-    /// it has them still.
+    /// Verifies the entries that follow, and returns the last link. `known` are earlier links of the chain; the chain
+    /// must still contain them.
     ///
     /// # Errors
-    /// Something is wrong with an entry, or the chain is not the one that is known.
+    /// An entry is missing or altered, or the chain differs from a known link.
     pub fn follow(self, entries: &[(Entry, Self)], known: &[Self]) -> Result<Self, Broken> {
         entries.iter().try_fold(self, |link, (entry, sealed)| {
             link.check(known)?;
@@ -253,10 +235,10 @@ impl Link {
         })
     }
 
-    /// Takes this for the end of the chain, which has to reach the links that are `known`.
+    /// Checks that this link, as the end of the chain, is not before any of the `known` links.
     ///
     /// # Errors
-    /// It does not, or the chain is not the one that is known.
+    /// The chain is shorter than a known link, or differs from one.
     pub fn reaches(&self, known: &[Self]) -> Result<(), Broken> {
         self.check(known)?;
         match known.iter().map(|known| known.position).max() {

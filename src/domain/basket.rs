@@ -1,4 +1,4 @@
-//! What a customer wants to subscribe to, and whether that can be sold.
+//! //! Checks a request for new subscriptions, and creates them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,50 +13,41 @@ use super::subscription::{Opening, Subscription};
 use super::text::{Code, ExternalId};
 use super::time::{MAX_START_AHEAD_DAYS, Schedule};
 
-/// The most inventory lines of a request, over all its subscriptions: its order and its response stay below 1 MiB.
+/// The maximum number of inventory lines of a request, over all its subscriptions. Keeps the order and the response
+/// below 1 MiB.
 pub const MOST_LINES: usize = 600;
 
-/// One subscription that is wanted.
+/// One requested subscription.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// The product.
     pub product_id: ProductId,
-    /// The length of its terms.
     pub term_months: i32,
-    /// Its first day; today when left out.
+    /// The first day; today if `None`.
     pub start_date: Option<NaiveDate>,
-    /// Whether it renews by itself.
     pub auto_renew: bool,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
-    /// What it starts with.
     pub inventory: Vec<ItemLine>,
 }
 
-/// Certificates of one type that are wanted.
 #[derive(Debug, Clone)]
 pub struct ItemLine {
-    /// The type.
     pub certificate_type: Code,
-    /// Usable from the first day.
     pub quantity: i32,
-    /// For the next term; follows `quantity` when left out.
+    /// For the next term; `None` follows `quantity`.
     pub renewal_quantity: Option<i32>,
 }
 
-/// A subscription as it would be opened, and what is subscribed to.
+/// A new subscription with its product.
 #[derive(Debug)]
 pub struct Opened<'a> {
-    /// The subscription.
     pub subscription: Subscription,
-    /// The product.
     pub product: &'a Product,
 }
 
-/// Checks every item and opens the subscriptions, all or none.
+/// Checks all items and creates the subscriptions, all or none.
 ///
 /// # Errors
-/// All problems of all items at once; a retired product when there are no others.
+/// All problems of all items at once. [`Refusal::ProductRetired`] only if there are no other problems.
 pub fn open<'a>(
     customer: &Customer,
     items: &[Item],
@@ -177,8 +168,8 @@ fn check_start(start: NaiveDate, term_months: i32, today: NaiveDate, at_item: &s
     }
 }
 
-/// The violation for a certificate type or its quantity, if there is one. `kept` is the quantity that stays allowed when
-/// the product's limit is below it.
+/// Returns the violation for a certificate type or its quantity, if there is one. `kept` is a quantity that stays
+/// allowed when the limit of the product is lower.
 pub(super) fn check_type(
     product: &Product,
     code: &Code,

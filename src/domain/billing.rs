@@ -1,4 +1,4 @@
-//! Billing: which invoices are made of the charges that are due, and when the monthly ones are.
+//! //! Billing: which invoices are issued for the due charges, and when monthly billing runs.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,20 @@ use super::invoice::InvoiceLine;
 use super::money::{self, AmountOutOfRange, Currency, Money};
 use super::time::add_months;
 
-/// The most lines of an invoice.
+/// The maximum number of lines of an invoice.
 pub const MAX_LINES: usize = 1000;
 
-/// An invoice to be: charges of one customer in one currency.
+/// An invoice before it is issued: charges of one customer in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Who pays.
     pub customer_id: CustomerId,
-    /// What for, at least one.
+    /// At least one.
     pub lines: Vec<InvoiceLine>,
-    /// The sum of the lines.
     pub total: Money,
 }
 
-/// Puts each charge on an invoice: by customer and currency, oldest first, up to [`MAX_LINES`] and to
-/// what can be billed at once; the rest goes on the next.
+/// Splits charges into invoices: by customer and currency, oldest first, with at most [`MAX_LINES`] lines and a total
+/// that can be billed. The remaining charges go on the next invoice.
 #[must_use]
 pub fn split(mut lines: Vec<InvoiceLine>) -> Vec<Draft> {
     lines.sort_by_key(|InvoiceLine { charge, .. }| {
@@ -49,7 +47,7 @@ pub fn split(mut lines: Vec<InvoiceLine>) -> Vec<Draft> {
 }
 
 impl Draft {
-    /// The total with one more line; `None` when it does not fit.
+    /// The total with one more line; `None` if the line does not fit.
     fn total_with(&self, line: &InvoiceLine) -> Option<i64> {
         let charge = &line.charge;
         let fits = charge.customer_id == self.customer_id
@@ -59,24 +57,23 @@ impl Draft {
     }
 }
 
-/// What a run has done.
+/// The result of a billing run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
-    /// How many invoices it issued.
     pub invoices: i64,
-    /// How many charges they took.
+    /// The number of charges on these invoices.
     pub charges: i64,
-    /// What they come to, by currency, in minor units.
+    /// The totals by currency, in minor units.
     pub totals: BTreeMap<Currency, i64>,
-    /// Whether everything that was due is billed; otherwise another run goes on.
+    /// Whether all due charges are billed. If not, another run is needed.
     pub complete: bool,
 }
 
 impl Run {
-    /// Counts an invoice in.
+    /// Adds an invoice to the totals.
     ///
     /// # Errors
-    /// The run's total would be out of range; the invoice is left for another run.
+    /// The total of the run would be out of range. The invoice is left for another run.
     pub fn count(&mut self, draft: &Draft) -> Result<(), AmountOutOfRange> {
         let total = self.totals.entry(draft.total.currency).or_default();
         *total = money::total([*total, draft.total.amount])?;
@@ -86,17 +83,18 @@ impl Run {
     }
 }
 
-/// A month that is to be billed.
+/// A month to bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Month {
-    /// Its first day.
+    /// The first day of the month.
     pub first: NaiveDate,
-    /// Its invoice day: what is due by then is billed.
+    /// The invoice day. Charges that are due on or before this day are billed.
     pub through: NaiveDate,
 }
 
-/// The months to be billed as of a day, oldest first: those after the last that was, or this one when none
-/// was, whose invoice day has come. In a month that is too short for the invoice day, it is the last day.
+/// Returns the months to bill as of a day, oldest first: the months after the last billed month whose invoice day has
+/// come. If no month was billed before, only the current month counts. If a month is shorter than the invoice day, its
+/// last day is the invoice day.
 #[must_use]
 pub fn months_due(last: Option<NaiveDate>, invoice_day: u32, today: NaiveDate) -> Vec<Month> {
     let first = last.map_or_else(|| first_of_month(today), |last| add_months(last, 1));
@@ -107,7 +105,7 @@ pub fn months_due(last: Option<NaiveDate>, invoice_day: u32, today: NaiveDate) -
         .collect()
 }
 
-/// The first invoice day after a day.
+/// Returns the first invoice day after a day.
 #[must_use]
 pub fn next_invoice_day(invoice_day: u32, today: NaiveDate) -> Option<NaiveDate> {
     let first = first_of_month(today);
@@ -118,7 +116,7 @@ fn first_of_month(day: NaiveDate) -> NaiveDate {
     day.with_day(1).unwrap_or(day)
 }
 
-/// A day of the month, or its last where it has no such day.
+/// The given day of the month, or the last day if the month is shorter.
 fn day_of_month(first: NaiveDate, day: u32) -> NaiveDate {
     (1..=day.min(31)).rev().find_map(|day| first.with_day(day)).unwrap_or(first)
 }

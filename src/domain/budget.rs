@@ -1,5 +1,5 @@
-//! How much a caller, a tenant and all callers together may have under way at the same time. What a request needs is
-//! taken before the work is done and given back at its end, so that nobody can make the service do more than this.
+//! //! Concurrency budgets: how much a caller, a tenant and all callers together may use at the same time. A request
+//! takes what it needs before the work starts, and gives it back at the end.
 
 use std::collections::HashMap;
 
@@ -7,44 +7,37 @@ use super::access::{Actor, Scope};
 use super::label::label;
 
 label! {
-    /// What a budget is counted in.
+    /// A resource with a budget.
     Resource {
-        /// Requests that are under way.
         Requests = "requests",
-        /// Requests that wait for an event.
         Waits = "waits",
-        /// Bytes of request bodies that have arrived, or are announced.
+        /// Bytes of request bodies that have arrived or are announced.
         BodyBytes = "body_bytes",
-        /// Tests of webhook endpoints.
         WebhookTests = "webhook_tests",
     }
 }
 
 label! {
-    /// Whose budget it is.
+    /// Who has the budget.
     Holder {
-        /// One API key, or one subject of an identity provider.
+        /// One API key, or one subject of the OpenID Connect issuer.
         Caller = "caller",
-        /// All callers of a reseller, or all of the provider's own.
+        /// All callers of one reseller, or all callers of the provider.
         Tenant = "tenant",
         /// All callers of this instance.
         Instance = "instance",
     }
 }
 
-/// The most of a resource at a time, for each holder. An instance counts for itself.
+/// The maximum use of a resource at the same time, for each holder. Each instance counts for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Of one caller.
     pub caller: u64,
-    /// Of one tenant.
     pub tenant: u64,
-    /// Of all callers together.
     pub instance: u64,
 }
 
 impl Limit {
-    /// No limit at all.
     pub const NONE: Self = Self { caller: u64::MAX, tenant: u64::MAX, instance: u64::MAX };
 
     fn of(self, holder: Holder) -> u64 {
@@ -56,25 +49,19 @@ impl Limit {
     }
 }
 
-/// The limits of each resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Of requests that are under way.
     pub requests: Limit,
-    /// Of requests that wait for an event.
     pub waits: Limit,
-    /// Of bytes of request bodies.
     pub body_bytes: Limit,
-    /// Of tests of webhook endpoints.
     pub webhook_tests: Limit,
 }
 
 impl Limits {
-    /// No limits.
     pub const NONE: Self =
         Self { requests: Limit::NONE, waits: Limit::NONE, body_bytes: Limit::NONE, webhook_tests: Limit::NONE };
 
-    /// The limits of a service with the usual resources, about 200 MB of memory.
+    /// The limits for an instance with the usual resources, about 200 MB of memory.
     pub const USUAL: Self = Self {
         requests: Limit { caller: 32, tenant: 64, instance: u64::MAX },
         waits: Limit { caller: 8, tenant: 32, instance: u64::MAX },
@@ -82,7 +69,6 @@ impl Limits {
         webhook_tests: Limit { caller: 4, tenant: 4, instance: 100 },
     };
 
-    /// The limit of a resource.
     #[must_use]
     pub fn of(self, resource: Resource) -> Limit {
         match resource {
@@ -94,15 +80,12 @@ impl Limits {
     }
 }
 
-/// A budget is used up.
+/// A budget is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.advice())]
 pub struct Exhausted {
-    /// What there is too much of.
     pub resource: Resource,
-    /// Whose budget it is.
     pub holder: Holder,
-    /// The most that there can be.
     pub limit: u64,
 }
 
@@ -136,7 +119,7 @@ impl Exhausted {
     }
 }
 
-/// What is under way.
+/// The current use of all budgets.
 #[derive(Debug, Default)]
 pub struct Ledger {
     callers: HashMap<(String, Resource), u64>,
@@ -145,10 +128,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes an amount for an actor, or nothing.
+    /// Takes an amount for an actor from all three holders, or from none of them.
     ///
     /// # Errors
-    /// A budget is used up.
+    /// A budget is exhausted.
     pub fn take(&mut self, limits: Limits, actor: &Actor, resource: Resource, amount: u64) -> Result<(), Exhausted> {
         let limit = limits.of(resource);
         let used = self.used_by(actor, resource);
@@ -162,20 +145,20 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives back an amount that was taken for an actor.
+    /// Returns an amount that was taken for an actor.
     pub fn give_back(&mut self, actor: &Actor, resource: Resource, amount: u64) {
         give_back(&mut self.callers, (actor.caller(), resource), amount);
         give_back(&mut self.tenants, (actor.scope, resource), amount);
         give_back(&mut self.instance, resource, amount);
     }
 
-    /// How much of a resource is taken by all.
+    /// Returns the use of a resource by all callers.
     #[must_use]
     pub fn used(&self, resource: Resource) -> u64 {
         self.instance.get(&resource).copied().unwrap_or_default()
     }
 
-    /// The narrowest holder comes first: it is the one that can do something about it.
+    /// The narrowest holder comes first, because the error names the first holder whose budget is exhausted.
     fn used_by(&self, actor: &Actor, resource: Resource) -> [(Holder, u64); 3] {
         let caller = self.callers.get(&(actor.caller(), resource)).copied().unwrap_or_default();
         let tenant = self.tenants.get(&(actor.scope, resource)).copied().unwrap_or_default();
@@ -183,7 +166,7 @@ impl Ledger {
     }
 }
 
-/// What nobody uses is forgotten, so that the ledger is no larger than what is under way.
+/// Removes unused entries, so that the ledger contains only current use.
 fn give_back<K: Eq + std::hash::Hash>(used: &mut HashMap<K, u64>, key: K, amount: u64) {
     if let Some(left) = used.get_mut(&key) {
         *left = left.saturating_sub(amount);
