@@ -1,4 +1,4 @@
-//! //! The error codes. One table lists the status, the title and the next step of each.
+//! The error codes. One table lists the status, the title and the next step of each.
 
 use actix_web::http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! //! Authorization: roles, rights and tenants, in one table.
+//! Authorization: roles, rights and tenants, in one table.
 
 use super::id::{ApiKeyId, ResellerId};
 use super::label::label;

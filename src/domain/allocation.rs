@@ -1,4 +1,4 @@
-//! //! Allocations: certificates in use, each under a reference of the caller.
+//! Allocations: certificates in use, each under a reference of the caller.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! //! API keys. A key keeps its id when its secret is rotated; the previous secret stays valid for an overlap.
+//! API keys. A key keeps its id when its secret is rotated; the previous secret stays valid for an overlap.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -1,4 +1,4 @@
-//! //! The audit trail: who wrote what, including denied attempts. Each entry is sealed with a hash of its content and
+//! The audit trail: who wrote what, including denied attempts. Each entry is sealed with a hash of its content and
 //! of the previous seal, so that a later change or removal is detected.
 
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! //! Checks a request for new subscriptions, and creates them.
+//! Checks a request for new subscriptions, and creates them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! //! Billing: which invoices are issued for the due charges, and when monthly billing runs.
+//! Billing: which invoices are issued for the due charges, and when monthly billing runs.
 
 use std::collections::BTreeMap;
 

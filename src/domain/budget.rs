@@ -1,4 +1,4 @@
-//! //! Concurrency budgets: how much a caller, a tenant and all callers together may use at the same time. A request
+//! Concurrency budgets: how much a caller, a tenant and all callers together may use at the same time. A request
 //! takes what it needs before the work starts, and gives it back at the end.
 
 use std::collections::HashMap;

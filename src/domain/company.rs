@@ -1,4 +1,4 @@
-//! //! The common part of customers and resellers.
+//! The common part of customers and resellers.
 
 use serde::{Deserialize, Serialize};
 
