@@ -1,51 +1,42 @@
-//! What a secret that somebody presents is worth.
+//! Whether a presented secret is accepted.
 
 use chrono::{DateTime, Utc};
 
 use super::access::Role;
 use super::id::{ApiKeyId, ResellerId};
 
-/// What a presented secret stands for.
+/// The key that a presented secret belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Its key.
     pub id: ApiKeyId,
-    /// What the key may do.
     pub role: Role,
-    /// Whose it is; the partner's when there is none.
+    /// `None` for a key of the provider.
     pub partner_id: Option<ResellerId>,
-    /// Whether the key was ended.
     pub is_revoked: bool,
-    /// When the key ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When the secret ends, if the key has another by now; before all time where it was given none to go on.
+    /// When the secret becomes invalid, if the key was rotated. In the distant past if the rotation had no overlap.
     pub secret_ends_at: Option<DateTime<Utc>>,
-    /// Whether the key's reseller is disabled.
     pub reseller_is_disabled: bool,
 }
 
-/// Why a secret that was a key's is refused. Who has it may know: nobody can guess one.
+/// Why a secret of a known key is rejected. The reason may be shown: nobody can guess a valid secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The key was ended.
     #[error("This key was revoked. Use another key, or ask an administrator to create one.")]
     Revoked,
-    /// The key's time is over.
     #[error("This key has expired. Use another key, or ask an administrator to set a new `expires_at`.")]
     Expired,
-    /// The key has another secret by now.
     #[error("This secret was replaced when its key was rotated, and has expired. Use the key's new secret.")]
     Replaced,
-    /// The reseller is cut off.
     #[error("The reseller of this key is disabled. Ask the provider to enable it.")]
     ResellerDisabled,
 }
 
 impl Credential {
-    /// Succeeds when the secret works at an instant.
+    /// Checks whether the secret is valid at an instant.
     ///
     /// # Errors
-    /// Says why it does not.
+    /// The reason why it is not.
     pub fn check(&self, at: DateTime<Utc>) -> Result<(), Rejection> {
         match self {
             Self { is_revoked: true, .. } => Err(Rejection::Revoked),
@@ -57,7 +48,7 @@ impl Credential {
     }
 }
 
-/// Whether an end has come. At that very instant, it has.
+/// Whether an end has passed. The end itself counts as passed.
 pub(super) fn is_over(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> bool {
     end.is_some_and(|end| end <= at)
 }

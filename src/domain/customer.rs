@@ -1,4 +1,4 @@
-//! Customers: whom subscriptions are sold to, directly or by a reseller.
+//! Customers: the companies that subscriptions are sold to, directly or through a reseller.
 
 use chrono::{DateTime, Utc};
 
@@ -12,77 +12,61 @@ use super::refusal::{self, Refusal, Violation, ViolationCode};
 use super::text::Email;
 
 label! {
-    /// State of a customer. `active`: can be sold to; `archived`: can be read and restored, nothing
-    /// else. Expect more values.
+    /// State of a customer. `active`: can get new subscriptions; `archived`: can only be read and restored. More values
+    /// may be added.
     CustomerStatus {
-        /// Can be sold to.
         Active = "active",
-        /// Can only be read and restored.
         Archived = "archived",
     }
 }
 
 label! {
-    /// Who administers the products: `partner` or `customer`. Fixed at creation.
+    /// Who administers the products: `partner` (the provider or the reseller) or `customer`. Fixed at creation.
     AdministrationKind {
-        /// The partner or the reseller.
+        /// The provider or the reseller.
         Partner = "partner",
-        /// The customer itself.
         Customer = "customer",
     }
 }
 
 label! {
-    /// What can be done with a customer.
+    /// An action on a customer.
     Action {
-        /// Put it away.
         Archive = "archive",
-        /// Bring it back.
         Restore = "restore",
-        /// Sell it subscriptions.
         AddSubscriptions = "add_subscriptions",
     }
 }
 
-/// A customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Customer {
-    /// Its id.
     pub id: CustomerId,
-    /// The company.
     pub company: Company,
-    /// The reseller that manages it; the partner does when there is none.
+    /// `None` if the provider manages the customer directly.
     pub partner_id: Option<ResellerId>,
-    /// Who administers the products.
     pub administration: Administration,
-    /// What it pays in; fixed once it has an order.
+    /// Fixed after the first order.
     pub currency: Currency,
-    /// What it pays by, before its reseller's list and the products' own prices.
+    /// The price list of the customer. It takes precedence over the reseller's list and the product's own prices.
     pub price_list_id: Option<PriceListId>,
-    /// Whether it can be sold to.
     pub status: CustomerStatus,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 /// Who administers a customer's products.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Administration {
-    /// The partner or the reseller.
+    /// The provider or the reseller.
     Partner,
-    /// The customer itself.
     Customer {
-        /// Its administrator.
         admin_email: Email,
     },
 }
 
 impl Administration {
-    /// Puts the two fields of a request together.
+    /// Combines the two fields of a request.
     ///
     /// # Errors
     /// `admin_email` is required with `customer` and not allowed with `partner`.
@@ -103,7 +87,6 @@ impl Administration {
         }
     }
 
-    /// Which of the two it is.
     #[must_use]
     pub fn kind(&self) -> AdministrationKind {
         match self {
@@ -112,7 +95,6 @@ impl Administration {
         }
     }
 
-    /// The administrator's address.
     #[must_use]
     pub fn admin_email(&self) -> Option<&Email> {
         match self {
@@ -122,35 +104,30 @@ impl Administration {
     }
 }
 
-/// What can be edited of a customer.
+/// The editable part of a customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// The company.
     pub company: Company,
-    /// The reseller that manages it.
     pub partner_id: Option<ResellerId>,
-    /// The administrator's address.
     pub admin_email: Option<Email>,
-    /// What it pays in.
     pub currency: Currency,
-    /// What it pays by.
     pub price_list_id: Option<PriceListId>,
 }
 
-/// What the rules need to know of a customer's surroundings.
+/// Facts about a customer that are stored elsewhere and that the rules depend on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Subscriptions that are pending, active or suspended.
     pub open_subscriptions: i64,
-    /// Whether anything was ever ordered.
+    /// Whether the customer ever had an order.
     pub has_orders: bool,
 }
 
 impl Customer {
-    /// A new customer.
+    /// Creates a customer.
     ///
     /// # Errors
-    /// The currency is withdrawn or a fund code.
+    /// The currency is a fund code or was withdrawn.
     pub fn create(
         id: CustomerId,
         company: Company,
@@ -174,7 +151,6 @@ impl Customer {
         })
     }
 
-    /// What can be edited, as it is.
     #[must_use]
     pub fn details(&self) -> Details {
         Details {
@@ -186,10 +162,10 @@ impl Customer {
         }
     }
 
-    /// Whether an action is possible.
+    /// Checks whether an action is allowed.
     ///
     /// # Errors
-    /// Says why it is not.
+    /// The reason why it is not.
     pub fn guard(&self, action: Action, holdings: Holdings) -> Result<Verdict, Refusal> {
         use CustomerStatus::{Active, Archived};
         match (action, self.status) {
@@ -202,10 +178,10 @@ impl Customer {
         }
     }
 
-    /// Archives or restores; [`Action::AddSubscriptions`] changes nothing here.
+    /// Archives or restores the customer. [`Action::AddSubscriptions`] changes nothing here.
     ///
     /// # Errors
-    /// Says why it cannot be done.
+    /// The reason why the action is denied.
     pub fn apply(&self, action: Action, holdings: Holdings, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         let status = match (self.guard(action, holdings)?, action) {
             (Verdict::AlreadySo, _) | (Verdict::Proceed, Action::AddSubscriptions) => return Ok(Outcome::Unchanged),
@@ -215,11 +191,11 @@ impl Customer {
         Ok(Outcome::Changed(Self { status, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 
-    /// The customer with other details.
+    /// Returns the customer with other details.
     ///
     /// # Errors
-    /// An archived customer is not edited, the currency not after the first order, another currency must be in use,
-    /// and the administrator's address must fit the administration.
+    /// The customer is archived, its currency is fixed by an order, the new currency is not in circulation, or the
+    /// administrator's address does not fit the administration.
     pub fn edit(&self, details: Details, holdings: Holdings, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details == self.details() {
             return Ok(Outcome::Unchanged);
@@ -245,7 +221,7 @@ impl Customer {
         }))
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns all actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self, holdings: Holdings) -> Vec<(Right, Possibility)> {
         Action::ALL

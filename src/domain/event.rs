@@ -1,5 +1,5 @@
-//! Events: what happened to a resource, told by comparing it as it was with as it is. Whoever saves a resource
-//! records both, so that no change goes untold.
+//! Domain events. They are derived by comparing the states of a resource before and after a change. Every function that
+//! saves a resource records both states, so no change is missed.
 
 mod happened;
 
@@ -16,165 +16,122 @@ use super::text::Code;
 pub use happened::Inventory;
 
 label! {
-    /// What happened. Expect more values.
+    /// What happened. More values may be added.
     EventType {
-        /// A reseller was created.
         ResellerCreated = "reseller.created",
-        /// A reseller's details changed.
         ResellerUpdated = "reseller.updated",
-        /// A reseller was disabled.
         ResellerDisabled = "reseller.disabled",
-        /// A reseller was enabled.
         ResellerEnabled = "reseller.enabled",
-        /// A customer was created.
         CustomerCreated = "customer.created",
-        /// A customer's details changed.
         CustomerUpdated = "customer.updated",
-        /// A customer was archived.
         CustomerArchived = "customer.archived",
-        /// A customer was restored.
         CustomerRestored = "customer.restored",
-        /// A customer is no longer this reseller's; `data` is the customer as it was before.
+        /// The customer moved to another tenant. Only the previous reseller receives this; `data` is the last state
+        /// that it could see.
         CustomerReleased = "customer.released",
-        /// A product was created.
         ProductCreated = "product.created",
-        /// A product changed.
         ProductUpdated = "product.updated",
-        /// A subscription was added.
         SubscriptionCreated = "subscription.created",
-        /// A subscription's details changed.
         SubscriptionUpdated = "subscription.updated",
-        /// A subscription started.
         SubscriptionActivated = "subscription.activated",
-        /// A subscription was suspended.
         SubscriptionSuspended = "subscription.suspended",
-        /// A subscription was enabled.
         SubscriptionEnabled = "subscription.enabled",
-        /// A subscription was cancelled.
         SubscriptionCancelled = "subscription.cancelled",
-        /// A subscription began another term.
+        /// A new term started.
         SubscriptionRenewed = "subscription.renewed",
-        /// The term of a suspended subscription ended.
+        /// The term of a suspended subscription ended. It can still be renewed.
         SubscriptionLapsed = "subscription.lapsed",
-        /// A subscription ended.
         SubscriptionExpired = "subscription.expired",
-        /// There are more certificates.
+        /// The current quantity was raised.
         InventoryCurrentRaised = "inventory.current_raised",
-        /// The next term starts with other quantities.
+        /// The quantity of the next term was set.
         InventoryRenewalSet = "inventory.renewal_set",
-        /// A term began with its quantities.
+        /// A new term started with these quantities.
         InventoryRenewed = "inventory.renewed",
-        /// Certificates were put to use.
         InventoryAllocated = "inventory.allocated",
-        /// Certificates were given back.
         InventoryReleased = "inventory.released",
-        /// Thresholds were set.
         InventoryThresholdSet = "inventory.threshold_set",
-        /// What is available of a type fell to its threshold or below.
+        /// The available quantity of a certificate type fell to its threshold or below.
         InventoryLow = "inventory.low",
-        /// Nothing is available of a type any more.
+        /// The available quantity of a certificate type fell to 0.
         InventoryExhausted = "inventory.exhausted",
-        /// An order was confirmed.
         OrderConfirmed = "order.confirmed",
-        /// A charge waits for an invoice.
+        /// The charge is not on an invoice yet.
         ChargeCreated = "charge.created",
-        /// A charge is on an invoice.
         ChargeInvoiced = "charge.invoiced",
-        /// A charge waits again: its invoice was voided.
+        /// The invoice of the charge was voided, so the charge is pending again.
         ChargeReopened = "charge.reopened",
-        /// A charge will never be paid.
+        /// The charge will never be billed.
         ChargeVoided = "charge.voided",
-        /// An invoice was issued.
         InvoiceCreated = "invoice.created",
-        /// An invoice is with the customer.
         InvoiceEmailed = "invoice.emailed",
-        /// An invoice is settled.
         InvoicePaid = "invoice.paid",
-        /// An invoice was taken back.
         InvoiceVoided = "invoice.voided",
-        /// A webhook endpoint gets nothing any more: somebody disabled it, or nothing got there for too long.
+        /// The endpoint was disabled: by a user, or because deliveries failed for too long.
         WebhookEndpointDisabled = "webhook_endpoint.disabled",
-        /// A webhook endpoint gets events again.
         WebhookEndpointEnabled = "webhook_endpoint.enabled",
-        /// Somebody tries whether a webhook endpoint is there. Sent to that endpoint alone; it is not in the feed.
+        /// A test message to a webhook endpoint. It is sent to that endpoint only, and is not in the feed.
         WebhookEndpointTest = "webhook_endpoint.test",
     }
 }
 
 label! {
-    /// What kind of resource. Expect more values.
+    /// The type of a resource. More values may be added.
     ResourceType {
-        /// A reseller.
         Reseller = "reseller",
-        /// A customer.
         Customer = "customer",
-        /// A product.
         Product = "product",
-        /// A price list.
         PriceList = "price_list",
-        /// A subscription.
         Subscription = "subscription",
-        /// The inventory of a subscription, whose id it has.
+        /// The inventory of a subscription. Its id is the id of the subscription.
         Inventory = "inventory",
-        /// An allocation.
         Allocation = "allocation",
-        /// An order.
         Order = "order",
-        /// A charge.
         Charge = "charge",
-        /// An invoice.
         Invoice = "invoice",
-        /// An API key.
         ApiKey = "api_key",
-        /// A webhook endpoint.
         WebhookEndpoint = "webhook_endpoint",
-        /// A delivery to a webhook endpoint.
         WebhookDelivery = "webhook_delivery",
-        /// The clock of a sandbox.
         SandboxClock = "sandbox_clock",
     }
 }
 
-/// Which resource.
+/// Identifies a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Reference {
-    /// Its kind.
     pub kind: ResourceType,
-    /// Its id.
     pub id: Uuid,
-    /// Its version, if it has any.
+    /// `None` for resources without versions.
     pub version: Option<Version>,
 }
 
-/// Which reseller an event is shown to; the partner sees all.
+/// Which resellers can see an event. The provider sees all events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// None.
+    /// No reseller.
     Partner,
-    /// This one.
     Reseller(ResellerId),
-    /// The one that manages the customer.
+    /// The reseller that manages the customer.
     ResellerOf(CustomerId),
-    /// All.
+    /// All resellers.
     Everyone,
 }
 
-/// How a resource looks to the partner's administrators. `api` says it, beside the answer of the resource, so
-/// that events have just what a GET has.
+/// The JSON form of a resource, as administrators of the provider see it. Implemented in `api` beside the response of
+/// the resource, so that an event has the same fields as a GET.
 pub trait Shown {
-    /// As JSON, as of an instant.
+    /// The resource as of an instant.
     fn shown(&self, at: DateTime<Utc>) -> Value;
 }
 
-/// What events and the audit trail tell of.
+/// A resource whose changes are recorded as events and in the audit trail.
 pub trait Resource: Shown {
-    /// Which one it is.
     fn reference(&self) -> Reference;
 
-    /// Who is told.
+    /// Who can see the events of the resource.
     fn audience(&self) -> Audience;
 
-    /// The customer that it is about, if it is about one.
+    /// The customer that the resource belongs to, if any.
     fn customer(&self) -> Option<CustomerId> {
         match self.audience() {
             Audience::ResellerOf(customer) => Some(customer),
@@ -182,16 +139,15 @@ pub trait Resource: Shown {
         }
     }
 
-    /// What happened to it; `before` is `None` when it is new.
+    /// Returns the events for a change; `before` is `None` for a new resource.
     fn happened(&self, before: Option<&Self>) -> Vec<Happening>;
 }
 
-/// What happened, and to which part of the resource.
+/// A change of a resource, before it is recorded as an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
-    /// What.
     pub kind: EventType,
-    /// Of which certificate type the inventory is low or exhausted.
+    /// The certificate type whose inventory is low or exhausted.
     pub certificate_type: Option<Code>,
 }
 
@@ -201,44 +157,38 @@ impl From<EventType> for Happening {
     }
 }
 
-/// That something happened to a resource.
+/// A recorded event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id.
     pub id: EventId,
-    /// Its place in the feed: whatever has a greater one is later. `None` as long as it has none.
+    /// The position in the feed. Later events have greater positions. `None` until the event has one.
     pub sequence: Option<i64>,
-    /// What happened.
     pub kind: EventType,
-    /// Of which certificate type the inventory is low or exhausted.
+    /// The certificate type whose inventory is low or exhausted.
     pub certificate_type: Option<Code>,
-    /// When.
     pub occurred_at: DateTime<Utc>,
-    /// To what.
     pub resource: Reference,
-    /// To which customer's, if to any.
+    /// The customer that the resource belongs to, if any.
     pub customer_id: Option<CustomerId>,
-    /// The resource as it is since.
+    /// The resource after the change.
     pub data: Value,
-    /// Who did it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// `api_key:<id>`, `subject:<subject>` or `system`.
     pub actor: String,
-    /// In which request; `None` for what time did.
+    /// `None` for scheduled transitions.
     pub request_id: Option<String>,
 }
 
-/// What there is to know of an event to tell whom it concerns.
+/// The part of an event that decides who can see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Headline {
-    /// Its place in the feed.
+    /// The position in the feed.
     pub sequence: i64,
-    /// What happened.
     pub kind: EventType,
-    /// Who is told.
     pub audience: Audience,
 }
 
 impl Headline {
-    /// Whether it is among what somebody asks for: the events of some types, or of all when there are none.
+    /// Whether a scope can see the event, and its type is one of `types`. An empty list means all types.
     #[must_use]
     pub fn is_for(&self, scope: Scope, types: &[EventType]) -> bool {
         let is_told = match (scope.reseller(), self.audience) {

@@ -54,7 +54,7 @@ id! {
     EventId,
     /// Identifies an entry of the audit trail.
     AuditEntryId,
-    /// Identifies an API key; it is not the secret.
+    /// Identifies an API key. This is not the secret.
     ApiKeyId,
     /// Identifies a webhook endpoint.
     WebhookEndpointId,
@@ -62,7 +62,7 @@ id! {
     WebhookDeliveryId,
 }
 
-/// The least id that could be made at an instant: those that are made later are greater.
+/// The smallest id that can be created at an instant. Ids that are created later are greater.
 #[must_use]
 pub fn first_at(at: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0).to_be_bytes();
@@ -71,7 +71,7 @@ pub fn first_at(at: DateTime<Utc>) -> Uuid {
     Uuid::from_bytes(id)
 }
 
-/// How often a resource has changed, from 1. It is the resource's `ETag`.
+/// The version of a resource: 1 at creation, and one more with each change. It is the resource's `ETag`.
 #[derive(
     Debug,
     Clone,
@@ -90,29 +90,28 @@ pub fn first_at(at: DateTime<Utc>) -> Uuid {
 pub struct Version(pub i64);
 
 impl Version {
-    /// The version of a resource that was just created.
     pub const FIRST: Self = Self(1);
 
-    /// The version after one more change.
+    /// The version after the next change.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// The number of an invoice, `INV-2027-000001`: from 1 in each year, without gaps.
+/// The number of an invoice, for example `INV-2027-000001`: starts at 1 in each year, without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InvoiceNumber {
-    /// The year in which it was issued.
+    /// The year in which the invoice was issued.
     pub year: i32,
-    /// The place in the year, 1 to 999,999,999.
+    /// The position in the year, 1 to 999,999,999.
     pub sequence: i32,
 }
 
-/// The text is no number of an invoice.
+/// The text is not an invoice number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not like INV-2027-000001")]
+#[error("`{0}` is not an invoice number such as INV-2027-000001")]
 pub struct NotAnInvoiceNumber(String);
 
 impl std::fmt::Display for InvoiceNumber {
@@ -134,7 +133,7 @@ impl std::str::FromStr for InvoiceNumber {
         let parts = text.strip_prefix("INV-").and_then(|rest| rest.split_once('-'));
         let number = parts
             .and_then(|(year, sequence)| Some(Self { year: year.parse().ok()?, sequence: sequence.parse().ok()? }));
-        // Written in one way only: no sign, no other zeros.
+        // Accept only the canonical form: no sign, no extra zeros.
         let is_sane = |number: &Self| (0..=999_999_999).contains(&number.sequence) && number.to_string() == text;
         number.filter(is_sane).ok_or_else(|| NotAnInvoiceNumber(text.to_owned()))
     }

@@ -1,4 +1,5 @@
-//! Safe retries: the first answer to a request that had an `Idempotency-Key`, kept for whoever sends it again.
+//! Safe retries: the first response to a request with an `Idempotency-Key` is stored, and returned when the request is
+//! sent again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -7,74 +8,65 @@ use super::event::ResourceType;
 use super::label::label;
 
 label! {
-    /// State of a request: `in_progress`, or `completed`: it was answered. Expect more values.
+    /// State of a request: `in_progress`, or `completed` when it has a response. More values may be added.
     IdempotencyState {
-        /// It is under way.
         InProgress = "in_progress",
-        /// It was answered.
         Completed = "completed",
     }
 }
 
-/// How long an answer is kept, in hours.
+/// How long a response is stored, in hours.
 pub const KEPT_HOURS: i64 = 24;
 
-/// The most characters of a key; they are visible ASCII.
+/// The maximum length of a key, in characters. A key consists of visible ASCII.
 pub const MAX_KEY: usize = 255;
 
-/// That a request can be told from others: whose it is, under which key, and what it is.
+/// Identifies a request: its caller, its key and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Who sent it: what is kept is for the same caller only.
+    /// The sender. A stored response is returned only to the same caller.
     pub caller: String,
-    /// What the caller calls it.
+    /// The `Idempotency-Key`.
     pub key: String,
-    /// SHA-256 of everything that makes it the request that it is.
+    /// SHA-256 of everything that defines the request.
     pub fingerprint: Vec<u8>,
 }
 
-/// An answer, as it was given.
+/// A stored response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status.
     pub status: i32,
-    /// The headers that are not made anew for each answer.
+    /// The stored headers. All other headers are created again for each response.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// What is kept of a request.
+/// A completed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Which request.
     pub claim: Claim,
-    /// The operation's id.
+    /// The `operationId`.
     pub operation: String,
-    /// What it was about, or what it created.
+    /// The resource in the path of the request, or the resource that it created.
     pub resource: Option<(ResourceType, Uuid)>,
-    /// Its answer.
     pub answer: Answer,
-    /// When it was answered.
     pub created_at: DateTime<Utc>,
 }
 
 impl Kept {
-    /// Until when it is kept.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.created_at + TimeDelta::hours(KEPT_HOURS)
     }
 }
 
-/// Whether a request is dealt with by an answer: what failed, and who nobody knows, is not.
+/// Whether a response completes the request. Server errors do not, and neither do responses to unknown callers.
 #[must_use]
 pub fn is_final(status: i32) -> bool {
     status < 500 && ![401, 429].contains(&status)
 }
 
-/// Whether an answer is kept for whoever sends the request again: not one that says to send the same with other
-/// headers.
+/// Whether the response is stored for retries. Not if it asks the client to send the same request with other headers.
 #[must_use]
 pub fn is_kept(status: i32) -> bool {
     is_final(status) && status != 415

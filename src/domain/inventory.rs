@@ -1,5 +1,5 @@
-//! Inventory: how many certificates of a type a subscription holds now, how many the next term starts
-//! with, and how many are in use.
+//! Inventory: how many certificates of a type a subscription has now, how many the next term starts with, and how many
+//! are in use.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -9,14 +9,11 @@ use super::label::label;
 use super::text::Code;
 
 label! {
-    /// What a ledger entry counts: `current` quantity, `renewal` quantity, or certificates `used`.
-    /// Expect more values.
+    /// What a ledger entry counts: the `current` quantity, the `renewal` quantity, or the certificates `used`. More
+    /// values may be added.
     Measure {
-        /// The quantity usable now.
         Current = "current",
-        /// The quantity set for the next term.
         Renewal = "renewal",
-        /// Certificates in use.
         Used = "used",
     }
 }
@@ -24,57 +21,54 @@ label! {
 /// The certificates of one type in a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// The type.
     pub certificate_type: Code,
-    /// Usable now; raised, never lowered, within a term.
+    /// Usable now. Within a term, this can only be raised.
     pub current: i32,
-    /// Set for the next term; `None` follows `current`.
+    /// For the next term; `None` follows `current`.
     pub renewal: Option<i32>,
-    /// In use.
+    /// Certificates in use.
     pub used: i32,
-    /// From how few available on the line is low; `None`: never. Not part of what a quote depends on.
+    /// The line is low when this many certificates or fewer are available; `None`: never. Quotes do not depend on it.
     #[serde(skip)]
     pub low_threshold: Option<i32>,
 }
 
 impl Line {
-    /// A line that holds nothing yet.
     #[must_use]
     pub fn empty(certificate_type: Code) -> Self {
         Self { certificate_type, current: 0, renewal: None, used: 0, low_threshold: None }
     }
 
-    /// How many can still be allocated.
+    /// How many certificates can still be allocated.
     #[must_use]
     pub fn available(&self) -> i32 {
         (self.current - self.used).max(0)
     }
 
-    /// How many more are in use than are paid for; possible after a renewal with less.
+    /// How many more certificates are in use than are paid for. Possible after a renewal with a smaller quantity.
     #[must_use]
     pub fn overage(&self) -> i32 {
         (self.used - self.current).max(0)
     }
 
-    /// Whether no more is available than the threshold.
+    /// Whether the available quantity is at or below the threshold.
     #[must_use]
     pub fn is_low(&self) -> bool {
         self.low_threshold.is_some_and(|threshold| self.available() <= threshold)
     }
 
-    /// Whether nothing is available.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         self.available() == 0
     }
 
-    /// What the next term starts with.
+    /// The quantity at the start of the next term.
     #[must_use]
     pub fn effective_renewal(&self) -> i32 {
         self.renewal.unwrap_or(self.current)
     }
 
-    /// The line as the next term starts: certificates in use stay in use.
+    /// Returns the line at the start of the next term. Certificates in use stay in use.
     #[must_use]
     pub fn renewed(&self) -> Self {
         Self { current: self.effective_renewal(), ..self.clone() }
@@ -85,21 +79,19 @@ impl Line {
     }
 }
 
-/// One change of one number of a line: a row of the ledger.
+/// One change of one quantity of a line: a row of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
-    /// The type.
     pub certificate_type: Code,
-    /// Which number.
     pub measure: Measure,
-    /// What it was.
+    /// `None` when the renewal quantity followed the current quantity.
     pub before: Option<i32>,
-    /// What it is.
+    /// `None` when the renewal quantity follows the current quantity.
     pub after: Option<i32>,
 }
 
 impl Movement {
-    /// By how much; `None` when the renewal quantity begins or stops to follow the current one.
+    /// The difference; `None` when the renewal quantity starts or stops following the current quantity.
     #[must_use]
     pub fn delta(&self) -> Option<i32> {
         Some(self.after? - self.before?)
@@ -109,22 +101,16 @@ impl Movement {
 /// An entry of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its id.
     pub id: LedgerEntryId,
-    /// What changed.
     pub movement: Movement,
-    /// The order that changed it.
     pub order_id: Option<OrderId>,
-    /// The allocation that changed it.
     pub allocation_id: Option<AllocationId>,
-    /// Who did it.
     pub actor: String,
-    /// When.
     pub occurred_at: DateTime<Utc>,
 }
 
-/// Everything that changed between two states of an inventory. The ledger is written from this and
-/// nothing else, so its sums are the lines.
+/// Returns all changes between two states of an inventory. The ledger is written only from these changes, so the sums
+/// of the ledger always match the lines.
 #[must_use]
 pub fn movements(before: &[Line], after: &[Line]) -> Vec<Movement> {
     let mut found = Vec::new();
@@ -140,7 +126,7 @@ pub fn movements(before: &[Line], after: &[Line]) -> Vec<Movement> {
     found
 }
 
-/// The lines that have come to be in a state that they were not in.
+/// Returns the lines that are in a state now, but were not before.
 pub fn those_that_came_to<'a>(
     before: &'a [Line],
     after: &'a [Line],
@@ -150,7 +136,7 @@ pub fn those_that_came_to<'a>(
     after.iter().filter(move |line| state(line) && was_not(line))
 }
 
-/// The lines that movements lead to: the last one of each type and measure counts.
+/// Returns the lines that result from movements. The last movement of each type and measure counts.
 #[must_use]
 pub fn replay(movements: impl IntoIterator<Item = Movement>) -> Vec<Line> {
     movements.into_iter().fold(Vec::new(), |lines, Movement { certificate_type, measure, after, .. }| {
@@ -162,13 +148,12 @@ pub fn replay(movements: impl IntoIterator<Item = Movement>) -> Vec<Line> {
     })
 }
 
-/// The line of a type.
 #[must_use]
 pub fn find<'a>(lines: &'a [Line], certificate_type: &Code) -> Option<&'a Line> {
     lines.iter().find(|line| line.certificate_type == *certificate_type)
 }
 
-/// The lines with one of them changed; it is added if there is none yet. Lines stay in order of type.
+/// Changes one line, and adds it if it does not exist. Lines stay sorted by type.
 #[must_use]
 pub fn with(mut lines: Vec<Line>, certificate_type: &Code, change: impl FnOnce(&mut Line)) -> Vec<Line> {
     let index = match lines.binary_search_by(|line| line.certificate_type.cmp(certificate_type)) {

@@ -1,4 +1,4 @@
-//! Invoices: what a customer is billed. An invoice is written once; from then on only its state changes.
+//! Invoices. The content of an issued invoice never changes; only its state does.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,28 +15,22 @@ use super::refusal::Refusal;
 use super::text::{CompanyName, Line, Reason, stored};
 
 label! {
-    /// State of an invoice. `created`: has its number; `emailed`: is with the customer; `paid`: settled,
-    /// final; `void`: never to be paid, final, and its charges are pending again. Expect more values.
+    /// State of an invoice. `created`: issued, with a number; `emailed`: sent to the customer; `paid`: final; `void`:
+    /// final, will not be paid, and its charges are pending again. More values may be added.
     InvoiceStatus {
-        /// Has its number.
         Created = "created",
-        /// Is with the customer.
         Emailed = "emailed",
-        /// Settled.
         Paid = "paid",
-        /// Never to be paid.
         Void = "void",
     }
 }
 
 label! {
-    /// What can be done with an invoice.
+    /// An action on an invoice.
     Action {
-        /// Say that the customer has it.
         MarkEmailed = "mark_emailed",
-        /// Say that it is settled.
         MarkPaid = "mark_paid",
-        /// Take it back; its charges become pending again.
+        /// Void the invoice; its charges become pending again.
         Void = "void",
     }
 }
@@ -44,93 +38,65 @@ label! {
 /// An invoice, without its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoice {
-    /// Its id.
     pub id: InvoiceId,
-    /// Its number.
     pub number: InvoiceNumber,
-    /// Who pays.
     pub customer_id: CustomerId,
-    /// Who pays, as it was when the invoice was issued.
+    /// The customer's data when the invoice was issued.
     pub bill_to: BillTo,
-    /// The sum of the lines.
     pub total: Money,
-    /// How many lines it has.
     pub line_count: i32,
-    /// It took what was due on this day or before.
+    /// The invoice contains charges that were due on this day or before.
     pub through: NaiveDate,
-    /// How far it has come.
     pub state: State,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was issued.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Whom an invoice is for: the customer as it was when the invoice was issued.
+/// The recipient of an invoice: the customer's data when the invoice was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillTo {
-    /// Name of the company.
     #[serde(deserialize_with = "stored")]
     pub company_name: CompanyName,
-    /// Where it resides.
     pub address: Address,
-    /// Whom to talk to.
     pub contact: Option<Contact>,
 }
 
 /// A charge on an invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvoiceLine {
-    /// The charge.
     pub charge: Charge,
-    /// The product of its subscription.
     pub product_id: ProductId,
-    /// What the product was called when the invoice was issued.
+    /// The name of the product when the invoice was issued.
     pub product_name: Line,
 }
 
-/// How far an invoice has come.
+/// The state of an invoice, with its instants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It has its number.
     Created,
-    /// It is with the customer.
     Emailed {
-        /// Since when.
         at: DateTime<Utc>,
     },
-    /// It is settled.
     Paid {
-        /// Since when it was with the customer.
         emailed_at: DateTime<Utc>,
-        /// Since when it is settled.
         at: DateTime<Utc>,
     },
-    /// It was taken back.
     Void {
-        /// Since when it was with the customer, if it was.
+        /// `None` if the invoice was voided before it was emailed.
         emailed_at: Option<DateTime<Utc>>,
-        /// When it was taken back.
         at: DateTime<Utc>,
-        /// Why, in the words of who did it.
+        /// Why, in the words of the person who voided it.
         reason: Option<Reason>,
     },
 }
 
-/// What is to be done with an invoice.
+/// A command to an invoice.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Say that the customer has it.
     MarkEmailed,
-    /// Say that it is settled.
     MarkPaid,
-    /// Take it back.
-    Void {
-        /// Why.
-        reason: Option<Reason>,
-    },
+    Void { reason: Option<Reason> },
 }
 
 impl Command {
@@ -144,7 +110,7 @@ impl Command {
 }
 
 impl Invoice {
-    /// A new invoice.
+    /// Issues an invoice.
     #[must_use]
     pub fn issue(
         id: InvoiceId,
@@ -169,7 +135,6 @@ impl Invoice {
         }
     }
 
-    /// Its status.
     #[must_use]
     pub fn status(&self) -> InvoiceStatus {
         match self.state {
@@ -180,7 +145,7 @@ impl Invoice {
         }
     }
 
-    /// Since when it was with the customer.
+    /// When the invoice was emailed.
     #[must_use]
     pub fn emailed_at(&self) -> Option<DateTime<Utc>> {
         match self.state {
@@ -191,7 +156,7 @@ impl Invoice {
         }
     }
 
-    /// Since when it is settled.
+    /// When the invoice was paid.
     #[must_use]
     pub fn paid_at(&self) -> Option<DateTime<Utc>> {
         match self.state {
@@ -200,7 +165,7 @@ impl Invoice {
         }
     }
 
-    /// When and why it was taken back.
+    /// When and why the invoice was voided.
     #[must_use]
     pub fn voided(&self) -> Option<(DateTime<Utc>, Option<&Reason>)> {
         match &self.state {
@@ -209,18 +174,18 @@ impl Invoice {
         }
     }
 
-    /// Whether an action is possible.
+    /// Checks whether an action is allowed.
     ///
     /// # Errors
-    /// The state does not allow it.
+    /// [`Refusal::InvalidTransition`].
     pub fn guard(&self, action: Action) -> Result<Verdict, Refusal> {
         self.verdict(action).ok_or_else(|| self.invalid(action))
     }
 
-    /// Carries a command out.
+    /// Applies a command.
     ///
     /// # Errors
-    /// The state does not allow it.
+    /// [`Refusal::InvalidTransition`].
     pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if self.guard(command.action())? == Verdict::AlreadySo {
             return Ok(Outcome::Unchanged);
@@ -234,7 +199,7 @@ impl Invoice {
         Ok(Outcome::Changed(Self { state, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns all actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self) -> Vec<(Right, Possibility)> {
         Action::ALL
@@ -246,7 +211,7 @@ impl Invoice {
             .collect()
     }
 
-    /// What becomes of an action; `None` where it is refused.
+    /// The result of an action; `None` if the state does not allow it.
     fn verdict(&self, action: Action) -> Option<Verdict> {
         use InvoiceStatus::{Created, Emailed, Paid, Void};
         match (action, self.status()) {

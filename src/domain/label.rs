@@ -1,6 +1,6 @@
-//! Closed sets of names: each is one Rust enum, one JSON string, one text column and one schema.
+//! Closed sets of names. Each is one Rust enum, one JSON string, one text column and one schema.
 
-/// Declares an enum whose variants are spelled the same in JSON, in the database and in the document.
+/// Declares an enum whose variants have the same name in JSON, in the database and in the API document.
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt,)+ }) => {
         $(#[$doc])*
@@ -13,7 +13,7 @@ macro_rules! label {
         }
 
         impl $name {
-            /// Every value, in the order of declaration.
+            /// All values, in the order of declaration.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The name in JSON and in the database.
@@ -37,7 +37,7 @@ macro_rules! label {
             fn from_str(text: &str) -> Result<Self, String> {
                 Self::ALL.iter().copied().find(|label| label.as_str() == text).ok_or_else(|| {
                     let names: Vec<_> = Self::ALL.iter().map(|label| label.as_str()).collect();
-                    format!("`{text}` is none of {}", names.join(", "))
+                    format!("`{text}` is not one of {}", names.join(", "))
                 })
             }
         }

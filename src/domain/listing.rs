@@ -1,4 +1,4 @@
-//! What lists can be asked for: filters, orders, and where the last page ended.
+//! Lists: filters, sort orders and pages.
 
 use std::io::{self, Write};
 
@@ -24,81 +24,69 @@ use super::webhook::WebhookEndpointStatus;
 use super::webhook::delivery::DeliveryStatus;
 
 label! {
-    /// Order of companies: by name or by creation, descending with `-`. Ties are broken by id.
+    /// Sort order of companies: by name or by creation, descending with `-`. Rows with the same value are sorted by id.
     CompanySort {
-        /// A to Z.
         NameAscending = "company_name",
-        /// Z to A.
         NameDescending = "-company_name",
-        /// Oldest first.
         CreatedAscending = "created_at",
-        /// Newest first.
         CreatedDescending = "-created_at",
     }
 }
 
 label! {
-    /// Order of subscriptions: by the end of the term or by creation, descending with `-`. Ties are
-    /// broken by id.
+    /// Sort order of subscriptions: by the end of the term or by creation, descending with `-`. Rows with the same
+    /// value are sorted by id.
     SubscriptionSort {
-        /// Ends soonest first.
         EndAscending = "end_date",
-        /// Ends last first.
         EndDescending = "-end_date",
-        /// Oldest first.
         CreatedAscending = "created_at",
-        /// Newest first.
         CreatedDescending = "-created_at",
     }
 }
 
-/// Where a page ended: the sort value of its last row, and its id.
+/// The position of a row in a list: its sort value and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The sort value; [`SortValue::Id`] where a list is in order of id.
+    /// [`SortValue::Id`] for lists that are sorted by id.
     pub value: SortValue,
-    /// The id.
     pub id: Uuid,
 }
 
-/// A value that lists are sorted by.
+/// A value that a list is sorted by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SortValue {
-    /// A name or code.
+    /// A name or a code.
     Text(String),
-    /// An instant.
     Instant(DateTime<Utc>),
-    /// A date.
     Date(NaiveDate),
-    /// A number.
     Number(i32),
-    /// The id itself.
+    /// The list is sorted by the id itself.
     Id,
 }
 
-/// How much of a list is wanted, from where.
+/// The requested part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// The most rows.
+    /// The maximum number of rows.
     pub limit: i64,
-    /// Behind which row.
+    /// Start after this row.
     pub after: Option<Position>,
 }
 
-/// The most bytes of the rows of a page: with the rest of it, a response stays below 1 MiB.
+/// The maximum size of the rows of a page, in bytes. With the rest of the page, a response stays below 1 MiB.
 pub const PAGE_BYTES: usize = (1 << 20) - (8 << 10);
 
-/// Bytes of a value as JSON.
+/// The size of a value as JSON, in bytes.
 #[must_use]
 pub fn json_size(value: &impl Serialize) -> usize {
     let mut size = Size(0);
-    // Counting cannot fail; what cannot be written fails where it is written.
+    // Counting cannot fail. A value that cannot be serialized fails when the response is written.
     let _ = serde_json::to_writer(&mut size, value);
     size.0
 }
 
-/// How many of the first rows, by their sizes, fit into a page; one always does.
+/// Returns how many of the first rows fit into a page, given their sizes. One row always fits.
 pub fn fitting(sizes: impl IntoIterator<Item = usize>) -> usize {
     let mut all = 0;
     let fits = |size: &usize| {
@@ -108,7 +96,7 @@ pub fn fitting(sizes: impl IntoIterator<Item = usize>) -> usize {
     sizes.into_iter().take_while(fits).count().max(1)
 }
 
-/// Counts what is written.
+/// Counts written bytes.
 struct Size(usize);
 
 impl Write for Size {
@@ -122,8 +110,8 @@ impl Write for Size {
     }
 }
 
-/// How a page of rows that may be large is read: a few at first, then as many as fit by what those were, so that hardly
-/// more is read than a page has.
+/// Reads a page whose rows can be large: first a few rows, then as many as fit according to their average size. So
+/// hardly more rows are read than the page contains.
 #[derive(Debug)]
 pub struct Reading {
     limit: i64,
@@ -132,16 +120,16 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The rows that are read first.
+    /// The number of rows to read first.
     const FIRST: i64 = 20;
 
-    /// A page of at most so many rows.
+    /// A page of at most `limit` rows.
     #[must_use]
     pub fn new(limit: i64) -> Self {
         Self { limit, rows: 0, bytes: 0 }
     }
 
-    /// How many rows are to be read next; none when the page is full.
+    /// Returns how many rows to read next; `None` when the page is full.
     #[must_use]
     pub fn next(&self) -> Option<i64> {
         let room = PAGE_BYTES.saturating_sub(self.bytes);
@@ -151,7 +139,7 @@ impl Reading {
         Some(fit.min(self.limit - self.rows)).filter(|rows| *rows > 0 && room > 0)
     }
 
-    /// Notes rows that were read, by their sizes.
+    /// Records the sizes of the rows that were read.
     pub fn note(&mut self, sizes: impl IntoIterator<Item = usize>) {
         for size in sizes {
             self.rows += 1;
@@ -160,25 +148,24 @@ impl Reading {
     }
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The rows.
     pub rows: Vec<T>,
-    /// Where it ended, when there is more.
+    /// The position of the last row, if there are more rows.
     pub next: Option<Position>,
-    /// Where each row stands.
+    /// The position of each row.
     positions: Vec<Position>,
 }
 
 impl<T> Page<T> {
-    /// A page without rows, and none behind it.
+    /// An empty page, with no next page.
     #[must_use]
     pub fn empty() -> Self {
         Self { rows: Vec::new(), next: None, positions: Vec::new() }
     }
 
-    /// Cuts the page from rows of which one more than wanted was asked for.
+    /// Creates a page from up to `limit + 1` rows. The extra row only shows that there is a next page.
     pub fn cut(mut rows: Vec<T>, limit: i64, position: impl Fn(&T) -> Position) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -188,7 +175,7 @@ impl<T> Page<T> {
         Self { rows, next, positions }
     }
 
-    /// The first rows of the page. The rows behind them are on the next page.
+    /// Keeps the first `rows` rows. The removed rows are on the next page.
     #[must_use]
     pub fn first(mut self, rows: usize) -> Self {
         if rows < self.rows.len() {
@@ -199,7 +186,7 @@ impl<T> Page<T> {
         self
     }
 
-    /// The page with those of the next one behind it.
+    /// Appends the next page.
     #[must_use]
     pub fn then(mut self, next: Self) -> Self {
         self.rows.extend(next.rows);
@@ -207,113 +194,98 @@ impl<T> Page<T> {
         Self { next: next.next, ..self }
     }
 
-    /// The page with other rows in the same places, as many as there are.
+    /// Replaces the rows by as many other rows at the same positions.
     pub fn with_rows<U>(self, rows: Vec<U>) -> Page<U> {
         Page { rows, next: self.next, positions: self.positions }
     }
 
-    /// The page with other rows in the same places.
+    /// Converts each row. The positions stay the same.
     pub fn map<U>(mut self, change: impl FnMut(T) -> U) -> Page<U> {
         let rows = std::mem::take(&mut self.rows).into_iter().map(change).collect();
         self.with_rows(rows)
     }
 
-    /// The page with other rows in the same places, if all can be made.
+    /// Converts each row. The positions stay the same.
     ///
     /// # Errors
-    /// The first that `change` answers.
+    /// The first error of `change`.
     pub fn try_map<U, E>(mut self, change: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
         let rows = std::mem::take(&mut self.rows).into_iter().map(change).collect::<Result<_, E>>()?;
         Ok(self.with_rows(rows))
     }
 }
 
-/// Which resellers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResellerFilter {
-    /// Name contains.
+    /// The name contains this text.
     pub q: Option<SearchText>,
-    /// One of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<ResellerStatus>,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
 }
 
-/// Which API keys.
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeyFilter {
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<ApiKeyStatus>,
-    /// With one of these roles; all when empty.
+    /// An empty list means all roles.
     pub role: Vec<Role>,
-    /// Of a reseller.
     pub partner_id: Option<ResellerId>,
 }
 
-/// Which customers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CustomerFilter {
-    /// Name contains.
+    /// The name contains this text.
     pub q: Option<SearchText>,
-    /// Managed by.
     pub partner_id: Option<ResellerId>,
-    /// One of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<CustomerStatus>,
-    /// Country of the address.
     pub country: Option<Country>,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
-    /// At or after.
+    /// Inclusive.
     pub created_after: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub created_before: Option<DateTime<Utc>>,
 }
 
-/// Which products.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductFilter {
-    /// Name contains.
+    /// The name contains this text.
     pub q: Option<SearchText>,
-    /// One of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<ProductStatus>,
 }
 
-/// Which price lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PriceListFilter {
-    /// Name contains.
+    /// The name contains this text.
     pub q: Option<SearchText>,
-    /// In this currency.
     pub currency: Option<Currency>,
 }
 
-/// Which subscriptions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SubscriptionFilter {
-    /// Of a customer.
     pub customer_id: Option<CustomerId>,
-    /// Of the customers of a reseller.
+    /// The reseller that manages the customers.
     pub partner_id: Option<ResellerId>,
-    /// To a product.
     pub product_id: Option<ProductId>,
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<SubscriptionStatus>,
-    /// Whether it renews by itself.
     pub auto_renew: Option<bool>,
-    /// The term ends on or after.
+    /// Inclusive end of the term.
     pub ends_after: Option<NaiveDate>,
-    /// The term ends before.
+    /// Exclusive end of the term.
     pub ends_before: Option<NaiveDate>,
 }
 
-/// Whose subscriptions.
+/// Which subscriptions to include.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
-    /// This one.
+    /// One subscription.
     Its(SubscriptionId),
-    /// Those of a customer.
+    /// The subscriptions of a customer.
     OfCustomer(CustomerId),
-    /// All that are visible.
+    /// All visible subscriptions.
     Everyones,
 }
 
@@ -323,99 +295,85 @@ impl From<Option<CustomerId>> for Whose {
     }
 }
 
-/// Which orders.
 #[derive(Debug, Clone, Default)]
 pub struct OrderFilter {
-    /// Of a customer.
     pub customer_id: Option<CustomerId>,
-    /// With a line about a subscription.
+    /// At least one line concerns this subscription.
     pub subscription_id: Option<SubscriptionId>,
-    /// One of these kinds; all when empty.
+    /// An empty list means all kinds.
     pub kind: Vec<OrderKind>,
-    /// At or after.
+    /// Inclusive.
     pub confirmed_after: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub confirmed_before: Option<DateTime<Utc>>,
 }
 
-/// Which upcoming charges.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UpcomingFilter {
-    /// Of a customer.
     pub customer_id: Option<CustomerId>,
-    /// Of the customers of a reseller.
+    /// The reseller that manages the customers.
     pub partner_id: Option<ResellerId>,
-    /// On or after.
+    /// Inclusive.
     pub from: Option<NaiveDate>,
-    /// Before.
+    /// Exclusive.
     pub to: Option<NaiveDate>,
 }
 
-/// Which charges.
 #[derive(Debug, Clone, Default)]
 pub struct ChargeFilter {
-    /// Of a customer.
     pub customer_id: Option<CustomerId>,
-    /// Of the customers of a reseller.
+    /// The reseller that manages the customers.
     pub partner_id: Option<ResellerId>,
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<ChargeStatus>,
-    /// On or after.
+    /// Inclusive.
     pub due_after: Option<NaiveDate>,
-    /// Before.
+    /// Exclusive.
     pub due_before: Option<NaiveDate>,
 }
 
-/// Which invoices.
 #[derive(Debug, Clone, Default)]
 pub struct InvoiceFilter {
-    /// Of a customer.
     pub customer_id: Option<CustomerId>,
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<InvoiceStatus>,
-    /// With this number.
     pub number: Option<InvoiceNumber>,
-    /// At or after.
+    /// Inclusive.
     pub created_after: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub created_before: Option<DateTime<Utc>>,
 }
 
-/// Which entries of the audit trail.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// By those of a reseller.
+    /// The tenant of the actor.
     pub partner_id: Option<ResellerId>,
-    /// By one: `api_key:<id>` or `subject:<subject>`.
+    /// `api_key:<id>` or `subject:<subject>`.
     pub actor: Option<String>,
-    /// Of one operation.
+    /// The `operationId`.
     pub operation: Option<String>,
-    /// About a resource: what the request was for, or what it changed.
+    /// The resource in the path of the request, or a resource that it changed.
     pub resource_id: Option<Uuid>,
-    /// Of one request.
     pub request_id: Option<String>,
-    /// With one of these ends; all when empty.
+    /// An empty list means all outcomes.
     pub outcome: Vec<Outcome>,
-    /// At or after.
+    /// Inclusive.
     pub occurred_after: Option<DateTime<Utc>>,
-    /// Before.
+    /// Exclusive.
     pub occurred_before: Option<DateTime<Utc>>,
 }
 
-/// Which webhook endpoints.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookEndpointFilter {
-    /// Of a reseller.
     pub partner_id: Option<ResellerId>,
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<WebhookEndpointStatus>,
 }
 
-/// Which deliveries to a webhook endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookDeliveryFilter {
-    /// In one of these states; all when empty.
+    /// An empty list means all states.
     pub status: Vec<DeliveryStatus>,
-    /// Of events of one of these types; all when empty.
+    /// An empty list means all event types.
     pub event_type: Vec<EventType>,
 }

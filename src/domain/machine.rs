@@ -1,36 +1,34 @@
-//! What all state machines here have in common.
+//! Types that all state machines share.
 
 use super::refusal::Refusal;
 
-/// What a guard says to an action that is possible.
+/// The result of a guard for an allowed action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The action changes something.
     Proceed,
-    /// What the action would bring about already holds.
+    /// The resource is already in the target state.
     AlreadySo,
 }
 
-/// What a command brought about.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// The resource as it is now; it wants saving.
+    /// The changed resource, which must be saved.
     Changed(T),
-    /// The resource is as it was: no new version, no event.
+    /// Nothing changed: no new version, no event.
     Unchanged,
 }
 
-/// One entry of the list of what may be done next with a resource.
+/// An action of a resource, and whether its state allows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Possibility {
-    /// The action.
     pub action: &'static str,
-    /// Why it is not possible now; `None` when it is.
+    /// Why the action is not allowed; `None` if it is.
     pub refusal: Option<Refusal>,
 }
 
 impl Possibility {
-    /// Asks a guard. What already holds counts as not possible.
+    /// Creates an entry from the result of a guard. An action without effect counts as not allowed.
     pub fn of(action: &'static str, verdict: Result<Verdict, Refusal>, already_so: impl FnOnce() -> Refusal) -> Self {
         let refusal = match verdict {
             Ok(Verdict::Proceed) => None,

@@ -1,11 +1,11 @@
-//! What the service means. Pure: no async, no IO, no clock, no queries; everything is handed in.
+//! The rules of the service. Pure code: no async, no IO, no clock, no queries. All inputs are parameters.
 //!
-//! Leaf types, each with its rule: [`id`], [`money`], [`time`], [`text`], [`label`]. What is sold and to
-//! whom: [`company`], [`reseller`], [`customer`], [`product`], [`price_list`]. What happens: [`subscription`] and
-//! [`inventory`] are the machine, [`basket`] and [`quote`] say what a change does and costs,
-//! [`proration`] computes each amount, [`order`] records it, [`billing`] makes an [`invoice`] of what is due,
-//! [`report`] sums it up, [`event`] tells it, [`webhook`] carries that on. Who may: [`access`], by an [`api_key`]
-//! whose [`secret`] is a [`credential`], how often: [`rate_limit`], and how much at a time: [`budget`]. Who did: [`audit`]. Why not: [`refusal`].
+//! Basic types with their rules: [`id`], [`money`], [`time`], [`text`], [`label`]. Products and companies: [`company`],
+//! [`reseller`], [`customer`], [`product`], [`price_list`]. The subscription state machine: [`subscription`] and
+//! [`inventory`]. Effects and costs of a change: [`basket`] and [`quote`], with [`proration`] for each amount. Records
+//! of a change: [`order`], [`billing`] with each [`invoice`], [`report`], [`event`] and [`webhook`]. Authorization:
+//! [`access`], and the [`secret`] of an [`api_key`] as a [`credential`]. Limits: [`rate_limit`] per minute, [`budget`]
+//! for concurrent work. The trail of all writes: [`audit`]. Reasons for rejected requests: [`refusal`].
 
 pub mod access;
 pub mod allocation;

@@ -1,4 +1,4 @@
-//! What happened, resource by resource.
+//! The events of each resource.
 
 use super::EventType::{self, *};
 use super::{Audience, Happening, Reference, Resource, ResourceType};
@@ -13,7 +13,7 @@ use crate::domain::product::Product;
 use crate::domain::reseller::{Reseller, ResellerStatus};
 use crate::domain::subscription::{Subscription, SubscriptionStatus};
 
-/// One thing, to the resource as a whole.
+/// A single event of the resource as a whole.
 fn one(kind: EventType) -> Vec<Happening> {
     vec![kind.into()]
 }
@@ -83,7 +83,8 @@ impl Resource for PriceList {
         Audience::Partner
     }
 
-    /// Prices reach whom they concern as quotes and orders; the audit trail tells who changed a list.
+    /// Price changes become visible in quotes and orders, so there are no events. The audit trail records who changed a
+    /// list.
     fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
         Vec::new()
     }
@@ -98,7 +99,7 @@ impl Resource for ApiKey {
         self.partner_id.map_or(Audience::Partner, Audience::Reseller)
     }
 
-    /// Keys concern administrators alone; the audit trail tells them who changed one.
+    /// Only administrators see keys, so there are no events. The audit trail records who changed a key.
     fn happened(&self, _: Option<&Self>) -> Vec<Happening> {
         Vec::new()
     }
@@ -128,14 +129,14 @@ impl Resource for Subscription {
             (S::Pending, S::Cancelled) => Some(SubscriptionCancelled),
             _ => None,
         };
-        // What ends a subscription also clears its automatic renewal: that is no edit of its own.
+        // The end of a subscription also clears its automatic renewal. That is not a separate edit.
         let ends = self.has_ended() && !before.has_ended();
         let edited = (before.details() != self.details() && !ends).then_some(SubscriptionUpdated);
         moved.into_iter().chain(edited).map(Happening::from).collect()
     }
 }
 
-/// The inventory of a subscription, as a resource of its own.
+/// The inventory of a subscription, as a separate resource.
 pub struct Inventory<'a>(pub &'a Subscription);
 
 impl Resource for Inventory<'_> {
@@ -147,7 +148,7 @@ impl Resource for Inventory<'_> {
         self.0.audience()
     }
 
-    /// A new subscription's inventory is told with it, and so is its end when that is cancelled.
+    /// The events of the subscription cover the inventory of a new subscription, and its end by a cancellation.
     fn happened(&self, before: Option<&Self>) -> Vec<Happening> {
         let Some(Self(before)) = before else { return Vec::new() };
         let after = self.0;
