@@ -26,8 +26,7 @@ label! {
         CustomerUpdated = "customer.updated",
         CustomerArchived = "customer.archived",
         CustomerRestored = "customer.restored",
-        /// The customer moved to another tenant. Only the previous reseller receives this; `data` is the last state
-        /// that it could see.
+        /// The customer no longer belongs to this reseller. `data` is the customer as it was before.
         CustomerReleased = "customer.released",
         ProductCreated = "product.created",
         ProductUpdated = "product.updated",

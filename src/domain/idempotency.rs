@@ -60,7 +60,7 @@ impl Kept {
     }
 }
 
-/// Whether a response completes the request. Server errors do not, and neither do responses to unknown callers.
+/// Whether a response completes the request. Server errors, 401 and 429 do not.
 #[must_use]
 pub fn is_final(status: i32) -> bool {
     status < 500 && ![401, 429].contains(&status)

@@ -14,25 +14,25 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use super::refusal::{Violation, ViolationCode};
 
-/// The largest amount in either direction, in minor units: 2^53 − 1, what every JSON client can hold.
+/// The maximum amount in both directions, in minor units: 2^53 − 1, which every JSON client can represent.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 
-/// The largest price of one certificate for a whole term, in minor units.
+/// The maximum price of one certificate for a whole term, in minor units.
 pub const MAX_UNIT_PRICE: i64 = 999_999_999_999;
 
-/// ISO 4217, upper case. The pattern lists the codes, so that a client can check them too.
+/// ISO 4217, in upper case. The pattern lists all codes, so that a client can check them too.
 pub static CURRENCY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = iso_currency::Currency::iter().filter(is_legal_tender).map(|c| c.code()).collect();
     format!("^({})$", codes.join("|"))
 });
 
-/// ISO 4217 also lists metals, test codes and units of account; they have no minor unit.
+/// ISO 4217 also lists metals, test codes and units of account. They have no minor unit.
 fn is_legal_tender(currency: &iso_currency::Currency) -> bool {
     currency.exponent().is_some()
 }
 
-/// `iso_currency` 0.7 takes the bolívar for withdrawn. Both of its codes, VES and VED, are in list one of ISO 4217 as of
-/// 2026-01-01, and all others of that day that are withdrawn or fund codes have their flag.
+/// `iso_currency` 0.7 treats the bolívar as withdrawn. Both of its codes, VES and VED, are in list one of ISO 4217 as
+/// of 2026-01-01. All other codes have the correct flags as of that day.
 const MISFLAGGED: iso_currency::Currency = iso_currency::Currency::VES;
 
 /// A currency: ISO 4217.
@@ -54,26 +54,26 @@ const MISFLAGGED: iso_currency::Currency = iso_currency::Currency::VES;
 #[serde(try_from = "String", into = "&'static str")]
 pub struct Currency(iso_currency::Currency);
 
-/// The code names no currency.
+/// The code is not a currency with minor units.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an ISO 4217 currency with minor units")]
 pub struct UnknownCurrency(String);
 
 impl Currency {
-    /// The code, as `EUR`.
+    /// The code, for example `EUR`.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// Whether new prices and customers can use it: a currency in circulation, not a fund code and not a withdrawn
-    /// currency. What is stored in one of those stays valid.
+    /// Whether new prices and customers can use the currency: it is in circulation, not withdrawn and not a fund code.
+    /// Stored values in other currencies stay valid.
     #[must_use]
     pub fn is_in_use(self) -> bool {
         self.0.flags().is_empty() || self.0 == MISFLAGGED
     }
 
-    /// What is wrong where something new is to use this currency.
+    /// Returns the violation if a new value must not use this currency.
     pub(super) fn refused(self, pointer: impl Into<String>) -> Option<Violation> {
         let detail = || {
             let successor = self.0.flags().iter().find_map(|flag| match flag {
@@ -93,7 +93,7 @@ impl Currency {
         (!self.is_in_use()).then(|| Violation::new(pointer, ViolationCode::NotAllowed, detail()))
     }
 
-    /// How many digits of an amount stand behind the point: 2 for USD, none for JPY.
+    /// The number of decimal places of an amount: 2 for USD, 0 for JPY.
     #[must_use]
     pub fn minor_digits(self) -> usize {
         self.0.exponent().map_or(0, usize::from)
@@ -161,17 +161,16 @@ impl utoipa::ToSchema for Currency {}
 /// An amount in integer minor units (cents, or whole yen) of a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Money {
-    /// Minor units; within ±[`MAX_AMOUNT`].
+    /// Minor units, within ±[`MAX_AMOUNT`].
     pub amount: i64,
-    /// The currency.
     pub currency: Currency,
 }
 
-/// As people read it: `USD 1,234.50`, `JPY 1,234`.
+/// The form for people: `USD 1,234.50`, `JPY 1,234`.
 impl std::fmt::Display for Money {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let digits = self.currency.minor_digits();
-        // At least one digit before the point.
+        // At least one digit before the decimal point.
         let text = format!("{:0>width$}", self.amount.unsigned_abs(), width = digits + 1);
         let (whole, fraction) = text.split_at(text.len() - digits);
         let sign = if self.amount < 0 { "-" } else { "" };
@@ -184,12 +183,12 @@ impl std::fmt::Display for Money {
     }
 }
 
-/// An amount is beyond ±[`MAX_AMOUNT`] minor units.
+/// The amount exceeds ±[`MAX_AMOUNT`] minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an amount is out of range")]
 pub struct AmountOutOfRange;
 
-/// The amount if it is in range.
+/// Returns the amount if it is in range.
 ///
 /// # Errors
 /// [`AmountOutOfRange`] beyond ±[`MAX_AMOUNT`].
@@ -197,10 +196,10 @@ pub fn in_range(amount: i128) -> Result<i64, AmountOutOfRange> {
     i64::try_from(amount).ok().filter(|amount| (-MAX_AMOUNT..=MAX_AMOUNT).contains(amount)).ok_or(AmountOutOfRange)
 }
 
-/// Adds amounts up.
+/// Returns the sum of the amounts.
 ///
 /// # Errors
-/// [`AmountOutOfRange`] when the sum is beyond ±[`MAX_AMOUNT`].
+/// [`AmountOutOfRange`] if the sum is beyond ±[`MAX_AMOUNT`].
 pub fn total(amounts: impl IntoIterator<Item = i64>) -> Result<i64, AmountOutOfRange> {
     in_range(amounts.into_iter().map(i128::from).sum())
 }

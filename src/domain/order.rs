@@ -1,4 +1,4 @@
-//! Orders and charges: the record of what was confirmed, and what of it costs money.
+//! Orders and charges: the record of confirmed changes, and their cost.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -12,75 +12,62 @@ use super::subscription::Subscription;
 use super::text::Code;
 
 label! {
-    /// What an order changed: `add_subscriptions`, `current_inventory`, `renewal_inventory`, `renewal`
-    /// of a term, or `cancellation` of a pending subscription. Expect more values.
+    /// What an order changed: `add_subscriptions`, `current_inventory`, `renewal_inventory`, `renewal` of a term, or
+    /// `cancellation` of a pending subscription. More values may be added.
     OrderKind {
-        /// New subscriptions.
         AddSubscriptions = "add_subscriptions",
-        /// More certificates now.
         CurrentInventory = "current_inventory",
-        /// Other quantities for the next term.
         RenewalInventory = "renewal_inventory",
-        /// A new term.
         Renewal = "renewal",
-        /// A subscription that never started.
         Cancellation = "cancellation",
     }
 }
 
 label! {
-    /// Which inventory a line changes: `current` or `renewal`. Expect more values.
+    /// The inventory that a line changes: `current` or `renewal`. More values may be added.
     Bucket {
-        /// Usable now.
         Current = "current",
-        /// Usable after the next renewal.
         Renewal = "renewal",
     }
 }
 
 label! {
-    /// State of a charge: `pending` until an invoice takes it, then `invoiced`; `voided` when its
-    /// subscription was cancelled. Expect more values.
+    /// State of a charge. `pending`: not on an invoice yet; `invoiced`: on an invoice; `voided`: its subscription was
+    /// cancelled. More values may be added.
     ChargeStatus {
-        /// Not yet on an invoice.
         Pending = "pending",
-        /// On an invoice.
         Invoiced = "invoiced",
-        /// Never to be paid.
         Voided = "voided",
     }
 }
 
-/// One change of one quantity, with what it costs. A quote and an order have the same lines.
+/// One change of one quantity, with its cost. Quotes and orders have the same lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrderLine {
-    /// The subscription; `None` in a quote for a new one.
+    /// `None` in a quote for a new subscription.
     pub subscription_id: Option<SubscriptionId>,
-    /// Which of the request's new subscriptions.
+    /// The index of the new subscription in the request.
     pub subscription_index: Option<i32>,
-    /// The product.
     pub product_id: ProductId,
-    /// The certificate type.
     pub certificate_type: Code,
-    /// Which inventory.
     pub bucket: Bucket,
-    /// What it was; `None` when the renewal quantity followed the current one.
+    /// `None` if the renewal quantity followed the current quantity.
     pub quantity_before: Option<i32>,
-    /// What it will be; `None` when the renewal quantity follows the current one.
+    /// `None` if the renewal quantity follows the current quantity.
     pub quantity_after: Option<i32>,
-    /// How the amount comes about; `None` when nothing is charged.
+    /// The calculation of the amount; `None` if nothing is charged.
     pub calculation: Option<Calculation>,
-    /// The price list that the unit price comes from; `None` when it is the product's own.
+    /// The source of the unit price; `None` for the product's own price.
     pub price_list_id: Option<PriceListId>,
-    /// What it costs; may be 0.
+    /// The cost; may be 0.
     pub amount: Money,
-    /// When the charge is due: the first day that is paid for.
+    /// The first day that is paid for.
     pub due_date: NaiveDate,
 }
 
 impl OrderLine {
-    /// How many certificates it is about: those that are paid for or, where nothing is, by how many the
-    /// quantity changes; `None` where the renewal quantity begins or stops to follow the current one.
+    /// The number of certificates of the line: the paid certificates or, if nothing is charged, the change of the
+    /// quantity. `None` if the renewal quantity starts or stops following the current quantity.
     #[must_use]
     pub fn certificates(&self) -> Option<i32> {
         match &self.calculation {
@@ -90,52 +77,39 @@ impl OrderLine {
     }
 }
 
-/// The record of a confirmed change; never edited.
+/// The record of a confirmed change. It is never edited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Its id.
     pub id: OrderId,
-    /// What it changed.
     pub kind: OrderKind,
-    /// For whom.
     pub customer_id: CustomerId,
-    /// What exactly.
     pub lines: Vec<OrderLine>,
     /// The sum of the lines.
     pub total: Money,
-    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// `api_key:<id>`, `subject:<subject>` or `system`.
     pub confirmed_by: String,
-    /// When.
     pub confirmed_at: DateTime<Utc>,
 }
 
-/// What is to be paid.
+/// An amount that a customer has to pay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// Its id.
     pub id: ChargeId,
-    /// The order that it comes from.
     pub order_id: OrderId,
-    /// Who pays.
     pub customer_id: CustomerId,
-    /// For which subscription.
     pub subscription_id: SubscriptionId,
-    /// For which certificate type.
     pub certificate_type: Code,
-    /// How the amount comes about.
+    /// The calculation of the amount.
     pub calculation: Calculation,
-    /// What is to be paid.
     pub amount: Money,
-    /// When.
     pub due_date: NaiveDate,
-    /// Its state.
     pub status: ChargeStatus,
-    /// The invoice that took it.
+    /// The invoice that contains the charge.
     pub invoice_id: Option<InvoiceId>,
 }
 
 impl Order {
-    /// The record that a quote was confirmed for these subscriptions.
+    /// Creates the order for a confirmed quote.
     #[must_use]
     pub fn confirm(
         id: OrderId,
@@ -161,7 +135,7 @@ impl Order {
         }
     }
 
-    /// The charges of the order: its lines with an amount other than 0.
+    /// Creates the charges of the order: one for each line with an amount other than 0.
     pub fn charges(&self, mut new_id: impl FnMut() -> ChargeId) -> Vec<Charge> {
         let charged = self.lines.iter().filter(|line| line.amount.amount != 0);
         charged

@@ -1,5 +1,5 @@
-//! Price lists: other prices than the products' own, for the customers and resellers that they are assigned
-//! to. A customer's own list goes before its reseller's, and that before the product.
+//! Price lists: prices that replace a product's own prices, for the customers and resellers that the list is assigned
+//! to. The customer's list takes precedence over its reseller's list, and both over the product.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,42 +12,33 @@ use super::product::{Price, Product};
 use super::refusal::{Refusal, Violation, ViolationCode, none_of};
 use super::text::{Code, Line};
 
-/// A price list, without its prices.
+/// A price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PriceList {
-    /// Its id.
     pub id: PriceListId,
-    /// What all its prices are in; it leaves customers alone that pay in another.
+    /// The currency of all prices. The list has no effect for customers with another currency.
     pub currency: Currency,
-    /// What can be edited.
     pub details: Details,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What can be edited of a price list.
+/// The editable part of a price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// Its name.
     pub name: Line,
-    /// Its prices, in order of product, type and term.
+    /// Sorted by product, type and term.
     pub prices: Vec<ListPrice>,
 }
 
-/// What one certificate of a type of a product costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListPrice {
-    /// The product.
     pub product_id: ProductId,
-    /// The type.
     pub certificate_type: Code,
-    /// The term in months.
     pub term_months: i32,
-    /// The currency; the list's.
+    /// The currency of the list.
     pub currency: Currency,
     /// Minor units for the whole term.
     pub unit_price: i64,
@@ -56,10 +47,10 @@ pub struct ListPrice {
 type Products = BTreeMap<ProductId, Product>;
 
 impl PriceList {
-    /// A new price list.
+    /// Creates a price list.
     ///
     /// # Errors
-    /// The currency must be in use, and every price of something that is sold in it.
+    /// The currency is not in circulation, or a price is for something that is not sold in it.
     pub fn create(
         id: PriceListId,
         currency: Currency,
@@ -71,15 +62,16 @@ impl PriceList {
         Ok(Self { id, currency, details, version: Version::FIRST, created_at: at, updated_at: at })
     }
 
-    /// The list with other details. Terms that run keep their prices.
+    /// Returns the list with other details. Running terms keep their prices.
     ///
     /// # Errors
-    /// When the prices change, every one must be of something that is sold in the list's currency.
+    /// The prices change, and a new price is for something that is not sold in the currency of the list.
     pub fn edit(&self, details: Details, products: &Products, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details.clone().sorted() == self.details {
             return Ok(Outcome::Unchanged);
         }
-        // What is no longer sold may stay on the list while its prices do: only new prices have to be of use.
+        // Prices of products that are no longer sold may stay on the list while the prices do not change. Only new
+        // prices are checked.
         let details = if details.prices == self.details.prices {
             details
         } else {
@@ -90,7 +82,7 @@ impl PriceList {
 }
 
 impl Details {
-    /// The products that the prices are of.
+    /// Returns the products that the list has prices for.
     #[must_use]
     pub fn product_ids(&self) -> BTreeSet<ProductId> {
         self.prices.iter().map(|price| price.product_id).collect()
@@ -129,7 +121,7 @@ impl ListPrice {
         (self.product_id, &self.certificate_type, self.term_months)
     }
 
-    /// What of it is not on sale.
+    /// Returns what is wrong with a price that is not on sale.
     fn misfits(&self, currency: Currency, products: &Products) -> Vec<(&'static str, ViolationCode, String)> {
         let Some(product) = products.get(&self.product_id) else {
             let detail = "This product does not exist. List the products to find its id.".to_owned();
@@ -155,18 +147,16 @@ impl ListPrice {
     }
 }
 
-/// The prices that a list has for some products.
+/// The prices of a list for some products.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overrides {
-    /// The list.
     pub price_list_id: PriceListId,
-    /// Its currency.
     pub currency: Currency,
     /// Minor units for the whole term, by product, type and term in months.
     pub unit_prices: BTreeMap<(ProductId, Code, i32), i64>,
 }
 
-/// A product as it is offered to a customer: at the price of the first list that has one, else at its own.
+/// Returns the product with the prices for a customer: the price of the first list that has one, or the product's own.
 #[must_use]
 pub fn offered(mut product: Product, lists: &[&Overrides]) -> Product {
     for price in &mut product.details.prices {

@@ -1,4 +1,4 @@
-//! Products: what can be subscribed to, for how long, at what price.
+//! Products: what customers can subscribe to, with terms and prices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,107 +13,91 @@ use super::refusal::{self, Refusal, Violation, ViolationCode};
 use super::text::{Code, Description, Line, stored};
 
 label! {
-    /// State of a product. `active`: can be subscribed to; `retired`: running subscriptions go on and
-    /// renew, new ones are refused. Expect more values.
+    /// State of a product. `active`: accepts new subscriptions; `retired`: existing subscriptions continue and renew,
+    /// but new ones are rejected. More values may be added.
     ProductStatus {
-        /// Can be subscribed to.
         Active = "active",
-        /// Only goes on.
         Retired = "retired",
     }
 }
 
-/// The most certificates of a type that any product can allow.
+/// The maximum quantity per certificate type that a product can allow.
 pub const MAX_QUANTITY: i32 = 1_000_000;
 
 /// Prices of one certificate for a whole term, by certificate type.
 pub type UnitPrices = BTreeMap<Code, UnitPrice>;
 
-/// What one certificate costs for a whole term, and who says so.
+/// The price of one certificate for a whole term, with its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitPrice {
     /// Minor units.
     pub amount: i64,
-    /// The price list that it comes from; `None` when it is the product's own.
+    /// The price list of the price; `None` for the product's own price.
     pub price_list_id: Option<PriceListId>,
 }
 
-/// A product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
-    /// Its id.
     pub id: ProductId,
-    /// Its stable name; unique.
+    /// A stable, unique name.
     pub code: Code,
-    /// Everything that can be edited.
     pub details: Details,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What can be edited of a product.
+/// The editable part of a product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// Its name.
     pub name: Line,
-    /// What it is.
     pub description: Option<Description>,
-    /// Whether it can be subscribed to.
     pub status: ProductStatus,
-    /// The types of certificates in it.
     pub certificate_types: Vec<CertificateType>,
-    /// The terms offered, in months.
+    /// The lengths of the available terms, in months.
     pub terms: Vec<i32>,
-    /// Every type and term priced in each currency used.
+    /// Contains a price for every type and term in each currency that is used.
     pub prices: Vec<Price>,
 }
 
 /// A type of certificate in a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateType {
-    /// Its stable name; unique in the product.
+    /// A stable name; unique in the product.
     pub code: Code,
-    /// Its name.
     #[serde(deserialize_with = "stored")]
     pub name: Line,
-    /// The most a subscription can hold.
+    /// The maximum quantity in a subscription.
     pub max_quantity: i32,
 }
 
-/// What one certificate of a type costs for one term.
+/// The price of one certificate of a type for one term.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
-    /// The type.
     pub certificate_type: Code,
-    /// The term in months.
     pub term_months: i32,
-    /// The currency.
     pub currency: Currency,
     /// Minor units for the whole term.
     pub unit_price: i64,
-    /// The price list that it comes from; `None` when it is the product's own, as products are kept.
+    /// The price list of the price; `None` for the product's own price, and always in stored products.
     #[serde(skip)]
     pub price_list_id: Option<PriceListId>,
 }
 
 impl Product {
-    /// A new product.
+    /// Creates a product.
     ///
     /// # Errors
-    /// The types, terms and prices must fit together.
+    /// The types, terms and prices do not fit together.
     pub fn create(id: ProductId, code: Code, details: Details, at: DateTime<Utc>) -> Result<Self, Refusal> {
         refusal::none_of(details.violations(&[]))?;
         Ok(Self { id, code, details, version: Version::FIRST, created_at: at, updated_at: at })
     }
 
-    /// The product with other details. `held` are the types that subscriptions hold.
+    /// Returns the product with other details. `held` are the certificate types that subscriptions hold.
     ///
     /// # Errors
-    /// The types, terms and prices must fit together, and a type that is held stays.
+    /// The types, terms and prices do not fit together, or a held type is missing.
     pub fn edit(&self, details: Details, held: &BTreeSet<Code>, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details == self.details {
             return Ok(Outcome::Unchanged);
@@ -126,7 +110,7 @@ impl Product {
         Ok(Outcome::Changed(Self { details, version: self.version.next(), updated_at: at, ..self.clone() }))
     }
 
-    /// The prices for a term and currency; `None` where it is not sold so.
+    /// Returns the prices for a term and currency; `None` if the product is not sold for this combination.
     #[must_use]
     pub fn unit_prices(&self, term_months: i32, currency: Currency) -> Option<UnitPrices> {
         let prices: UnitPrices = self
@@ -144,14 +128,13 @@ impl Product {
 }
 
 impl Details {
-    /// A type by its code.
     #[must_use]
     pub fn certificate_type(&self, code: &Code) -> Option<&CertificateType> {
         self.certificate_types.iter().find(|certificate_type| certificate_type.code == *code)
     }
 
-    /// What does not fit together. The currencies of prices from `before` stay, also when they are withdrawn:
-    /// subscriptions renew in them.
+    /// Returns what does not fit together. Currencies of the prices in `before` stay allowed even when they were
+    /// withdrawn, because subscriptions renew in them.
     fn violations(&self, before: &[Price]) -> Vec<Violation> {
         use ViolationCode::{CertificateTypeNotInProduct, Duplicate, Required, TermNotOffered};
         let mut found = Vec::new();

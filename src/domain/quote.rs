@@ -1,5 +1,5 @@
-//! What a change will do and cost. Preview and confirm call the same function here; nothing else in
-//! the house computes an amount.
+//! The effects and the cost of a change. Preview and confirm call the same function here. No other module computes an
+//! amount.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -19,56 +19,49 @@ use super::subscription::{Action, Command, Subscription};
 use super::text::{Code, Reason};
 
 label! {
-    /// Something to think about before confirming: `renewal_below_used`, the next term would start with
-    /// fewer certificates than are in use. Expect more values.
+    /// A warning to review before confirming. `renewal_below_used`: the next term would start with fewer certificates
+    /// than are in use. More values may be added.
     WarningCode {
         /// The next term would start with fewer certificates than are in use.
         RenewalBelowUsed = "renewal_below_used",
     }
 }
 
-/// What a change will do and cost, as of a day.
+/// The effects and the cost of a change, as of a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
-    /// What kind of change.
     pub kind: OrderKind,
-    /// Stands for everything the quote was computed from; 64 hexadecimal digits.
+    /// Represents all data that the quote was computed from; 64 hexadecimal digits.
     pub digest: String,
-    /// The day it was computed for.
+    /// The day that the quote was computed for.
     pub as_of: NaiveDate,
-    /// Each change, with its arithmetic.
+    /// Each change, with its calculation.
     pub lines: Vec<OrderLine>,
-    /// What it costs.
     pub total: Money,
-    /// What the next renewal of these subscriptions will cost at today's prices; those that do not renew
-    /// by themselves count 0.
+    /// The cost of the next renewal of these subscriptions at today's prices. Subscriptions without automatic renewal
+    /// count as 0.
     pub next_renewal_total: Money,
-    /// What to think about.
     pub warnings: Vec<Warning>,
 }
 
-/// Something to think about before confirming.
+/// Something to review before confirming.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// What.
     pub code: WarningCode,
-    /// In words.
     pub detail: String,
-    /// Which value of the request.
+    /// JSON pointer to the value in the request.
     pub pointer: Option<String>,
 }
 
-/// A quote with the subscriptions as they will be once it is confirmed.
+/// A quote, with the subscriptions as they will be after it is confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What is shown.
     pub quote: Quote,
-    /// What is saved.
     pub subscriptions: Vec<Subscription>,
 }
 
-/// Quotes new subscriptions. `orders_before` is how many orders of this kind the customer has: it
-/// makes the digest of a basket good for one confirmation.
+/// Quotes new subscriptions. `orders_before` is the number of orders of this kind that the customer has. It makes the
+/// digest valid for only one confirmation.
 ///
 /// # Errors
 /// An amount is out of range.
@@ -97,11 +90,11 @@ pub fn add_subscriptions(
     Ok(Plan { quote: draft.finish()?, subscriptions })
 }
 
-/// Quotes more certificates now, charged for the rest of the term. A type that the product got only
-/// after the term started has today's price.
+/// Quotes additional certificates, charged for the rest of the term. A type that was added to the product after the
+/// start of the term has today's price.
 ///
 /// # Errors
-/// The state must allow it, and the quantities must fit the product.
+/// The state does not allow it, or the quantities do not fit the product.
 pub fn add_current_inventory(
     subscription: &Subscription,
     product: &Product,
@@ -138,10 +131,10 @@ pub fn add_current_inventory(
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
 }
 
-/// Quotes other quantities for the next term; nothing is charged now.
+/// Quotes other quantities for the next term. Nothing is charged now.
 ///
 /// # Errors
-/// The state must allow it, and the quantities must fit the product.
+/// The state does not allow it, or the quantities do not fit the product.
 pub fn set_renewal_inventory(
     subscription: &Subscription,
     product: &Product,
@@ -178,16 +171,16 @@ pub fn set_renewal_inventory(
 /// Quotes a new term from today for a lapsed subscription, charged in full at today's prices.
 ///
 /// # Errors
-/// The state must allow it.
+/// The state does not allow it.
 pub fn renew(subscription: &Subscription, product: &Product, at: DateTime<Utc>) -> Result<Plan, Refusal> {
     next_term(subscription, product, Command::Renew(renewal_prices(subscription, product)), at)
 }
 
-/// Quotes what the end of a term brings by itself: the next one, charged in full at that day's prices,
-/// when the subscription renews; else it ends or lapses, and there are no lines.
+/// Quotes the scheduled end of a term. If the subscription renews, this is the next term, charged in full at the prices
+/// of that day. Otherwise the subscription expires or lapses, and the quote has no lines.
 ///
 /// # Errors
-/// The state must allow it.
+/// The state does not allow it.
 pub fn end_term(subscription: &Subscription, product: &Product, at: DateTime<Utc>) -> Result<Plan, Refusal> {
     next_term(subscription, product, Command::EndTerm(renewal_prices(subscription, product)), at)
 }
@@ -218,11 +211,11 @@ fn next_term(
     Ok(Plan { quote: draft.finish()?, subscriptions: vec![next] })
 }
 
-/// Quotes the end of a subscription that has not started: it will hold nothing, and its charges are
-/// voided rather than credited.
+/// Quotes the cancellation of a pending subscription. Its quantities become 0, and its charges are voided rather than
+/// credited.
 ///
 /// # Errors
-/// The state must allow it.
+/// The state does not allow it.
 pub fn cancel(subscription: &Subscription, reason: Option<Reason>, at: DateTime<Utc>) -> Result<Option<Plan>, Refusal> {
     let Outcome::Changed(next) = subscription.apply(Command::Cancel { reason }, at)? else { return Ok(None) };
     let mut draft = Draft::new(OrderKind::Cancellation, subscription.currency, at.date_naive());
@@ -242,23 +235,23 @@ fn changed(subscription: &Subscription, command: Command, at: DateTime<Utc>) -> 
     })
 }
 
-/// A line of a request about quantities.
+/// A line of a request that changes quantities.
 struct Asked<'a> {
     code: &'a Code,
-    /// The field with the number.
+    /// The name of the field with the number.
     field: &'a str,
-    /// By how much the quantity is to be raised, if that is what is asked.
+    /// The requested increase; `None` if the request sets the quantity itself.
     by: Option<i32>,
-    /// The quantity that is allowed even when the product's limit is below it.
+    /// A quantity that is allowed even if the limit of the product is lower.
     kept: i32,
-    /// What the quantity would be.
+    /// The quantity after the change.
     after: Option<i32>,
-    /// What one certificate costs, where it has a price.
+    /// The price of one certificate, if there is one.
     price: Option<UnitPrice>,
 }
 
-/// Finds what is wrong with the lines of a request: types twice, not in the product or without a price,
-/// and quantities out of range.
+/// Checks the lines of a request: duplicate types, types that are not in the product or have no price, and quantities
+/// out of range.
 fn check_lines(subscription: &Subscription, product: &Product, lines: &[Asked<'_>]) -> Result<(), Refusal> {
     let mut violations = Vec::new();
     for (index, line) in lines.iter().enumerate() {
@@ -283,8 +276,8 @@ fn check_lines(subscription: &Subscription, product: &Product, lines: &[Asked<'_
     none_of(violations)
 }
 
-/// What a renewal costs per certificate: today's prices, or the running term's where the product no
-/// longer has any in the currency.
+/// Returns the prices of a renewal: today's prices, or the prices of the running term if the product no longer has any
+/// in the currency.
 fn renewal_prices(subscription: &Subscription, product: &Product) -> UnitPrices {
     let today = product.unit_prices(subscription.schedule.months, subscription.currency).unwrap_or_default();
     let mut prices = subscription.term.unit_prices.clone();
@@ -292,20 +285,21 @@ fn renewal_prices(subscription: &Subscription, product: &Product) -> UnitPrices 
     prices
 }
 
-/// The quantity of a line with which the next term starts: the renewal quantity, within the product's limit. Where the
-/// limit was lowered below the current quantity, the current quantity is the limit, so that what is held can be renewed.
+/// Returns the current quantity at the start of the next term: the renewal quantity, but not more than the limit of the
+/// product. If the limit is now below the current quantity, the current quantity is the limit, so that all held
+/// certificates can be renewed.
 fn renewed_quantity(product: &Product, line: &Line) -> i32 {
     let limit = product.details.certificate_type(&line.certificate_type).map(|known| known.max_quantity);
     limit.map_or(i32::MAX, |limit| limit.max(line.current)).min(line.effective_renewal())
 }
 
-/// Which subscription a line is about.
+/// The subscription that a line is about.
 struct Place<'a> {
     index: Option<i32>,
     subscription: &'a Subscription,
 }
 
-/// A quote in the making.
+/// A quote that is being built.
 struct Draft {
     kind: OrderKind,
     currency: Currency,
@@ -328,8 +322,8 @@ impl Draft {
         draft
     }
 
-    /// Makes the digest depend on a fact. Serializing plain facts cannot fail; if it did, the digest
-    /// would depend on less and still be checked.
+    /// Makes the digest depend on a fact. Serializing plain facts cannot fail. If it did, the digest would cover less,
+    /// and would still be checked.
     fn depends_on(&mut self, fact: &impl Serialize) {
         self.facts.update(serde_json::to_vec(fact).unwrap_or_default());
         self.facts.update([0]);
@@ -351,7 +345,7 @@ impl Draft {
         }
     }
 
-    /// A rise of the current quantity, charged for the rest of the term.
+    /// Adds a line for an increase of the current quantity, charged for the rest of the term.
     fn charge(&mut self, place: &Place<'_>, code: &Code, before: i32, after: i32) -> Result<(), Refusal> {
         let line = self.line(place, code, Bucket::Current);
         let line = OrderLine { quantity_before: Some(before), quantity_after: Some(after), ..line };
@@ -386,7 +380,7 @@ impl Draft {
         }
     }
 
-    /// Warns where the next term would start with fewer certificates of a type than are in use.
+    /// Adds a warning if the next term would start with fewer certificates of the type than are in use.
     fn warn_of_renewal(&mut self, product: &Product, next: &Subscription, code: &Code, pointer: String) {
         if let Some(line) = inventory::find(&next.lines, code) {
             let quantity = renewed_quantity(product, line);

@@ -1,6 +1,6 @@
-//! How often a caller may come: so many reads and so many writes in a minute, whichever instances it asks.
-//! Each instance counts by itself and tells the others from time to time; what they did since is the only
-//! error.
+//! Rate limits: how many reads and writes a caller and a tenant may send per minute, over all instances. Each instance
+//! counts its own requests and shares its counts with the other instances from time to time. Only the requests since
+//! the last exchange can be missed.
 
 use std::collections::HashMap;
 
@@ -10,42 +10,37 @@ use super::budget::Holder;
 use super::label::label;
 
 label! {
-    /// What a request is counted as.
+    /// How a request is counted.
     RateLimitKind {
-        /// It looks.
         Reads = "reads",
-        /// It may change something.
         Writes = "writes",
     }
 }
 
-/// Seconds of a window.
+/// The length of a window, in seconds.
 pub const WINDOW_SECONDS: i64 = 60;
 
-/// A minute by the machines' clocks: what happens in it is counted together.
+/// A minute of the machine's clock. Its requests are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window(DateTime<Utc>);
 
 impl Window {
-    /// The window of an instant.
     #[must_use]
     pub fn of(at: DateTime<Utc>) -> Self {
         Self(at.trunc_subsecs(0) - TimeDelta::seconds(at.timestamp().rem_euclid(WINDOW_SECONDS)))
     }
 
-    /// The one before it.
     #[must_use]
     pub fn previous(self) -> Self {
         Self(self.0 - TimeDelta::seconds(WINDOW_SECONDS))
     }
 
-    /// Its first instant.
     #[must_use]
     pub fn start(self) -> DateTime<Utc> {
         self.0
     }
 
-    /// The whole seconds after which it is over, seen from an instant of it; at least one.
+    /// The number of seconds until the window ends, rounded up; at least 1. `at` must be in the window.
     #[must_use]
     pub fn seconds_left(self, at: DateTime<Utc>) -> i64 {
         let started = at.signed_duration_since(self.0).num_seconds();
@@ -53,21 +48,18 @@ impl Window {
     }
 }
 
-/// The most requests in a window; where there is no number, there is no limit.
+/// The maximum number of requests in a window. `None` means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Reads of one caller.
     pub reads: Option<u32>,
-    /// Writes of one caller.
     pub writes: Option<u32>,
-    /// Reads of all callers of a tenant together, so that more keys are no more requests.
+    /// Reads of all callers of a tenant together, so that additional keys do not allow additional requests.
     pub tenant_reads: Option<u32>,
     /// Writes of all callers of a tenant together.
     pub tenant_writes: Option<u32>,
 }
 
 impl Limits {
-    /// The limit for a kind of requests of one caller, if there is one.
     #[must_use]
     pub fn of(self, kind: RateLimitKind) -> Option<u32> {
         match kind {
@@ -76,7 +68,6 @@ impl Limits {
         }
     }
 
-    /// The limit for a kind of requests of a tenant, if there is one.
     #[must_use]
     pub fn of_tenant(self, kind: RateLimitKind) -> Option<u32> {
         match kind {
@@ -86,64 +77,55 @@ impl Limits {
     }
 }
 
-/// Somebody who is limited, under the name that all instances count under.
+/// A holder of a limit, with the name that all instances count it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limited {
-    /// The name.
     pub name: String,
-    /// A caller or a tenant.
     pub holder: Holder,
-    /// The most requests in a window.
+    /// The maximum number of requests in a window.
     pub limit: u32,
 }
 
-/// Where a caller stands with a kind of requests.
+/// The state of a limit for one kind of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// What is counted.
     pub kind: RateLimitKind,
-    /// Whose requests.
     pub holder: Holder,
-    /// When.
     pub window: Window,
-    /// The most of them.
+    /// The maximum number of requests.
     pub limit: u32,
-    /// How many more of them there may be.
+    /// How many more requests are allowed.
     pub remaining: u32,
-    /// Seconds until the window is over.
+    /// Seconds until the window ends.
     pub seconds_left: i64,
 }
 
-/// Whether a request may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is counted and may.
+    /// The request is allowed, and was counted.
     Admitted(Standing),
-    /// It would be one too many; it is not counted.
+    /// The request exceeds a limit, and was not counted.
     Refused(Standing),
 }
 
-/// So many requests of a caller.
+/// A number of requests of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
-    /// Who came.
     pub caller: String,
-    /// With what.
     pub kind: RateLimitKind,
-    /// How often.
     pub requests: i64,
 }
 
-/// What an instance knows of a caller's requests of a kind.
+/// The counts of an instance for one caller and kind of requests.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
-    /// What it has counted itself and not told.
+    /// Counted by this instance, and not shared yet.
     untold: i64,
-    /// What all instances had told when it last asked, itself included.
+    /// The shared counts of all instances at the last exchange, including this one.
     told: i64,
 }
 
-/// What an instance knows of the requests of a window.
+/// The counts of an instance in a window.
 #[derive(Debug)]
 pub struct Counts {
     window: Window,
@@ -151,14 +133,14 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Nothing yet, in the window of an instant.
+    /// Empty counts, in the window of an instant.
     #[must_use]
     pub fn new(at: DateTime<Utc>) -> Self {
         Self { window: Window::of(at), callers: HashMap::new() }
     }
 
-    /// Counts a request for everybody that it is limited for, unless it is one too many for one of them: then it is
-    /// counted for nobody. Answers who is closest to the limit; `None` where nobody is limited.
+    /// Counts a request for all its limits. If it exceeds one of them, it is not counted for any. Returns the limit
+    /// that is closest; `None` if there is no limit.
     pub fn count(&mut self, kind: RateLimitKind, limited: &[Limited], at: DateTime<Utc>) -> Option<Verdict> {
         self.turn_to(at);
         let window = self.window;
@@ -175,7 +157,7 @@ impl Counts {
         Some(Verdict::Admitted(Standing { remaining, ..closest }))
     }
 
-    /// What the others have not been told, in an order that is the same everywhere; and the window of it.
+    /// Returns the counts that were not shared yet, in an order that is the same in all instances, with their window.
     pub fn news(&mut self, at: DateTime<Utc>) -> (Window, Vec<Count>) {
         self.turn_to(at);
         let tallies = self.callers.iter().flat_map(|(caller, tallies)| {
@@ -188,7 +170,7 @@ impl Counts {
         (self.window, news)
     }
 
-    /// Takes note that the others were told, and of what all of them have counted by now.
+    /// Records that counts were shared, and the totals of all instances.
     pub fn learn(&mut self, window: Window, told: &[Count], totals: &[Count]) {
         if self.window != window {
             return;
@@ -205,7 +187,7 @@ impl Counts {
         }
     }
 
-    /// Forgets what is of another window than that of an instant.
+    /// Removes the counts of another window than the window of `at`.
     fn turn_to(&mut self, at: DateTime<Utc>) {
         if self.window != Window::of(at) {
             *self = Self::new(at);

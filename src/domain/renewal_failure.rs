@@ -1,4 +1,4 @@
-//! That a subscription could not be made what time should have made of it.
+//! Subscriptions whose due transition failed.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -6,61 +6,52 @@ use super::id::{CustomerId, SubscriptionId, Version};
 use super::label::label;
 
 label! {
-    /// Why a subscription could not be processed: `amount_out_of_range`, the new term would cost more than
-    /// can be billed, lower its renewal inventory or suspend it; `internal`, the service failed, its log
-    /// says why. Expect more values.
+    /// Why a subscription could not be processed. `amount_out_of_range`: the new term would cost more than can be
+    /// billed, so lower its renewal inventory or suspend it; `internal`: an internal error, see the log of the service.
+    /// More values may be added.
     FailureCode {
-        /// The new term would cost more than can be billed.
         AmountOutOfRange = "amount_out_of_range",
-        /// The service failed.
         Internal = "internal",
     }
 }
 
-/// The wait after a first failure; it doubles with every further one.
+/// The wait after the first failure. It doubles after each further failure.
 const FIRST_WAIT: TimeDelta = TimeDelta::minutes(1);
 
-/// The longest wait.
 const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
 
-/// A subscription that time should have changed, and has not yet.
+/// A subscription with a due transition that was not processed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// Which.
     pub subscription_id: SubscriptionId,
-    /// Who holds it.
     pub customer_id: CustomerId,
-    /// Since the start of this day.
+    /// The transition is due at the start of this day.
     pub due_date: NaiveDate,
-    /// At which version.
+    /// The version of the subscription.
     pub version: Version,
 }
 
-/// That a subscription waits because it could not be processed.
+/// A subscription that waits because processing failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenewalFailure {
-    /// What waits.
     pub waiting: Waiting,
-    /// Why.
     pub code: FailureCode,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i32,
-    /// When it was tried first.
     pub first_failed_at: DateTime<Utc>,
-    /// When it was tried last.
     pub last_failed_at: DateTime<Utc>,
-    /// When it is tried again; sooner when the subscription changes, or somebody asks for it.
+    /// The time of the next attempt. The attempt is earlier if the subscription changes or is requested.
     pub next_attempt_at: DateTime<Utc>,
 }
 
 impl RenewalFailure {
-    /// Whether this is what there is to tell already.
+    /// Whether this record already describes the failure, and its next attempt is not due yet.
     #[must_use]
     pub fn tells(&self, waiting: Waiting, code: FailureCode, at: DateTime<Utc>) -> bool {
         self.waiting == waiting && self.code == code && at < self.next_attempt_at
     }
 
-    /// What there is to tell after one more failure. `before` is what there was.
+    /// Returns the record after one more failure. `before` is the previous record.
     #[must_use]
     pub fn again(before: Option<Self>, waiting: Waiting, code: FailureCode, at: DateTime<Utc>) -> Self {
         let before = before.filter(|before| before.waiting == waiting);

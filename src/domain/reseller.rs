@@ -1,4 +1,4 @@
-//! Resellers. Disabling one cuts off the reseller, not its customers: nothing is written to them.
+//! Resellers. Disabling a reseller does not affect its customers.
 
 use chrono::{DateTime, Utc};
 
@@ -11,77 +11,56 @@ use super::refusal::Refusal;
 use super::text::Reason;
 
 label! {
-    /// State of a reseller. `enabled`: works; `disabled`: its own keys are refused and it takes no
-    /// customers, while its customers' services go on. Expect more values.
+    /// State of a reseller. `enabled`: can work; `disabled`: its keys are rejected and it cannot take new customers,
+    /// but the services of its customers continue. More values may be added.
     ResellerStatus {
-        /// Works.
         Enabled = "enabled",
-        /// Cut off.
         Disabled = "disabled",
     }
 }
 
 label! {
-    /// What can be done with a reseller.
+    /// An action on a reseller.
     Action {
-        /// Cut it off.
         Disable = "disable",
-        /// Let it work again.
         Enable = "enable",
     }
 }
 
-/// A reseller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reseller {
-    /// Its id.
     pub id: ResellerId,
-    /// The company.
     pub company: Company,
-    /// What its customers pay by, unless they have a list of their own.
+    /// The price list of its customers, unless they have their own.
     pub price_list_id: Option<PriceListId>,
-    /// Whether it works.
     pub state: State,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What can be edited of a reseller.
+/// The editable part of a reseller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// The company.
     pub company: Company,
-    /// What its customers pay by.
     pub price_list_id: Option<PriceListId>,
 }
 
-/// Whether a reseller works.
+/// The state of a reseller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It works.
     Enabled,
-    /// It is cut off.
     Disabled {
-        /// Since when.
         at: DateTime<Utc>,
-        /// Why, in the words of who did it.
+        /// Why, in the words of the person who disabled it.
         reason: Option<Reason>,
     },
 }
 
-/// What is to be done with a reseller.
+/// A command to a reseller.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Cut it off.
-    Disable {
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// Let it work again.
+    Disable { reason: Option<Reason> },
     Enable,
 }
 
@@ -95,7 +74,7 @@ impl Command {
 }
 
 impl Reseller {
-    /// A new reseller; it works at once.
+    /// Creates a reseller that is enabled.
     #[must_use]
     pub fn create(id: ResellerId, company: Company, at: DateTime<Utc>) -> Self {
         Self {
@@ -109,7 +88,6 @@ impl Reseller {
         }
     }
 
-    /// Its status.
     #[must_use]
     pub fn status(&self) -> ResellerStatus {
         match self.state {
@@ -118,7 +96,7 @@ impl Reseller {
         }
     }
 
-    /// Whether an action is possible.
+    /// Checks whether an action changes something. Both actions are always allowed.
     #[must_use]
     pub fn guard(&self, action: Action) -> Verdict {
         match (action, &self.state) {
@@ -127,7 +105,7 @@ impl Reseller {
         }
     }
 
-    /// Carries a command out.
+    /// Applies a command.
     #[must_use]
     pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Outcome<Self> {
         if self.guard(command.action()) == Verdict::AlreadySo {
@@ -140,13 +118,12 @@ impl Reseller {
         Outcome::Changed(Self { state, version: self.version.next(), updated_at: at, ..self.clone() })
     }
 
-    /// What can be edited, as it is.
     #[must_use]
     pub fn details(&self) -> Details {
         Details { company: self.company.clone(), price_list_id: self.price_list_id }
     }
 
-    /// The reseller with other details.
+    /// Returns the reseller with other details.
     #[must_use]
     pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Outcome<Self> {
         if details == self.details() {
@@ -156,7 +133,7 @@ impl Reseller {
         Outcome::Changed(Self { company, price_list_id, version: self.version.next(), updated_at: at, ..self.clone() })
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns all actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self) -> Vec<(Right, Possibility)> {
         Action::ALL

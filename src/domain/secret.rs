@@ -1,5 +1,5 @@
-//! The secret of an API key: made once, shown once, kept as a hash. A hash of 256 random bits cannot be turned
-//! back, and comparing it in an index tells an attacker nothing.
+//! The secret of an API key: created once, shown once, stored as a hash. A hash of 256 random bits cannot be reversed,
+//! and an index lookup by this hash reveals nothing to an attacker.
 
 use std::borrow::Cow;
 
@@ -9,65 +9,64 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// How many random bytes are in a secret.
+/// The number of random bytes in a secret.
 pub const RANDOM_BYTES: usize = 32;
 
-/// How long a secret goes on beside the one that replaces it when nothing is said: a key's, and a webhook endpoint's.
+/// How long the previous secret stays valid after a rotation if the request does not say: for API keys and webhook
+/// endpoints.
 pub const DEFAULT_OVERLAP: TimeDelta = TimeDelta::days(1);
 
-/// What every secret starts with, so that it is recognised where it should not be.
+/// The prefix of every secret, so that secret scanners can recognize it.
 const PREFIX: &str = "ppk_";
 
-/// What every token starts with: `{"` in base64.
+/// The prefix of every token: `{"` in base64.
 const TOKEN_PREFIX: &str = "eyJ";
 
-/// How many random characters may be shown at each end; those between are 210 bits.
+/// The number of random characters that may be shown at each end. The hidden characters contain 210 bits.
 const SHOWN: usize = 4;
 
-/// A secret, or what somebody presents as one and could be.
+/// A text with the form of a secret.
 #[derive(Debug, Clone)]
 pub struct Secret(SecretString);
 
-/// SHA-256 of a secret, every character of it.
+/// SHA-256 of all characters of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SecretHash(pub [u8; 32]);
 
-/// What may be shown of a secret, for people to tell keys apart.
+/// The visible part of a secret, so that people can tell keys apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
-    /// How it starts.
+    /// The first characters.
     pub prefix: String,
-    /// How it ends.
+    /// The last characters.
     pub last_four: String,
 }
 
 impl Secret {
-    /// The secret of random bytes.
+    /// Creates a secret from random bytes.
     #[must_use]
     pub fn new(random: [u8; RANDOM_BYTES]) -> Self {
         Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)).into())
     }
 
-    /// The secret that a text could be; nobody has to look for any other.
+    /// Returns the text as a secret, if it has the form of one. Other texts need no lookup.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let random = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
         (random.len() == RANDOM_BYTES).then(|| Self(text.into()))
     }
 
-    /// Whether a text is meant to be one.
+    /// Whether a text has the prefix of a secret.
     #[must_use]
     pub fn looks_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// Its hash.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0.expose_secret()).into())
     }
 
-    /// What may be shown of it.
     #[must_use]
     pub fn hint(&self) -> Hint {
         let text = self.0.expose_secret();
@@ -82,7 +81,7 @@ impl ExposeSecret<str> for Secret {
     }
 }
 
-/// A text for the logs: without a key or a token, wherever somebody put it.
+/// Removes keys and tokens from a text for the log, wherever they are.
 #[must_use]
 pub fn without_credentials(text: &str) -> Cow<'_, str> {
     if !text.contains(PREFIX) && !text.contains(TOKEN_PREFIX) {
@@ -104,7 +103,7 @@ pub fn without_credentials(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// How long the credential is that a text starts with, if it does, and what is said in its place.
+/// If the text starts with a credential, returns its length and its replacement.
 fn credential(text: &str) -> Option<(usize, &'static str)> {
     let length = |signs: &[char]| {
         let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !signs.contains(&c));
@@ -114,7 +113,7 @@ fn credential(text: &str) -> Option<(usize, &'static str)> {
         return Some((length(&['-', '_']), "[key]"));
     }
     let length = length(&['-', '_', '.']);
-    // Head, claims and signature. With fewer parts it is a word like others.
+    // Header, claims and signature. A word with fewer parts is not a token.
     let is_token = text.starts_with(TOKEN_PREFIX) && text[..length].matches('.').count() >= 2;
     is_token.then_some((length, "[token]"))
 }

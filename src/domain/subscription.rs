@@ -1,5 +1,5 @@
-//! Subscriptions: one state machine. [`Subscription::guard`] says what is possible, and
-//! [`Subscription::apply`] does it; the API's `actions` come from the same guard.
+//! Subscriptions: one state machine. [`Subscription::guard`] decides whether an action is allowed, and
+//! [`Subscription::apply`] applies it. The `actions` of the API come from the same guard.
 
 mod command;
 mod milestone;
@@ -22,19 +22,14 @@ use super::text::{Code, ExternalId, Reason};
 use super::time::Schedule;
 
 label! {
-    /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term;
-    /// `suspended`: switched off by hand, nothing is lost; `expired`: the term ended and was not
-    /// renewed, final; `cancelled`: ended before it started, final. Expect more values.
+    /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term; `suspended`:
+    /// switched off by a user, nothing is lost; `expired`: final, the term ended without renewal; `cancelled`: final,
+    /// cancelled before it started. More values may be added.
     SubscriptionStatus {
-        /// Starts in the future.
         Pending = "pending",
-        /// In its term.
         Active = "active",
-        /// Switched off by hand.
         Suspended = "suspended",
-        /// Ended; final.
         Expired = "expired",
-        /// Ended before it started; final.
         Cancelled = "cancelled",
     }
 }
@@ -42,124 +37,99 @@ label! {
 /// A subscription with its inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// Its id.
     pub id: SubscriptionId,
-    /// Who holds it.
     pub customer_id: CustomerId,
-    /// What is subscribed to.
     pub product_id: ProductId,
-    /// The product's stable name.
     pub product_code: Code,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
-    /// What it is charged in.
     pub currency: Currency,
-    /// Its state.
     pub state: State,
-    /// Whether it renews by itself when a term ends. Always false when cancelled or expired.
+    /// Whether the subscription renews at the end of a term. Always false when cancelled or expired.
     pub auto_renew: bool,
-    /// Where its terms lie.
     pub schedule: Schedule,
-    /// The term it is in, or starts with.
+    /// The current term, or the first term of a pending subscription.
     pub term: Term,
-    /// Its inventory, in order of certificate type.
+    /// Sorted by certificate type.
     pub lines: Vec<Line>,
-    /// How often it has changed, allocations apart.
+    /// Allocations do not change the version.
     pub version: Version,
-    /// When it was confirmed.
+    /// When the subscription was ordered.
     pub created_at: DateTime<Utc>,
-    /// When it last changed, allocations apart.
+    /// Allocations do not change this instant.
     pub updated_at: DateTime<Utc>,
 }
 
-/// The state of a subscription, with what belongs to it.
+/// The state of a subscription, with its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Starts in the future.
     Pending,
-    /// In its term.
     Active,
-    /// Switched off by hand.
     Suspended(Suspension),
-    /// Ended; final.
     Expired,
-    /// Ended before it started; final.
     Cancelled(Cancellation),
 }
 
-/// That a subscription was ended before it started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancellation {
-    /// When.
     pub at: DateTime<Utc>,
-    /// Why, in the words of who did it.
+    /// Why, in the words of the person who cancelled it.
     pub reason: Option<Reason>,
 }
 
-/// That a subscription is switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
-    /// Since when.
     pub at: DateTime<Utc>,
-    /// Why, in the words of who did it.
+    /// Why, in the words of the person who suspended it.
     pub reason: Option<Reason>,
-    /// Whether the term has ended meanwhile.
+    /// Whether the term has ended since.
     pub lapsed: bool,
 }
 
 /// One term: `[start_date, end_date)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term {
-    /// From 1.
+    /// Starts at 1.
     pub number: i32,
-    /// The first day.
     pub start_date: NaiveDate,
-    /// The day after the last.
+    /// The day after the last day.
     pub end_date: NaiveDate,
-    /// The prices it started with; later price changes never touch it.
+    /// The prices at the start of the term. Later price changes do not affect them.
     pub unit_prices: UnitPrices,
 }
 
 impl Term {
-    /// Term `number` of a schedule.
+    /// Creates the term with a number in a schedule.
     #[must_use]
     pub fn of(schedule: &Schedule, number: i32, unit_prices: UnitPrices) -> Self {
         Self { number, start_date: schedule.start(number), end_date: schedule.end(number), unit_prices }
     }
 }
 
-/// What can be edited of a subscription.
+/// The editable part of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// Whether it renews by itself.
     pub auto_renew: bool,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
 }
 
-/// What a new subscription is made of.
+/// The data of a new subscription.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// What is subscribed to.
     pub product_id: ProductId,
-    /// The product's stable name.
     pub product_code: Code,
-    /// The caller's own reference.
     pub external_id: Option<ExternalId>,
-    /// Whether it renews by itself.
     pub auto_renew: bool,
-    /// The length of its terms.
+    /// The length of a term, in months.
     pub term_months: i32,
-    /// Its first day.
     pub start_date: NaiveDate,
-    /// What it starts with, in order of certificate type.
+    /// The initial inventory, sorted by certificate type.
     pub lines: Vec<Line>,
-    /// The prices of its first term.
+    /// The prices of the first term.
     pub unit_prices: UnitPrices,
 }
 
 impl Subscription {
-    /// A new subscription: active, or pending when it starts in the future.
+    /// Creates a subscription. It is active, or pending if it starts in the future.
     #[must_use]
     pub fn open(id: SubscriptionId, customer: &Customer, opening: Opening, at: DateTime<Utc>) -> Self {
         let schedule = Schedule { anchor: opening.start_date, first: 1, months: opening.term_months };
@@ -181,7 +151,6 @@ impl Subscription {
         }
     }
 
-    /// Its status.
     #[must_use]
     pub fn status(&self) -> SubscriptionStatus {
         match self.state {
@@ -193,7 +162,6 @@ impl Subscription {
         }
     }
 
-    /// That it is switched off, if it is.
     #[must_use]
     pub fn suspension(&self) -> Option<&Suspension> {
         match &self.state {
@@ -202,13 +170,12 @@ impl Subscription {
         }
     }
 
-    /// Whether it is suspended and its term is over on a day.
+    /// Whether the subscription is suspended and its term has ended as of a day.
     #[must_use]
     pub fn is_lapsed(&self, today: NaiveDate) -> bool {
         self.suspension().is_some_and(|suspension| suspension.lapsed || today >= self.term.end_date)
     }
 
-    /// That it was cancelled, if it was.
     #[must_use]
     pub fn cancellation(&self) -> Option<&Cancellation> {
         match &self.state {
@@ -217,21 +184,21 @@ impl Subscription {
         }
     }
 
-    /// Whether it is cancelled or expired. Both are final: it never renews.
+    /// Whether the subscription is cancelled or expired. Both are final: it never renews.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Expired | State::Cancelled(_))
     }
 
-    /// Whether an action is possible on a day.
+    /// Checks whether an action is allowed on a day.
     ///
     /// # Errors
-    /// Says why it is not.
+    /// The reason why it is not.
     pub fn guard(&self, action: Action, today: NaiveDate) -> Result<Verdict, Refusal> {
         self.rule(action, today).unwrap_or_else(|| Err(self.invalid(action, today)))
     }
 
-    /// This table is the specification of the machine; `None` for a pair that never goes together.
+    /// The specification of the state machine. `None` for an action that the state never allows.
     fn rule(&self, action: Action, today: NaiveDate) -> Option<Result<Verdict, Refusal>> {
         use Action as A;
         use State as S;
@@ -281,11 +248,11 @@ impl Subscription {
         })
     }
 
-    /// Carries a command out at an instant.
+    /// Applies a command at an instant.
     ///
     /// # Errors
-    /// What [`Self::guard`] says, and [`Refusal::InventoryExhausted`] when more is to be allocated than
-    /// there is.
+    /// The errors of [`Self::guard`], and [`Refusal::InventoryExhausted`] if an allocation exceeds the available
+    /// quantity.
     pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         let today = at.date_naive();
         if self.guard(command.action(), today)? == Verdict::AlreadySo {
@@ -313,7 +280,7 @@ impl Subscription {
             Command::SetRenewalInventory(quantities) => {
                 for (certificate_type, quantity) in quantities {
                     if quantity.is_none() && inventory::find(&next.lines, &certificate_type).is_none() {
-                        continue; // Nothing follows nothing: there is no line to write.
+                        continue; // There is no line yet, and `None` needs none.
                     }
                     next.lines = inventory::with(next.lines, &certificate_type, |line| line.renewal = quantity);
                 }
@@ -349,16 +316,15 @@ impl Subscription {
         Ok(Outcome::Changed(next))
     }
 
-    /// What can be edited, as it is.
     #[must_use]
     pub fn details(&self) -> Details {
         Details { auto_renew: self.auto_renew, external_id: self.external_id.clone() }
     }
 
-    /// The subscription with other details. The reference can change in every state.
+    /// Returns the subscription with other details. The external id can change in every state.
     ///
     /// # Errors
-    /// What [`Self::guard`] says to switching automatic renewal.
+    /// The errors of [`Self::guard`] for a change of automatic renewal.
     pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Result<Outcome<Self>, Refusal> {
         if details == self.details() {
             return Ok(Outcome::Unchanged);
@@ -376,7 +342,7 @@ impl Subscription {
         }))
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns the listed actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self, today: NaiveDate) -> Vec<(Right, Possibility)> {
         LISTED_ACTIONS

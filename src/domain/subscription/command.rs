@@ -1,4 +1,4 @@
-//! What can happen to a subscription: by request, or with time.
+//! Actions and commands of a subscription: by request, or scheduled.
 
 use crate::domain::access::Right;
 use crate::domain::label::label;
@@ -6,39 +6,33 @@ use crate::domain::product::UnitPrices;
 use crate::domain::text::{Code, Reason};
 
 label! {
-    /// What can happen to a subscription. The last three come with time, not by request.
+    /// An action on a subscription. The last three are scheduled transitions, not requests.
     Action {
-        /// Switch it off.
         Suspend = "suspend",
-        /// Switch it on again.
         Enable = "enable",
-        /// End it before it starts.
+        /// Cancel it before it starts.
         Cancel = "cancel",
-        /// Start a new term after a lapse.
+        /// Start a new term after the subscription lapsed.
         Renew = "renew",
-        /// Switch automatic renewal.
+        /// Switch automatic renewal on or off.
         SetAutoRenew = "set_auto_renew",
-        /// Raise the current inventory.
         AddCurrentInventory = "add_current_inventory",
-        /// Set the renewal inventory.
         SetRenewalInventory = "set_renewal_inventory",
-        /// Say from how few available certificates on a type is low.
+        /// Set how many available certificates count as low.
         SetThresholds = "set_thresholds",
-        /// Put certificates to use.
         Allocate = "allocate",
-        /// Give certificates back.
         Release = "release",
-        /// The first term starts.
+        /// Start the first term.
         Activate = "activate",
-        /// A term ends.
+        /// End a term.
         EndTerm = "end_term",
-        /// A lapse ends.
+        /// Expire a subscription that lapsed for too long.
         Expire = "expire",
     }
 }
 
-/// What the `actions` of a subscription list: everything by request that has an operation of its own
-/// or a field, but giving back, which is always possible.
+/// The entries of `actions` of a subscription: all actions with an operation or a field of their own. Releasing is not
+/// listed, because it is always allowed.
 pub const LISTED_ACTIONS: &[Action] = &[
     Action::Suspend,
     Action::Enable,
@@ -51,43 +45,34 @@ pub const LISTED_ACTIONS: &[Action] = &[
     Action::Allocate,
 ];
 
-/// What is to happen to a subscription.
+/// A command to a subscription.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Switch it off.
     Suspend {
-        /// Why.
         reason: Option<Reason>,
     },
-    /// Switch it on again.
     Enable,
-    /// End it before it starts; it then holds nothing.
+    /// Cancels the subscription before it starts. All its quantities become 0.
     Cancel {
-        /// Why.
         reason: Option<Reason>,
     },
-    /// Start a new term today, at these prices.
+    /// Starts a new term today, at these prices.
     Renew(UnitPrices),
-    /// Raise the current inventory by so many of each type.
+    /// Adds to the current quantity of each type.
     AddCurrentInventory(Vec<(Code, i32)>),
-    /// Set the renewal quantity of each type; `None` follows the current one.
+    /// Sets the renewal quantity of each type; `None` follows the current quantity.
     SetRenewalInventory(Vec<(Code, Option<i32>)>),
-    /// Set the threshold of each type, of which there must be a line; `None`: never low.
+    /// Sets the threshold of each type, which must have a line; `None` disables it.
     SetThresholds(Vec<(Code, Option<i32>)>),
-    /// Put so many of a type to use.
     Allocate(Code, i32),
-    /// Give so many of a type back.
     Release(Code, i32),
-    /// The first day has come.
     Activate,
-    /// The last day is over; the next term, if there is one, has these prices.
+    /// Ends the term. If there is a next term, it has these prices.
     EndTerm(UnitPrices),
-    /// The lapse has lasted long enough.
     Expire,
 }
 
 impl Command {
-    /// The kind of command.
     #[must_use]
     pub fn action(&self) -> Action {
         match self {
@@ -108,7 +93,7 @@ impl Command {
 }
 
 impl Action {
-    /// The right that the action needs.
+    /// The right that the action requires.
     #[must_use]
     pub fn right(self) -> Right {
         match self {

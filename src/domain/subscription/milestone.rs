@@ -1,4 +1,4 @@
-//! What time does to a subscription by itself, and when.
+//! Scheduled transitions of a subscription.
 
 use chrono::{Days, NaiveDate};
 
@@ -7,30 +7,26 @@ use crate::domain::label::label;
 use crate::domain::time::LAPSE_DAYS;
 
 label! {
-    /// What time does to a subscription: `activation`, its first term starts; `term_end`, a term ends and
-    /// the next one starts if it renews; `lapse_end`, it was suspended for too long after its term. Expect
-    /// more values.
+    /// A scheduled transition. `activation`: the first term starts; `term_end`: a term ends, and the next one starts if
+    /// the subscription renews; `lapse_end`: the subscription expires, because it stayed suspended for too long after
+    /// its term. More values may be added.
     Milestone {
-        /// The first term starts.
         Activation = "activation",
-        /// A term ends.
         TermEnd = "term_end",
-        /// A lapse ends.
         LapseEnd = "lapse_end",
     }
 }
 
-/// What time does next, and at the start of which day.
+/// The next scheduled transition of a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
-    /// What.
     pub milestone: Milestone,
-    /// At the start of this day.
+    /// The transition is due at the start of this day.
     pub on: NaiveDate,
 }
 
 impl Subscription {
-    /// What time does next; `None` where it does nothing more.
+    /// Returns the next scheduled transition, if any.
     #[must_use]
     pub fn next_due(&self) -> Option<Due> {
         let (milestone, on) = match &self.state {
@@ -42,7 +38,7 @@ impl Subscription {
         Some(Due { milestone, on })
     }
 
-    /// What time should have done by a day and has not yet.
+    /// Returns the transition that is due on a day and was not processed yet.
     #[must_use]
     pub fn due(&self, today: NaiveDate) -> Option<Due> {
         self.next_due().filter(|due| due.on <= today)
