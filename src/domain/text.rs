@@ -1,6 +1,6 @@
-//! Texts that a caller writes. Each kind is a type with a length and a [`Rule`], for the document, for requests and for
-//! every other source. `TryFrom<String>` is the only way to a new value: it normalizes the text (NFC, trimmed) and
-//! rejects what breaks the rule. Values from the database are not checked again ([`stored`]).
+//! Texts from callers. Each kind is a type with a length and a [`Rule`], which apply to the API document, to requests
+//! and to all other sources. `TryFrom<String>` is the only way to create a new value: it normalizes the text (NFC,
+//! trimmed) and rejects a text that breaks the rule. Values from the database are not checked again ([`stored`]).
 
 mod rule;
 pub mod sort_key;
@@ -16,13 +16,13 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, Type};
 use rule::{CODE, EMAIL, Keyword, LINE, LINES, URL};
 pub use rule::{Rule, is_invisible, length};
 
-/// ISO 3166-1 alpha-2, upper case. The pattern lists the codes, so that a client can check them too.
+/// ISO 3166-1 alpha-2, in upper case. The pattern lists all codes, so that a client can check them too.
 pub static COUNTRY_PATTERN: LazyLock<String> = LazyLock::new(|| {
     let codes: Vec<_> = celes::Country::get_countries().iter().map(|country| country.alpha2).collect();
     format!("^({})$", codes.join("|"))
 });
 
-/// A text broke the rule of its kind.
+/// The text breaks the rule of its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {kind}")]
 pub struct InvalidText {
@@ -38,7 +38,6 @@ macro_rules! text {
         pub struct $name(String);
 
         impl $name {
-            /// The text itself.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -100,14 +99,14 @@ fn text_schema(
     rule(schema).into()
 }
 
-/// A text that was accepted before, perhaps by an older rule.
+/// A text that was valid when it was stored, perhaps by an older rule.
 pub trait Stored {
-    /// The text as it was stored.
+    /// Creates the value without checking the rule.
     fn from_stored(text: String) -> Self;
 }
 
-/// For `deserialize_with` of values that only the database contains: a row of an older release must stay readable, so
-/// the rule of today does not apply to it.
+/// For `deserialize_with` of values that exist only in the database. The current rule does not apply to them, because
+/// rows of an older release must stay readable.
 ///
 /// # Errors
 /// The value is not a string.
@@ -115,7 +114,7 @@ pub fn stored<'de, D: Deserializer<'de>, T: Stored>(deserializer: D) -> Result<T
     String::deserialize(deserializer).map(T::from_stored)
 }
 
-/// [`stored`], or null.
+/// Like [`stored`], but null is allowed.
 ///
 /// # Errors
 /// The value is neither a string nor null.
@@ -124,37 +123,37 @@ pub fn stored_or_null<'de, D: Deserializer<'de>, T: Stored>(deserializer: D) -> 
 }
 
 text! {
-    /// Name of a company.
+    /// The name of a company.
     CompanyName(1..=200, LINE, "Northwind Traders"),
-    /// One line of an address, or a name: no one example would do.
+    /// One line of an address, or a name. There is no example that fits all uses.
     Line(1..=200, LINE),
-    /// A postal code as the post writes it.
+    /// A postal code, as written by the postal service.
     PostalCode(1..=20, LINE, "1050"),
     /// An email address.
     Email(3..=254, EMAIL, "ops@northwind.example"),
-    /// A telephone number as people write it.
+    /// A telephone number, as people write it.
     Phone(1..=40, LINE, "+32 2 555 01 00"),
     /// A telephone extension.
     Extension(1..=20, LINE, "204"),
-    /// The caller's own reference of a resource.
+    /// The caller's reference of a resource.
     ExternalId(1..=64, LINE, "crm-4711"),
-    /// The caller's own reference of an allocation.
+    /// The caller's reference of an allocation.
     Reference(1..=255, LINE, "certificate 0042"),
-    /// Why something was done.
+    /// Why an action was taken.
     Reason(1..=500, LINE, "Invoice overdue"),
-    /// Stable name of a product or a certificate type.
+    /// A stable name of a product or a certificate type.
     Code(1..=64, CODE, "ov-single"),
-    /// What a product is, for people.
+    /// A description of a product for people.
     Description(1..=2000, LINES, "Organisation-validated certificates"),
-    /// A piece of a name to search for. Letter case, accents and width do not matter.
+    /// A part of a name to search for. Letter case, accents and width are ignored.
     SearchText(1..=200, LINE, "north"),
-    /// What an API key is for.
+    /// The purpose of an API key.
     KeyName(1..=100, LINE, "Integration"),
-    /// Where events are sent.
+    /// The URL that events are sent to.
     WebhookUrl(8..=2048, URL, "https://receiver.example.com/hooks"),
 }
 
-/// A country: ISO 3166-1 alpha-2, upper case.
+/// A country: ISO 3166-1 alpha-2, in upper case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "&'static str")]
 pub struct Country(celes::Country);
@@ -169,7 +168,7 @@ impl TryFrom<String> for Country {
     type Error = InvalidText;
 
     fn try_from(code: String) -> Result<Self, InvalidText> {
-        // Kept: the list is made anew each time that it is asked for.
+        // Cached, because `celes` creates the list again for each call.
         static COUNTRIES: LazyLock<HashMap<&str, celes::Country>> = LazyLock::new(|| {
             celes::Country::get_countries().into_iter().map(|country| (country.alpha2, country)).collect()
         });
@@ -186,7 +185,6 @@ impl utoipa::PartialSchema for Country {
 impl utoipa::ToSchema for Country {}
 
 impl Country {
-    /// The alpha-2 code.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         self.0.alpha2

@@ -1,4 +1,4 @@
-//! What is to be paid soon: charges that wait for an invoice, and renewals before they happen.
+//! Upcoming charges: charges that are not on an invoice yet, and expected charges of renewals.
 
 use std::collections::BTreeMap;
 
@@ -19,36 +19,28 @@ use super::text::Code;
 use super::time::start_of;
 
 label! {
-    /// What an upcoming charge is: `pending`, it was ordered and waits for an invoice; `renewal`, it comes
-    /// with the next term, as things stand. Expect more values.
+    /// The kind of an upcoming charge. `pending`: ordered, but not on an invoice yet; `renewal`: expected with the next
+    /// term, according to the current state. More values may be added.
     UpcomingKind {
-        /// Ordered, and not on an invoice yet.
         Pending = "pending",
-        /// Comes with the next term.
         Renewal = "renewal",
     }
 }
 
-/// What is to be paid soon.
+/// A charge that is expected or not on an invoice yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpcomingCharge {
-    /// What it is.
     pub kind: UpcomingKind,
-    /// The charge, if there is one already.
+    /// The charge, if it already exists.
     pub charge_id: Option<ChargeId>,
-    /// Who pays.
     pub customer_id: CustomerId,
-    /// For which subscription.
     pub subscription_id: SubscriptionId,
-    /// For which certificate type.
     pub certificate_type: Code,
-    /// How the amount comes about.
+    /// The calculation of the amount.
     pub calculation: Calculation,
-    /// The price list that the unit price of a renewal comes from.
+    /// The source of the unit price of a renewal.
     pub price_list_id: Option<PriceListId>,
-    /// What is to be paid.
     pub amount: Money,
-    /// When.
     pub due_date: NaiveDate,
 }
 
@@ -69,7 +61,7 @@ impl From<Charge> for UpcomingCharge {
 }
 
 impl UpcomingCharge {
-    /// Sorts by day, then by customer, subscription and type.
+    /// The sort key: by day, then by customer, subscription and certificate type.
     fn key(&self) -> String {
         let charge = self.charge_id.map(|id| id.to_string()).unwrap_or_default();
         let Self { due_date, customer_id, subscription_id, certificate_type, .. } = self;
@@ -77,8 +69,8 @@ impl UpcomingCharge {
     }
 }
 
-/// What the renewals of a subscription before a day will cost, as things stand: the same steps that time will
-/// take, by the same quote. `product` is as the customer is offered it.
+/// Returns the charges of the renewals of a subscription before a day, according to the current state. Uses the same
+/// transitions and quotes as the real renewals. `product` has the prices for the customer.
 ///
 /// # Errors
 /// A renewal would cost more than can be billed.
@@ -121,7 +113,7 @@ pub fn renewals(
     Ok(found)
 }
 
-/// Collects a page of upcoming charges in order of day, and the totals of all; keeps no more than the page.
+/// Collects a page of upcoming charges, sorted by day, and the totals of all charges. Stores only the rows of the page.
 pub struct Forecast<'a> {
     window: &'a Window,
     rows: BTreeMap<String, UpcomingCharge>,
@@ -129,13 +121,11 @@ pub struct Forecast<'a> {
 }
 
 impl<'a> Forecast<'a> {
-    /// Nothing yet.
     #[must_use]
     pub fn new(window: &'a Window) -> Self {
         Self { window, rows: BTreeMap::new(), totals: BTreeMap::new() }
     }
 
-    /// Takes one more in.
     pub fn add(&mut self, charge: UpcomingCharge) {
         *self.totals.entry(charge.amount.currency).or_default() += i128::from(charge.amount.amount);
         let key = charge.key();
@@ -145,16 +135,16 @@ impl<'a> Forecast<'a> {
             return;
         }
         self.rows.insert(key, charge);
-        // One more than the page has tells that there is a next one.
+        // Keep one row more than the page, to know whether there is a next page.
         if i64::try_from(self.rows.len()).is_ok_and(|rows| rows > self.window.limit + 1) {
             self.rows.pop_last();
         }
     }
 
-    /// The page, and the total of everything in each currency.
+    /// Returns the page, and the total of all charges in each currency.
     ///
     /// # Errors
-    /// A total cannot be billed.
+    /// A total is out of range.
     pub fn finish(self) -> Result<(Page<UpcomingCharge>, Vec<Money>), Refusal> {
         let total = |(currency, sum)| Ok(Money { amount: in_range(sum)?, currency });
         let totals = self.totals.into_iter().map(total).collect::<Result<_, Refusal>>()?;

@@ -1,5 +1,4 @@
-//! Webhooks: endpoints of a tenant that are sent its events. A resource like any other, with a state; what is on its
-//! way to it are [`delivery`]s.
+//! Webhook endpoints: URLs of a tenant that its events are sent to. Each event for an endpoint is a [`delivery`].
 
 pub mod address;
 pub mod delivery;
@@ -21,92 +20,80 @@ use schedule::{LONGEST_GAP, PATIENCE};
 use signature::{Secret, Secrets};
 
 label! {
-    /// State of a webhook endpoint. `enabled`: it is sent events; `disabled`: they wait for it. Expect more values.
+    /// State of a webhook endpoint. `enabled`: receives events; `disabled`: events are queued until it is enabled. More
+    /// values may be added.
     WebhookEndpointStatus {
-        /// It is sent events.
         Enabled = "enabled",
-        /// Events wait for it.
         Disabled = "disabled",
     }
 }
 
 label! {
-    /// What can be done with a webhook endpoint.
+    /// An action on a webhook endpoint.
     Action {
-        /// Let events wait.
+        /// Stop deliveries. Events are queued.
         Disable = "disable",
-        /// Send it events.
+        /// Resume deliveries, oldest first.
         Enable = "enable",
-        /// Give it another secret.
         RotateSecret = "rotate_secret",
-        /// Try whether it is there.
+        /// Send a test message.
         Test = "test",
     }
 }
 
-/// The most endpoints of a tenant.
+/// The maximum number of endpoints of a tenant.
 pub const MOST_ENDPOINTS: i64 = 20;
 
-/// Why an endpoint is disabled when nothing got there for as long as it is tried.
+/// The reason if an endpoint is disabled after [`PATIENCE`] without a successful delivery.
 const UNREACHABLE: &str = "Nothing could be delivered for three days";
 
-/// Why an endpoint is disabled that says so itself.
+/// The reason if an endpoint is disabled because it responded with 410.
 const GONE: &str = "The receiver responded with 410 Gone";
 
-/// Where a tenant's events are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its id.
     pub id: WebhookEndpointId,
-    /// The reseller whose it is; the partner's when there is none.
+    /// `None` for an endpoint of the provider.
     pub partner_id: Option<ResellerId>,
-    /// What can be edited.
     pub details: Details,
-    /// What its messages are signed with.
+    /// The secrets that sign its messages.
     pub secrets: Secrets,
-    /// Whether it is sent events.
     pub state: State,
-    /// That nothing gets there, if so. Deliveries move it and no version.
+    /// Set while deliveries fail. Deliveries change it without a new version.
     pub failing: Option<Failing>,
-    /// How often it has changed.
     pub version: Version,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What can be edited of an endpoint.
+/// The editable part of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
-    /// Where events are sent.
     pub url: WebhookUrl,
-    /// What it is for.
     pub description: Option<Line>,
-    /// Which events; all when empty.
+    /// An empty list means all event types.
     pub event_types: Vec<EventType>,
 }
 
-/// Whether an endpoint is sent events.
+/// The state of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It is.
     Enabled,
-    /// They wait.
+    /// Events are queued.
     Disabled {
-        /// Since when.
         at: DateTime<Utc>,
-        /// Why, in the words of who did it.
+        /// Why, in the words of the person who disabled the endpoint.
         reason: Option<Reason>,
     },
 }
 
-/// That nothing gets to an endpoint.
+/// A period in which all deliveries failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failing {
-    /// Since when, less the time in which nothing was tried: while its reseller was disabled, or the service away.
+    /// The start of the period. It is moved by the time in which nothing was tried, because the reseller was disabled
+    /// or the service was down.
     pub since: DateTime<Utc>,
-    /// When it was last tried.
+    /// The last attempt.
     pub last: DateTime<Utc>,
 }
 
@@ -117,15 +104,13 @@ impl Failing {
     }
 }
 
-/// What is to be done with an endpoint.
+/// A command to an endpoint.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// Let events wait.
     Disable {
-        /// Why.
         reason: Option<Reason>,
     },
-    /// Send it events, those that wait first.
+    /// Resumes deliveries, oldest first.
     Enable,
 }
 
@@ -139,7 +124,7 @@ impl Command {
 }
 
 impl Endpoint {
-    /// A new endpoint; it is sent what happens from now on.
+    /// Creates an endpoint. It receives the events from now on.
     #[must_use]
     pub fn create(
         id: WebhookEndpointId,
@@ -161,13 +146,12 @@ impl Endpoint {
         }
     }
 
-    /// What of the feed it is sent: what its tenant sees.
+    /// The part of the feed that is sent to the endpoint: the events that its tenant can see.
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.partner_id.map_or(Scope::Partner, Scope::Reseller)
     }
 
-    /// Its status.
     #[must_use]
     pub fn status(&self) -> WebhookEndpointStatus {
         match self.state {
@@ -176,13 +160,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether it is sent events.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.status() == WebhookEndpointStatus::Enabled
     }
 
-    /// Whether an action is possible.
+    /// Checks whether an action changes something. All actions are always allowed.
     #[must_use]
     pub fn guard(&self, action: Action) -> Verdict {
         match (action, self.status()) {
@@ -193,7 +176,7 @@ impl Endpoint {
         }
     }
 
-    /// Carries a command out.
+    /// Applies a command.
     #[must_use]
     pub fn apply(&self, command: Command, at: DateTime<Utc>) -> Outcome<Self> {
         if self.guard(command.action()) == Verdict::AlreadySo {
@@ -205,27 +188,27 @@ impl Endpoint {
         })
     }
 
-    /// The endpoint with other details.
+    /// Returns the endpoint with other details.
     #[must_use]
     pub fn edit(&self, details: Details, at: DateTime<Utc>) -> Outcome<Self> {
         let details = details.tidy();
         if details == self.details {
             return Outcome::Unchanged;
         }
-        // What went wrong elsewhere says nothing of the new place.
+        // Failures of the old URL say nothing about the new URL.
         let failing = self.failing.filter(|_| details.url == self.details.url);
         Outcome::Changed(Self { details, failing, ..self.changed(at) })
     }
 
-    /// The endpoint with another secret; what it had goes on for a while. `now` is the receivers' time, which a
-    /// sandbox does not move.
+    /// Returns the endpoint with a new secret. The previous secrets stay valid for the overlap. `now` is the real time,
+    /// which a sandbox does not change.
     #[must_use]
     pub fn rotate(&self, secret: Secret, overlap: TimeDelta, now: DateTime<Utc>, at: DateTime<Utc>) -> Self {
         Self { secrets: self.secrets.rotate(secret, overlap, now), ..self.changed(at) }
     }
 
-    /// The endpoint after an attempt has failed. It is disabled when it is gone, and when nothing has got there for
-    /// as long as one tries. Time in which nobody did says nothing of it.
+    /// Returns the endpoint after a failed attempt. The endpoint is disabled after a response 410, or after
+    /// [`PATIENCE`] without a successful delivery. Time without any attempts does not count.
     #[must_use]
     pub fn failed(&self, attempt: &Attempt, at: DateTime<Utc>) -> Self {
         let first = Failing { since: attempt.at, last: attempt.at };
@@ -248,7 +231,7 @@ impl Endpoint {
         Self { version: self.version.next(), updated_at: at, ..self.clone() }
     }
 
-    /// What may be done next, with the right that it needs.
+    /// Returns all actions with the right that each requires, and whether the state allows them.
     #[must_use]
     pub fn possibilities(&self) -> Vec<(Right, Possibility)> {
         let possibility = |&action: &Action| {
@@ -270,7 +253,7 @@ impl Endpoint {
 }
 
 impl Details {
-    /// Each type once, in one order: it is a set.
+    /// Sorts the event types and removes duplicates: they are a set.
     fn tidy(mut self) -> Self {
         self.event_types.sort_unstable();
         self.event_types.dedup();

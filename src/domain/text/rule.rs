@@ -1,4 +1,4 @@
-//! What a text must be: one rule for each kind, used by the types, by the check of requests and by the document.
+//! The rules for texts: one for each kind. The types, the request checks and the API document use the same rules.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use icu_properties::props::{
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// Visible characters are mandatory, control characters are not allowed. Normalized to NFC and trimmed.
+/// Requires a visible character and allows no control characters. The text is normalized to NFC and trimmed.
 pub(super) static LINE: Rule = Rule {
     keyword: Keyword::Format("line"),
     advice: "Write one line with at least one visible character, without line breaks, control characters or \
@@ -17,7 +17,7 @@ pub(super) static LINE: Rule = Rule {
     read: |text| visible(text, |c| is_forbidden(c) || is_separator(c)),
 };
 
-/// As [`LINE`], but line breaks and tabs are allowed.
+/// Like [`LINE`], but line breaks and tabs are allowed.
 pub(super) static LINES: Rule = Rule {
     keyword: Keyword::Format("lines"),
     advice: "Write at least one visible character, without control characters (line breaks and tabs are allowed) \
@@ -25,7 +25,7 @@ pub(super) static LINES: Rule = Rule {
     read: |text| visible(text, |c| is_forbidden(c) && !matches!(c, '\n' | '\r' | '\t')),
 };
 
-/// A stable name for machines.
+/// A stable name for programs.
 pub(super) static CODE: Rule = Rule {
     keyword: Keyword::Pattern("^[A-Za-z0-9][A-Za-z0-9._-]*$"),
     advice: "Use the letters A to Z and a to z, digits, `.`, `_` and `-`. Begin with a letter or a digit.",
@@ -36,14 +36,14 @@ pub(super) static CODE: Rule = Rule {
     },
 };
 
-/// An address with one `@`. Only a delivery can tell whether it receives mail.
+/// An address with one `@`. Only a delivery can show whether it receives mail.
 pub(super) static EMAIL: Rule = Rule {
     keyword: Keyword::Format("email-address"),
     advice: "Use an email address: text before and after one `@`, without spaces or invisible \
              characters.",
     read: |text| {
         let text = normalized(text);
-        // Joiners make a difference in the scripts of Persian and of India.
+        // Joiners change the meaning of text in Persian and in Indian scripts.
         let is_stray = |c| is_forbidden(c) || (is_invisible(c) && !CodePointSetData::new::<JoinControl>().contains(c));
         let parts: Vec<_> = text.split('@').collect();
         let is_email = !text.contains(is_stray)
@@ -53,7 +53,7 @@ pub(super) static EMAIL: Rule = Rule {
     },
 };
 
-/// An HTTP address in visible ASCII. [`address`](crate::domain::webhook::address) decides which may be called.
+/// An HTTP URL in visible ASCII. [`address`](crate::domain::webhook::address) decides which URLs may be called.
 pub(super) static URL: Rule = Rule {
     keyword: Keyword::Pattern("^https?://[!-~]+$"),
     advice: "Use a complete URL, for example `https://receiver.example.com/hooks`. Percent-encode non-ASCII \
@@ -67,24 +67,23 @@ pub(super) static URL: Rule = Rule {
 
 static ALL: [&Rule; 5] = [&LINE, &LINES, &CODE, &EMAIL, &URL];
 
-/// The rule of a kind of text.
 pub struct Rule {
     pub(super) keyword: Keyword,
-    /// What a valid text looks like.
+    /// A description of a valid text.
     pub advice: &'static str,
-    /// The normalized text; `None` if the text breaks the rule.
+    /// Returns the normalized text; `None` if the text breaks the rule.
     pub(super) read: fn(&str) -> Option<String>,
 }
 
-/// How the document expresses a rule. A pattern is ASCII and means the same in ECMA-262, RE2 and PCRE. A rule that
-/// depends on Unicode properties is a format, because a portable pattern cannot express it.
+/// How the API document expresses a rule. A pattern is ASCII and has the same meaning in ECMA-262, RE2 and PCRE. A rule
+/// that depends on Unicode properties is a format, because no portable pattern can express it.
 pub(super) enum Keyword {
     Format(&'static str),
     Pattern(&'static str),
 }
 
 impl Rule {
-    /// The rules that the document expresses by a `format`, by its name.
+    /// The rules that the API document expresses as a `format`, with its name.
     pub fn formats() -> impl Iterator<Item = (&'static str, &'static Self)> {
         ALL.iter().filter_map(|rule| match rule.keyword {
             Keyword::Format(name) => Some((name, *rule)),
@@ -92,32 +91,31 @@ impl Rule {
         })
     }
 
-    /// The rule that the document expresses by a `pattern`.
+    /// The rule that the API document expresses as this `pattern`.
     #[must_use]
     pub fn of_pattern(pattern: &str) -> Option<&'static Self> {
         ALL.iter().find(|rule| matches!(rule.keyword, Keyword::Pattern(known) if known == pattern)).copied()
     }
 
-    /// Whether a text follows the rule.
     #[must_use]
     pub fn accepts(&self, text: &str) -> bool {
         (self.read)(text).is_some()
     }
 }
 
-/// How many characters a text has after normalization: what the limits of a length count.
+/// The number of characters after normalization. All length limits count these.
 #[must_use]
 pub fn length(text: &str) -> usize {
     trimmed(&normalized(text)).chars().count()
 }
 
-/// Canonical composition (NFC): the same letters are the same text, however they were typed.
+/// Canonical composition (NFC): texts with the same letters become equal, however they were typed.
 fn normalized(text: &str) -> Cow<'_, str> {
     const NFC: ComposingNormalizerBorrowed<'static> = ComposingNormalizerBorrowed::new_nfc();
     NFC.normalize(text)
 }
 
-/// The normalized text, if it has a visible character and no forbidden one.
+/// Returns the normalized text if it has a visible character and no forbidden character.
 fn visible(text: &str, is_forbidden: impl Fn(char) -> bool) -> Option<String> {
     if text.contains(is_forbidden) {
         return None;
@@ -127,8 +125,8 @@ fn visible(text: &str, is_forbidden: impl Fn(char) -> bool) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The text from its first visible character to its last. A variation selector right after that one is a part of it:
-/// it selects the colored form of an emoji.
+/// Returns the text from its first to its last visible character. A variation selector directly after the last
+/// character belongs to it: it selects the colored form of an emoji.
 fn trimmed(text: &str) -> &str {
     let Some((start, _)) = text.char_indices().find(|(_, c)| is_visible(*c)) else { return "" };
     let Some((last, c)) = text.char_indices().rfind(|(_, c)| is_visible(*c)) else { return "" };
@@ -141,10 +139,11 @@ fn is_visible(c: char) -> bool {
     !is_invisible(c)
 }
 
-/// Whether a reader sees nothing: white space, control and format characters, fillers and other blanks.
+/// Whether the character is invisible to a reader: white space, control and format characters, fillers and other
+/// blanks.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
-    // Blank by their glyph; no property of Unicode says so.
+    // Their glyphs are blank, but no Unicode property says so.
     const BLANKS: [char; 2] = ['\u{2800}', '\u{1d159}'];
     if c.is_ascii() {
         return !c.is_ascii_graphic();
@@ -162,7 +161,7 @@ pub fn is_invisible(c: char) -> bool {
 }
 
 /// Characters that no text may contain: control characters, noncharacters, and the bidirectional overrides, embeddings
-/// and isolates, by which a text can look like another one.
+/// and isolates, which can make a text look like another text.
 fn is_forbidden(c: char) -> bool {
     use BidiClass as Class;
     if c.is_control() || c.is_ascii() {
@@ -179,7 +178,7 @@ fn is_forbidden(c: char) -> bool {
         || CodePointSetData::new::<NoncharacterCodePoint>().contains(c)
 }
 
-/// Characters that end a line or a paragraph.
+/// Whether the character ends a line or a paragraph.
 fn is_separator(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator)

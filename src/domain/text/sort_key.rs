@@ -1,4 +1,4 @@
-//! The key by which a name is sorted and searched.
+//! Sort keys: the form in which names are sorted and searched.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,22 @@ use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::props::{CanonicalCombiningClass, DefaultIgnorableCodePoint, Script};
 use icu_properties::{CodePointMapData, CodePointSetData};
 
-/// The version of the keys that [`of`] makes. Increase it with every change of the rule below, and with an update of
-/// the Unicode data that changes keys: the next migration then rebuilds the stored keys.
+/// The version of the keys that [`of`] returns. Increase it with every change of the rule below, and with every update
+/// of the Unicode data that changes keys. The next migration then rebuilds the stored keys.
 pub const VERSION: i16 = 1;
 
 const NFKD: DecomposingNormalizerBorrowed<'static> = DecomposingNormalizerBorrowed::new_nfkd();
 const CASE: CaseMapperBorrowed<'static> = CaseMapper::new();
 
-/// The key of a name: its letters without case (full case folding), accents and width, so that `Zürich`, `ZURICH` and
-/// `Ｚｕｒｉｃｈ` have the same. Latin letters that have no decomposition become the letters that people type for them:
-/// `Łódź` becomes `lodz`, `Ørsted` becomes `orsted`.
+/// Returns the key of a name: its letters without case (full case folding), accents and width, so that `Zürich`,
+/// `ZURICH` and `Ｚｕｒｉｃｈ` have the same key. Latin letters without a decomposition are replaced by the letters that
+/// people type for them: `Łódź` becomes `lodz`, `Ørsted` becomes `orsted`.
 ///
-/// Every character is mapped without regard to its neighbors. Therefore the key of a piece of a name is a piece of the
-/// name's key, and a search for a piece of a name finds it.
+/// Each character is mapped independently of its neighbors. Therefore the key of a part of a name is a part of the
+/// name's key, and a search for a part of a name finds the name.
 #[must_use]
 pub fn of(name: &str) -> String {
-    // Without marks before folding: the iota under a Greek letter would otherwise become a letter.
+    // Remove marks before case folding: otherwise the iota under a Greek letter would become a letter.
     let decomposed: String = NFKD.normalize(name).chars().filter(|c| is_letter(*c)).collect();
     let folded = CASE.fold_string(&decomposed);
     let mut key = String::with_capacity(folded.len());
@@ -35,8 +35,8 @@ pub fn of(name: &str) -> String {
     key
 }
 
-/// Whether a character is kept. Accents and other marks that are written on a letter are not, and neither are invisible
-/// characters. A virama is kept, because it changes the consonant that it follows.
+/// Whether the key contains the character. Accents and other marks on a letter are removed, and so are invisible
+/// characters. A virama is kept, because it changes the preceding consonant.
 fn is_letter(c: char) -> bool {
     if c.is_ascii() {
         return true;
@@ -46,7 +46,7 @@ fn is_letter(c: char) -> bool {
         && !CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// The ASCII letters for a Latin letter that has no decomposition, such as `ł`, `ø`, `æ` and `ı`.
+/// The ASCII letters for a Latin letter without a decomposition, such as `ł`, `ø`, `æ` and `ı`.
 fn ascii(c: char) -> Option<Cow<'static, str>> {
     if c.is_ascii() || CodePointMapData::<Script>::new().get(c) != Script::Latin {
         return None;

@@ -1,5 +1,5 @@
-//! Where events may be sent. Whoever names an address would have the service call it from inside: so only what the
-//! whole internet reaches may be named, and what the operator allows besides.
+//! Which addresses webhooks may call. A tenant chooses the URL, and the service calls it from inside the provider's
+//! network. So only public addresses are allowed, and addresses that the operator allows explicitly.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +9,8 @@ use url::{Host, Url};
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::domain::text::WebhookUrl;
 
-/// What of IPv4 is for other uses than to be reached by everyone (IANA, special-purpose addresses, and multicast), and
-/// where Azure answers its own machines alone, by an address that is public for anybody else.
+/// IPv4 ranges that are not public (IANA special-purpose addresses and multicast), and a public address with which
+/// Azure serves only its own machines.
 const NOT_PUBLIC_V4: &[Ipv4Net] = &[
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -30,17 +30,17 @@ const NOT_PUBLIC_V4: &[Ipv4Net] = &[
     v4([240, 0, 0, 0], 4),
 ];
 
-/// All of IPv6 that is given out for the internet.
+/// All IPv6 addresses that are assigned for the internet.
 const GLOBAL_UNICAST: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
-/// What of that is for other uses: protocols with Teredo, and documentation.
+/// The special-purpose ranges in [`GLOBAL_UNICAST`]: protocols including Teredo, and documentation.
 const NOT_PUBLIC_V6: &[Ipv6Net] = &[
     v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
     v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
     v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
 ];
 
-/// IPv6 that leads to an IPv4 address inside of it: written as IPv6, translated (NAT64), or tunnelled (6to4).
+/// IPv6 ranges that contain an IPv4 address: mapped, translated (NAT64) or tunnelled (6to4).
 const MAPPED: Ipv6Net = v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96);
 const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16);
@@ -53,7 +53,7 @@ const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
 }
 
-/// Whether an address is one that the whole internet reaches.
+/// Whether the whole internet can reach the address.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
     match (address, inner(address)) {
@@ -66,7 +66,7 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to.
+/// The IPv4 address that an IPv6 address leads to, if any.
 fn inner(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };
     let bits = address.to_bits();
@@ -79,26 +79,26 @@ fn inner(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Which addresses may be called.
+/// The addresses that webhooks may call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses {
     allowed: Vec<IpNet>,
 }
 
 impl Addresses {
-    /// Those that are public, and these.
+    /// All public addresses, and the `allowed` networks.
     #[must_use]
     pub fn public_and(allowed: Vec<IpNet>) -> Self {
         Self { allowed }
     }
 
-    /// Whether an address may be called, over TLS.
+    /// Whether the address may be called over TLS.
     #[must_use]
     pub fn permit(&self, address: IpAddr) -> bool {
         is_public(address) || self.allow(address)
     }
 
-    /// Whether an address is one that the operator allows besides: to these, it goes without TLS too.
+    /// Whether the operator explicitly allows the address. These addresses may also be called without TLS.
     #[must_use]
     pub fn allow(&self, address: IpAddr) -> bool {
         let inner = inner(address).map(IpAddr::V4);
@@ -106,11 +106,11 @@ impl Addresses {
         self.allowed.iter().any(is_in)
     }
 
-    /// The URL that a text stands for, if that can be called as far as one can tell without asking for names. An
-    /// address is told however it is written: `http://0x7f.1` is 127.0.0.1.
+    /// Returns the URL if it may be called, as far as this can be decided without a name lookup. Detects unusual forms
+    /// of addresses: `http://0x7f.1` is 127.0.0.1.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the URL.
     pub fn check(&self, text: &WebhookUrl) -> Result<Url, Violation> {
         let wrong = |code, detail: String| Err(Violation::new("/url", code, detail));
         let Ok(url) = Url::parse(text.as_str()) else {
@@ -134,7 +134,7 @@ impl Addresses {
                 let allows = self.allow(Ipv4Addr::LOCALHOST.into()) || self.allow(Ipv6Addr::LOCALHOST.into());
                 (allows, allows)
             }
-            // What it stands for is known when it is called.
+            // The address of a name is checked when it is called.
             Some(Host::Domain(_)) => (true, !self.allowed.is_empty()),
             None => return wrong(ViolationCode::InvalidFormat, "This URL has no host. Add one.".to_owned()),
         };
@@ -150,7 +150,7 @@ impl Addresses {
     }
 }
 
-/// Whether a name is this machine's by definition (RFC 6761).
+/// Whether the name means the local machine by definition (RFC 6761).
 fn is_this_machine(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")

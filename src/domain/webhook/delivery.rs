@@ -1,4 +1,4 @@
-//! Deliveries: an event on its way to an endpoint, until it has got there or it is given up.
+//! Deliveries: an event for an endpoint, with its attempts until it is delivered or given up.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -9,83 +9,68 @@ use crate::domain::label::label;
 use crate::domain::refusal::Refusal;
 
 label! {
-    /// State of a delivery. `pending`: it is tried until it gets there; `succeeded`: it got there; `failed`: it was
-    /// given up. Expect more values.
+    /// State of a delivery. `pending`: it is retried until it is delivered; `succeeded`: delivered; `failed`: given up.
+    /// More values may be added.
     DeliveryStatus {
-        /// It is tried until it gets there.
         Pending = "pending",
-        /// It got there.
         Succeeded = "succeeded",
-        /// It was given up.
         Failed = "failed",
     }
 }
 
-/// What can be done with a delivery.
+/// The action on a delivery.
 pub const REDELIVER: &str = "redeliver";
 
-/// How long whoever takes a delivery up has it alone: longer than an attempt takes. Then it is taken for lost, and
-/// another goes on.
+/// How long a worker has the delivery for itself: longer than an attempt takes. After that the worker is considered
+/// lost, and another one continues.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
-/// An event for an endpoint.
+/// The delivery of an event to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id.
     pub id: WebhookDeliveryId,
-    /// To which endpoint.
     pub endpoint_id: WebhookEndpointId,
-    /// Of which event.
     pub event_id: EventId,
-    /// What that tells.
     pub event_type: EventType,
-    /// How far it has come.
     pub state: State,
-    /// How often it was tried.
+    /// The total number of attempts.
     pub attempts: i32,
-    /// How that ended last.
     pub last_attempt: Option<Attempt>,
-    /// Since when it is to be delivered.
     pub created_at: DateTime<Utc>,
 }
 
-/// How far a delivery has come.
+/// The state of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It waits to be tried, or is being tried.
+    /// Waiting for an attempt, or being attempted.
     Pending {
-        /// How often it has failed since it was put in line.
+        /// The number of failed attempts since the delivery was queued.
         failures: i32,
-        /// When it is tried next.
         next_attempt_at: DateTime<Utc>,
     },
-    /// It got there.
     Succeeded,
-    /// It was given up.
     Failed,
 }
 
-/// How an attempt ended.
+/// A delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it began.
+    /// The start of the attempt.
     pub at: DateTime<Utc>,
-    /// How long it took, in milliseconds.
     pub duration_ms: i32,
-    /// What the receiver answered, if it did.
+    /// The status of the response, if there was one.
     pub http_status: Option<i32>,
-    /// Why it failed, if it did.
+    /// Why the attempt failed; `None` if it succeeded.
     pub error: Option<String>,
 }
 
 impl Attempt {
-    /// Whether the receiver took it.
     #[must_use]
     pub fn has_succeeded(&self) -> bool {
         self.error.is_none()
     }
 
-    /// Whether the receiver says that it is no more and never will be again.
+    /// Whether the receiver says that the endpoint was removed permanently.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.http_status == Some(410)
@@ -97,7 +82,7 @@ impl Attempt {
 }
 
 impl Delivery {
-    /// An event that is to be delivered.
+    /// Queues an event for an endpoint.
     #[must_use]
     pub fn queue(
         id: WebhookDeliveryId,
@@ -109,7 +94,7 @@ impl Delivery {
         Self { id, endpoint_id, event_id, event_type, state, attempts: 0, last_attempt: None, created_at: at }
     }
 
-    /// A test, as it went. It is not tried again.
+    /// The finished delivery of a test message. It is not retried.
     #[must_use]
     pub fn test(id: WebhookDeliveryId, endpoint_id: WebhookEndpointId, event_id: EventId, attempt: Attempt) -> Self {
         Self {
@@ -124,7 +109,6 @@ impl Delivery {
         }
     }
 
-    /// Its status.
     #[must_use]
     pub fn status(&self) -> DeliveryStatus {
         match self.state {
@@ -134,7 +118,7 @@ impl Delivery {
         }
     }
 
-    /// When it is tried next, if it is.
+    /// The time of the next attempt, if there will be one.
     #[must_use]
     pub fn next_attempt_at(&self) -> Option<DateTime<Utc>> {
         match self.state {
@@ -143,7 +127,7 @@ impl Delivery {
         }
     }
 
-    /// The delivery for whoever takes it up: nobody else does for a while.
+    /// Reserves the delivery for a worker. No other worker takes it during the lease.
     #[must_use]
     pub fn lease(&self, at: DateTime<Utc>) -> Self {
         match self.state {
@@ -154,7 +138,8 @@ impl Delivery {
         }
     }
 
-    /// The delivery after an attempt. At an endpoint that is disabled meanwhile it waits; it is never given up there.
+    /// Returns the delivery after an attempt. If the endpoint was disabled meanwhile, the delivery stays queued and the
+    /// failure does not count.
     #[must_use]
     pub fn attempted(&self, attempt: Attempt, endpoint_is_enabled: bool, pacing: Pacing) -> Self {
         let ended_at = attempt.ended_at();
@@ -168,22 +153,22 @@ impl Delivery {
                 let again = |wait| State::Pending { failures, next_attempt_at: ended_at + wait };
                 wait(failures, pacing).map_or(State::Failed, again)
             }
-            // Two were at it, and the other got through.
+            // Another worker finished the delivery meanwhile.
             ended => ended,
         };
         Self { state, attempts: self.attempts.saturating_add(1), last_attempt: Some(attempt), ..self.clone() }
     }
 
-    /// The delivery when there is nothing left to deliver.
+    /// Gives up a delivery, because there is nothing left to deliver.
     #[must_use]
     pub fn give_up(&self, attempt: Attempt) -> Self {
         Self { state: State::Failed, last_attempt: Some(attempt), ..self.clone() }
     }
 
-    /// The delivery in line again, however it ended; one that was due already keeps its place.
+    /// Queues the delivery again, whatever its state. A delivery that is already due keeps its place in the queue.
     ///
     /// # Errors
-    /// It is a test, or its endpoint is disabled.
+    /// The delivery is a test, or its endpoint is disabled.
     pub fn redeliver(&self, endpoint_is_enabled: bool, at: DateTime<Utc>) -> Result<Self, Refusal> {
         let refused =
             |resource, state, allowed| Err(Refusal::InvalidTransition { resource, state, action: REDELIVER, allowed });

@@ -1,33 +1,33 @@
-//! When a delivery that has failed is tried again, and for how long.
+//! The retry schedule of deliveries.
 
 use chrono::TimeDelta;
 
-/// The wait after the first failure; it triples with every further one.
+/// The wait after the first failure. It triples after each further failure.
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(5);
 
-/// The longest wait, but for jitter. A receiver that says when to come again is not given longer either.
+/// The longest wait, before jitter. Also the limit for a `Retry-After` from the receiver.
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(8);
 
-/// For how long deliveries are tried, at the least.
+/// The minimum time for which a delivery is retried.
 pub const PATIENCE: TimeDelta = TimeDelta::days(3);
 
-/// The longest that attempts at an endpoint are apart while something waits for it: the longest wait, chance, and some
-/// time for the queue. What they are apart beyond that, nobody has tried.
+/// The longest possible time between two attempts at an endpoint with a queued delivery: the longest wait, jitter, and
+/// some time in the queue. A longer gap means that nothing was tried.
 pub const LONGEST_GAP: TimeDelta = TimeDelta::hours(12);
 
-/// An attempt may come later than its time by this part of the wait, so that not everything comes at once again.
+/// An attempt is delayed by up to this fraction of the wait (1/4), so that retries do not all come at the same time.
 const JITTER_PART: i32 = 4;
 
-/// What a receiver and chance have to say about the next attempt.
+/// Inputs for the time of the next attempt.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pacing {
-    /// The receiver does not want to hear before.
+    /// The `Retry-After` of the receiver.
     pub retry_after: Option<TimeDelta>,
-    /// Chance.
+    /// A random number.
     pub jitter: u16,
 }
 
-/// How long to wait after so many failures; `None` when it has been long enough.
+/// Returns how long to wait after a number of failures; `None` if the delivery must be given up.
 #[must_use]
 pub fn wait(failures: i32, pacing: Pacing) -> Option<TimeDelta> {
     let nominal = |failures: i32| {

@@ -1,4 +1,4 @@
-//! Secrets and signatures, as the Standard Webhooks specification has them.
+//! Secrets and signatures according to the Standard Webhooks specification.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How many random bytes a secret has.
+/// The number of random bytes in a secret.
 pub const SECRET_BYTES: usize = 32;
 
-/// What every secret starts with when it is shown.
+/// The prefix of a secret in its visible form.
 const PREFIX: &str = "whsec_";
 
-/// How long the blocks of SHA-256 are: a shorter key is filled up with zeros (RFC 2104).
+/// The block length of SHA-256. A shorter key is padded with zeros (RFC 2104).
 const BLOCK: usize = 64;
 
-/// The most secrets that an endpoint has at a time.
+/// The maximum number of secrets of an endpoint.
 const MOST_SECRETS: usize = 5;
 
-/// What an endpoint and the service both know, and nobody else.
+/// The secret that an endpoint shares with the service.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; SECRET_BYTES]);
 
-/// A secret is not to stand in a log.
+/// Never shows the secret in a log.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
@@ -32,26 +32,26 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// The secret of random bytes.
+    /// Creates a secret from random bytes.
     #[must_use]
     pub fn new(random: [u8; SECRET_BYTES]) -> Self {
         Self(random)
     }
 
-    /// Its bytes, to be kept.
+    /// The bytes to store.
     #[must_use]
     pub fn bytes(&self) -> &[u8; SECRET_BYTES] {
         &self.0
     }
 
-    /// As its owner sees it, once.
+    /// The visible form, which the owner sees once.
     #[must_use]
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(self.0))
     }
 
-    /// Whether one of the signatures of a message, as its header has them, was made with the secret: what every
-    /// receiver has to look at.
+    /// Whether one of the signatures in the header of a message was made with this secret. Every receiver must check
+    /// this.
     #[must_use]
     pub fn verifies(&self, id: &str, timestamp: i64, body: &[u8], signatures: &str) -> bool {
         let theirs = signatures.split(' ').filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok());
@@ -68,7 +68,7 @@ impl Secret {
     }
 }
 
-/// The text is no secret.
+/// The text is not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not the secret of a webhook endpoint: `whsec_` followed by base64")]
 pub struct NotASecret;
@@ -82,30 +82,30 @@ impl std::str::FromStr for Secret {
     }
 }
 
-/// What an endpoint's messages are signed with.
+/// The secrets that sign the messages of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
-    /// What they are signed with from now on.
+    /// The secret since the last rotation.
     pub current: Secret,
-    /// What they are signed with besides, each until its end; newest first.
+    /// Earlier secrets, each with its end, newest first. They also sign until then.
     pub previous: Vec<(Secret, DateTime<Utc>)>,
 }
 
 impl Secrets {
-    /// What to sign with at an instant.
+    /// Returns the secrets that are valid at an instant.
     #[must_use]
     pub fn valid(&self, at: DateTime<Utc>) -> Vec<&Secret> {
         let previous = self.previous.iter().filter(|(_, until)| *until > at).map(|(secret, _)| secret);
         std::iter::once(&self.current).chain(previous).collect()
     }
 
-    /// Until when something is signed with older secrets, too, if it is at an instant.
+    /// Returns when the last of the previous secrets ends, if any is valid at the instant.
     #[must_use]
     pub fn previous_end(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.previous.iter().map(|(_, until)| *until).filter(|until| *until > at).max()
     }
 
-    /// Another one, beside which those of before go on for a while; none longer than it would have.
+    /// Adds a new secret. The previous secrets stay valid for the overlap, but never longer than before.
     #[must_use]
     pub fn rotate(&self, secret: Secret, overlap: TimeDelta, at: DateTime<Utc>) -> Self {
         let end = at + overlap;
@@ -116,7 +116,8 @@ impl Secrets {
     }
 }
 
-/// The header `webhook-signature` of a message: one signature a secret. `timestamp` is in seconds since 1970.
+/// Returns the header `webhook-signature` of a message: one signature for each secret. `timestamp` is in seconds since
+/// 1970.
 #[must_use]
 pub fn sign(secrets: &[&Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
     let sign = |secret: &&Secret| STANDARD.encode(secret.mac(id, timestamp, body).finalize().into_bytes());

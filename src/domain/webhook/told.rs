@@ -1,4 +1,4 @@
-//! What events and the audit trail tell of webhooks.
+//! The events and audit entries of webhooks.
 
 use super::Endpoint;
 use super::delivery::Delivery;
@@ -22,7 +22,7 @@ impl Resource for Endpoint {
     }
 }
 
-/// A delivery is told in the audit trail alone: events about events would never end.
+/// Deliveries are recorded only in the audit trail. Events about events would never end.
 impl Resource for Delivery {
     fn reference(&self) -> Reference {
         Reference { kind: ResourceType::WebhookDelivery, id: self.id.0, version: None }
