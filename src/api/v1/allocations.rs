@@ -16,40 +16,40 @@ use crate::domain::id::{AllocationId, SubscriptionId};
 use crate::domain::text::{Code, Reference};
 use crate::ops::allocations;
 
-/// Certificates in use.
+/// Certificates in use, under a reference of the caller.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "released_at": null }))]
 pub struct Allocation {
-    /// Its id.
+    /// The id of the allocation.
     pub id: AllocationId,
-    /// Of which subscription.
+    /// The subscription of the allocation.
     pub subscription_id: SubscriptionId,
-    /// Of which type.
+    /// The type of the certificates.
     pub certificate_type: Code,
-    /// How many.
+    /// The number of certificates.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub quantity: i32,
     /// Your own reference.
     pub reference: Reference,
     pub status: AllocationStatus,
-    /// When they were put to use.
+    /// When the certificates were allocated.
     pub created_at: DateTime<Utc>,
-    /// When they were given back.
+    /// When the certificates were released; null while the allocation is open.
     #[schema(required)]
     pub released_at: Option<DateTime<Utc>>,
 }
 
-/// Certificates to put to use.
+/// Certificates to allocate.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "certificate_type": "ov-single", "quantity": 1, "reference": "certificate 0042" }))]
 pub struct AllocationCreate {
-    /// Of which type.
+    /// The type of the certificates.
     pub certificate_type: Code,
-    /// How many; 1 when left out.
+    /// The number of certificates; 1 if omitted.
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000, default = 1)]
     pub quantity: Option<i32>,
-    /// Your own reference; unique in the subscription while the allocation is open.
+    /// Your own reference. It must be unique among the open allocations of the subscription.
     pub reference: Reference,
 }
 
@@ -72,7 +72,7 @@ impl From<allocation::Allocation> for Allocation {
 
 /// List allocations
 ///
-/// Newest first.
+/// Returns the allocations of the subscription, newest first.
 #[utoipa::path(tag = "Allocations", params(PageQuery), responses(
     (status = 200, description = "A page of allocations.", body = AllocationList)
 ))]
@@ -88,15 +88,16 @@ pub async fn list_allocations(
 
 /// Allocate certificates
 ///
-/// Puts certificates to use. The same `reference`, type and quantity again answers the first allocation
-/// with 200, so that a retry is safe. Roles: admin and technician.
+/// Allocates available certificates of the subscription under your `reference`. A repeated request with the same
+/// `reference`, type and quantity returns the existing allocation with 200, so a retry is safe. Roles: admin and
+/// technician.
 #[utoipa::path(
     tag = "Allocations",
     extensions(("x-errors" = json!([
         "invalid_transition", "subscription_suspended", "term_ended", "inventory_exhausted", "duplicate_reference"
     ]))),
     responses(
-        (status = 200, description = "The allocation was there already.", body = Allocation),
+        (status = 200, description = "The allocation already exists.", body = Allocation),
         (status = 201, description = "The new allocation.", body = Allocation)
     )
 )]
@@ -119,7 +120,7 @@ pub async fn allocate(
 
 /// Get an allocation
 ///
-/// How many certificates it has put to use, and whether it still does.
+/// Returns the allocation with its quantity and state.
 #[utoipa::path(tag = "Allocations", responses(
     (status = 200, description = "The allocation.", body = Allocation)
 ))]
@@ -131,10 +132,10 @@ pub async fn get_allocation(permit: Permit<Read>, id: Id<AllocationId>, _: NoQue
 
 /// Release an allocation
 ///
-/// Gives its certificates back, once; again, it changes nothing. Possible in every state of the
-/// subscription. Roles: admin and technician.
+/// Returns the certificates of the allocation to the inventory of the subscription. If the allocation is already
+/// released, nothing changes. Possible in every state of the subscription. Roles: admin and technician.
 #[utoipa::path(tag = "Allocations", responses(
-    (status = 200, description = "The allocation as it is now.", body = Allocation)
+    (status = 200, description = "The updated allocation.", body = Allocation)
 ))]
 #[post("/allocations/{allocation_id}/release")]
 pub async fn release_allocation(

@@ -24,7 +24,7 @@ use crate::domain::text::KeyName;
 use crate::ops::Context;
 use crate::ops::api_keys::{self, NewApiKey};
 
-/// Lets programs in. Its secret is shown when it is made, and never again.
+/// An API key. Its secret is shown only once, when it is created or rotated.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "last_used_at": null,
@@ -34,65 +34,65 @@ use crate::ops::api_keys::{self, NewApiKey};
     "actions": [{ "action": "rotate", "allowed": true }, { "action": "revoke", "allowed": true }]
 }))]
 pub struct ApiKey {
-    /// Its id.
+    /// The id of the key. This is not the secret.
     pub id: ApiKeyId,
-    /// What it is for.
+    /// The purpose of the key.
     pub name: KeyName,
     pub role: Role,
-    /// The reseller whose key it is; null for the partner's own.
+    /// The reseller that the key belongs to; null for a key of the provider.
     #[schema(required)]
     pub partner_id: Option<ResellerId>,
     pub status: ApiKeyStatus,
-    /// How its secret starts; null where nobody took a note.
+    /// The first characters of the secret; null if they were not stored.
     #[schema(required, max_length = 20, example = "ppk_Jm5x")]
     pub prefix: Option<String>,
-    /// How its secret ends; null where nobody took a note.
+    /// The last characters of the secret; null if they were not stored.
     #[schema(required, max_length = 4, example = "x7Qk")]
     pub last_four: Option<String>,
-    /// When it was last used, to the minute; null until it is. It is known some seconds later, and does not move
-    /// the version.
+    /// When the key was last used, with a precision of one minute; null if it was never used. Updated some seconds
+    /// after the use, without a new version.
     #[schema(required)]
     pub last_used_at: Option<DateTime<Utc>>,
-    /// From when on it is refused; null for never.
+    /// When the key expires. An API key without an expiry date never expires.
     #[schema(required)]
     pub expires_at: Option<DateTime<Utc>>,
     #[schema(required)]
     pub rotated: Option<ApiKeyRotation>,
     #[schema(required)]
     pub revoked: Option<Stop>,
-    /// Who made it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who created the key: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub created_by: String,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// When the secret of a key was last replaced, and what became of the one of before.
+/// The last rotation of the secret of a key.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "previous_ends_at": "2026-01-02T09:30:00Z" }))]
 pub struct ApiKeyRotation {
-    /// When it was replaced.
+    /// When the secret was replaced.
     pub at: DateTime<Utc>,
-    /// How the secret of before ends; null where nobody took a note.
+    /// The last characters of the previous secret; null if they were not stored.
     #[schema(required, max_length = 4, example = "b2Lw")]
     pub previous_last_four: Option<String>,
-    /// From when on the secret of before is refused.
+    /// When the previous secret becomes invalid.
     pub previous_ends_at: DateTime<Utc>,
 }
 
-/// A key with its secret, which is shown this once.
+/// A key with its secret. The secret is shown only once.
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeySecret {
     pub api_key: ApiKey,
-    /// What to send as `Authorization: Bearer <secret>`. Keep it; the service does not. Null in an answer that is given
-    /// again to a retry: rotate the key to get another.
+    /// The secret. Send it as `Authorization: Bearer <secret>`. Store it: the service does not. Null if this response
+    /// is repeated for a retry. Rotate the key to get a new secret.
     #[schema(required, max_length = 100, example = "ppk_Jm5xSAMPLEsampleSAMPLEsampleSAMPLEsamplx7Qk")]
     pub secret: Option<String>,
 }
@@ -102,36 +102,36 @@ pub struct ApiKeySecret {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "name": "Billing system", "role": "billing" }))]
 pub struct ApiKeyCreate {
-    /// What it is for.
+    /// The purpose of the key.
     pub name: KeyName,
     pub role: Role,
-    /// The reseller whose key it is. Left out: the partner's own, or with a reseller's key that reseller's.
+    /// The reseller that the key belongs to. If omitted: the reseller of the calling key, or the provider.
     #[schema(nullable = false)]
     pub partner_id: Option<ResellerId>,
-    /// From when on it is refused; later than now, by ten years at most. Left out: never.
+    /// When the key expires: in the future, at most ten years ahead. If omitted, the key never expires.
     #[schema(nullable = false)]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Changes of an API key: a merge patch (RFC 7396). What is left out stays, null clears.
+/// Changes of an API key: a merge patch (RFC 7396). Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "name": "Billing system, Antwerp", "expires_at": null }))]
 pub struct ApiKeyPatch {
-    /// What it is for.
+    /// The purpose of the key.
     #[schema(nullable = false)]
     pub name: Option<KeyName>,
-    /// From when on it is refused; later than now, by ten years at most. Null: never.
+    /// When the key expires: in the future, at most ten years ahead. Null: never.
     #[serde(default, deserialize_with = "clearable")]
     pub expires_at: Option<Option<DateTime<Utc>>>,
 }
 
-/// How the secret of an API key is replaced; the body may be left out.
+/// How to rotate the secret of an API key. The body can be omitted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "overlap_seconds": 3600 }))]
 pub struct ApiKeyRotateRequest {
-    /// How long the secret of before goes on: up to a week; 0 ends it at once.
+    /// How long the previous secret stays valid: up to a week. 0 makes it invalid at once.
     #[schema(nullable = false, minimum = 0, maximum = 604_800, default = json!(DEFAULT_OVERLAP.num_seconds()))]
     pub overlap_seconds: Option<i32>,
 }
@@ -139,15 +139,15 @@ pub struct ApiKeyRotateRequest {
 list!(ApiKeyList of ApiKey);
 
 listing! {
-    /// Which API keys.
+    /// Filters of API keys.
     ApiKeyQuery {
-        /// In one of these states.
+        /// Only keys in one of these states.
         #[param(max_items = 10)]
         status: Vec<ApiKeyStatus>,
-        /// With one of these roles.
+        /// Only keys with one of these roles.
         #[param(max_items = 10)]
         role: Vec<Role>,
-        /// Of this reseller.
+        /// Only keys of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
     }
@@ -208,7 +208,8 @@ impl ApiKeyPatch {
 
 /// List API keys
 ///
-/// Newest first, without their secrets. A reseller's keys see those of its own. Role: admin.
+/// Returns API keys without their secrets, newest first. A reseller's key sees only the keys of its reseller. Role:
+/// admin.
 #[utoipa::path(tag = "API keys", params(ApiKeyQuery), responses(
     (status = 200, description = "A page of keys.", body = ApiKeyList)
 ))]
@@ -226,8 +227,8 @@ pub async fn list_api_keys(
 
 /// Create an API key
 ///
-/// It works at once. Its secret is in this answer and nowhere else. Nobody makes a key that can do more than their
-/// own. A tenant has up to 50 live keys. Role: admin.
+/// Creates a key that is active at once. The response is the only place where its secret is shown. You cannot grant
+/// rights that your own key does not have. A tenant can have 50 live keys. Role: admin.
 #[utoipa::path(tag = "API keys", extensions(("x-errors" = json!(["too_many_api_keys"]))), responses(
     (status = 201, description = "The key and its secret.", body = ApiKeySecret)
 ))]
@@ -245,7 +246,7 @@ pub async fn create_api_key(
 
 /// Get an API key
 ///
-/// With what may be done next. Role: admin.
+/// Returns the key without its secret. Role: admin.
 #[utoipa::path(tag = "API keys", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The key.", body = ApiKey)
 ))]
@@ -262,12 +263,13 @@ pub async fn get_api_key(
 
 /// Edit an API key
 ///
-/// A merge patch. An expired key works again with another end, a revoked one is not edited. Role: admin.
+/// Applies a merge patch. A later `expires_at` makes an expired key active again. A revoked key cannot be edited. Role:
+/// admin.
 #[utoipa::path(
     tag = "API keys",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The key as it is now.", body = ApiKey))
+    responses((status = 200, description = "The updated key.", body = ApiKey))
 )]
 #[patch("/api-keys/{api_key_id}")]
 pub async fn update_api_key(
@@ -283,16 +285,17 @@ pub async fn update_api_key(
 
 /// Rotate an API key
 ///
-/// It gets another secret, which is in this answer and nowhere else, and keeps its id. The secret of before goes on
-/// for as long as you say, so that programs can be given the new one. Two work at the most: rotate again, and what
-/// was left of the one before that is over at once. So send `If-Match`. With `overlap_seconds: 0` do not rotate the key
-/// that you send: if the answer is lost, no secret of it works any more, and a retry is 401. Role: admin.
+/// Replaces the secret of the key. The response is the only place where the new secret is shown; the id stays the same.
+/// The previous secret stays valid for `overlap_seconds`, so that you can update your programs. At most two secrets are
+/// valid: another rotation makes the older secret invalid at once. So send `If-Match`. Do not rotate the calling key
+/// itself with `overlap_seconds: 0`: if the response is lost, no valid secret is left, and a retry returns 401. Role:
+/// admin.
 #[utoipa::path(
     tag = "API keys",
     params(IfMatchHeader),
     request_body = ApiKeyRotateRequest,
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The key as it is now, and its new secret.", body = ApiKeySecret))
+    responses((status = 200, description = "The updated key with its new secret.", body = ApiKeySecret))
 )]
 #[post("/api-keys/{api_key_id}/rotate")]
 pub async fn rotate_api_key(
@@ -309,10 +312,10 @@ pub async fn rotate_api_key(
 
 /// Revoke an API key
 ///
-/// For good, all of its secrets: from the next request on it is refused, by other instances of the service within a
-/// second. Role: admin.
+/// Revokes the key and all its secrets permanently. The next request with the key is rejected. Other instances of the
+/// service reject it within a second. Role: admin.
 #[utoipa::path(tag = "API keys", params(IfMatchHeader), request_body = ActionRequest, responses(
-    (status = 200, description = "The key as it is now.", body = ApiKey)
+    (status = 200, description = "The updated key.", body = ApiKey)
 ))]
 #[post("/api-keys/{api_key_id}/revoke")]
 pub async fn revoke_api_key(

@@ -19,7 +19,7 @@ use crate::domain::id::{AuditEntryId, ResellerId};
 use crate::domain::listing::AuditFilter;
 use crate::ops::audit as trail;
 
-/// That somebody wrote, or tried to.
+/// An entry of the audit trail: a write, or an attempt to write.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "resource": { "type": "subscription", "id": "01990000-0000-7000-8000-000000000000" },
@@ -35,64 +35,64 @@ use crate::ops::audit as trail;
     }]
 }))]
 pub struct AuditEntry {
-    /// Its id.
+    /// The id of the entry.
     pub id: AuditEntryId,
-    /// When.
+    /// When the request was processed.
     pub occurred_at: DateTime<Utc>,
-    /// Who: `api_key:<id>`, `subject:<subject>`, or `system`, by the command line.
+    /// Who sent the request: `api_key:<id>`, `subject:<subject>`, or `system` for the command line.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
     pub role: Role,
-    /// For which reseller; null for the partner.
+    /// The reseller of the caller; null for the provider.
     #[schema(required)]
     pub partner_id: Option<ResellerId>,
-    /// From which IP address; null by the command line.
+    /// The IP address of the client; null for the command line.
     #[schema(required, max_length = 64, example = "192.0.2.17")]
     pub source_address: Option<String>,
-    /// In which request.
+    /// The id of the request.
     #[schema(max_length = 128, example = "01990000-0000-7000-8000-000000000000")]
     pub request_id: String,
-    /// What was to be done: the id of an operation.
+    /// The `operationId` of the request.
     #[schema(max_length = 100, example = "suspendSubscription")]
     pub operation: String,
     #[schema(required)]
     pub resource: Option<ResourceName>,
     pub outcome: Outcome,
-    /// The HTTP status.
+    /// The HTTP status of the response.
     #[schema(minimum = 200, maximum = 499, example = 200)]
     pub status: i32,
-    /// The code of the problem; null when it was done.
+    /// The error code; null if the write succeeded.
     #[schema(required, max_length = 100, example = "forbidden")]
     pub code: Option<String>,
-    /// What became of which resource; at most 500 are listed.
+    /// The changes of each resource; at most 500.
     #[schema(max_items = 500)]
     pub changes: Vec<AuditChange>,
-    /// Whether changes, or fields of them, were left out: an entry has 500 changes and 64 KiB of fields at the most.
+    /// Whether changes or fields were left out. An entry has at most 500 changes and 64 KiB of fields.
     pub changes_truncated: bool,
 }
 
-/// Which resource.
+/// Identifies a resource.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct ResourceName {
     #[serde(rename = "type")]
     pub kind: ResourceType,
-    /// Its id.
+    /// The id of the resource.
     pub id: Uuid,
 }
 
-/// What became of a resource.
+/// A change of a resource.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditChange {
     pub resource: ResourceName,
-    /// The fields that changed, as they were; null when it is new.
+    /// The previous values of the changed fields; null for a new resource.
     #[schema(required)]
     pub before: Option<ChangedFields>,
-    /// The same fields as they became; null when it is gone.
+    /// The new values of the same fields; null for a deleted resource.
     #[schema(required)]
     pub after: Option<ChangedFields>,
 }
 
-/// Fields of a resource, as the API shows them.
+/// Fields of a resource, as in its GET response.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct ChangedFields(pub Map<String, Value>);
@@ -100,7 +100,7 @@ pub struct ChangedFields(pub Map<String, Value>);
 impl PartialSchema for ChangedFields {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .description(Some("Fields of a resource, as the API shows them."))
+            .description(Some("Fields of a resource, as in its GET response."))
             .additional_properties(Some(AdditionalProperties::FreeForm(true)))
             .into()
     }
@@ -111,24 +111,24 @@ impl ToSchema for ChangedFields {}
 list!(AuditEntryList of AuditEntry);
 
 listing! {
-    /// Which entries.
+    /// Filters of audit entries.
     AuditQuery {
-        /// By those of this reseller.
+        /// Only entries of callers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// By this one: `api_key:<id>` or `subject:<subject>`.
+        /// Only entries of this caller: `api_key:<id>` or `subject:<subject>`.
         #[param(min_length = 1, max_length = 300, format = "line", nullable = false)]
         actor: Option<String>,
-        /// Of this operation.
+        /// Only entries of this operation.
         #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z]+$", nullable = false)]
         operation: Option<String>,
-        /// About the resource with this id: it is the `resource`, or one of `changes`.
+        /// Only entries about the resource with this id: as `resource`, or in `changes`.
         #[param(nullable = false)]
         resource_id: Option<Uuid>,
-        /// Of this request.
+        /// Only the entry of this request.
         #[param(min_length = 1, max_length = 128, pattern = "^[!-~]+$", nullable = false)]
         request_id: Option<String>,
-        /// With one of these ends.
+        /// Only entries with one of these outcomes.
         #[param(max_items = 10)]
         outcome: Vec<Outcome>,
         /// At this instant or later.
@@ -158,7 +158,7 @@ impl From<audit::Change> for AuditChange {
 
 impl From<audit::Entry> for AuditEntry {
     fn from(entry: audit::Entry) -> Self {
-        // Entries of an earlier release may be larger.
+        // Entries of an earlier release can be larger.
         let (changes, is_cut) = audit::cut(entry.changes);
         Self {
             id: entry.id,
@@ -181,8 +181,9 @@ impl From<audit::Entry> for AuditEntry {
 
 /// List audit entries
 ///
-/// Who wrote what, and who tried, newest first: every request that writes is here once it is answered, also one that
-/// was refused. A reseller's keys see what its own did. Roles: admin.
+/// Returns who wrote what, newest first, including denied attempts. Every request that writes has an entry as soon as
+/// it has a response, even if it was rejected. A reseller's key sees only the requests of its reseller's callers.
+/// Roles: admin.
 #[utoipa::path(tag = "Trust", params(AuditQuery), responses(
     (status = 200, description = "A page of entries.", body = AuditEntryList)
 ))]

@@ -1,4 +1,4 @@
-//! Adding subscriptions: several at once, previewed and confirmed.
+//! Adding subscriptions: several in one request, with preview and confirmation.
 
 use actix_web::{HttpResponse, post};
 use chrono::NaiveDate;
@@ -31,14 +31,14 @@ use crate::ops::subscriptions;
     }]
 }))]
 pub struct SubscriptionsAdd {
-    /// Whether they renew by themselves; each can say otherwise. False when left out.
+    /// The default of `auto_renew` for all subscriptions of the request. False if omitted.
     #[serde(default)]
     pub auto_renew: bool,
-    /// What to add.
+    /// The subscriptions to add.
     #[schema(min_items = 1, max_items = 50)]
     pub subscriptions: Vec<SubscriptionAdd>,
-    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
-    /// not look at it.
+    /// The digest of the quote that was reviewed. If omitted, the request is confirmed without a check. A preview
+    /// ignores it.
     #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: Option<String>,
 }
@@ -49,39 +49,39 @@ pub struct SubscriptionsAdd {
 pub struct SubscriptionAdd {
     /// One of the customer's available products.
     pub product_id: ProductId,
-    /// One of the terms that the product is offered for.
+    /// The length of a term, in months: one of the terms of the product.
     #[schema(minimum = 1, maximum = 36)]
     pub term_months: i32,
-    /// The first day; today when left out. At most 365 days ahead, and the term must end after today:
-    /// what is past of it is not charged.
+    /// The first day; today if omitted. At most 365 days ahead. It can be in the past if the term ends after today;
+    /// past days are not charged.
     #[schema(nullable = false)]
     pub start_date: Option<NaiveDate>,
-    /// Whether it renews by itself; the request's `auto_renew` when left out.
+    /// Whether the subscription renews automatically; the request's `auto_renew` if omitted.
     #[schema(nullable = false)]
     pub auto_renew: Option<bool>,
     /// Your own reference.
     #[schema(nullable = false)]
     pub external_id: Option<ExternalId>,
-    /// What it starts with: each certificate type once, at least one certificate in all.
+    /// The initial inventory: each certificate type at most once, and at least one certificate in total.
     #[schema(min_items = 1, max_items = 50)]
     pub inventory: Vec<InventoryAdd>,
 }
 
-/// Certificates of one type to start with.
+/// The initial certificates of one type.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InventoryAdd {
-    /// The type.
+    /// The type of the certificates.
     pub certificate_type: Code,
-    /// Usable from the first day.
+    /// The quantity from the first day.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub quantity: i32,
-    /// For the next term; follows `quantity` when left out.
+    /// The quantity for the next term. If omitted, it follows the current quantity.
     #[schema(nullable = false, minimum = 0, maximum = 1_000_000)]
     pub renewal_quantity: Option<i32>,
 }
 
-/// What was added.
+/// The result of adding subscriptions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SubscriptionsAdded {
     pub order: Order,
@@ -113,7 +113,7 @@ impl From<InventoryAdd> for ItemLine {
 
 /// Preview new subscriptions
 ///
-/// Every line with its arithmetic, the total, and what the next renewal will cost. Writes nothing.
+/// Returns a quote with the calculation of each line, the total, and the cost of the next renewal. Writes nothing.
 #[utoipa::path(
     tag = "Subscriptions",
     extensions(("x-errors" = json!(["customer_archived", "product_retired", "amount_out_of_range"]))),
@@ -133,7 +133,8 @@ pub async fn preview_add_subscriptions(
 
 /// Add subscriptions
 ///
-/// All or none. `If-Match` is about the customer. Roles: admin and sales.
+/// Creates all subscriptions of the request or none, and charges the customer. `If-Match` is the version of the
+/// customer. Roles: admin and sales.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),

@@ -1,4 +1,4 @@
-//! Runs, which bill what is due.
+//! Billing runs.
 
 use actix_web::{HttpResponse, post};
 use chrono::NaiveDate;
@@ -14,31 +14,31 @@ use crate::domain::billing::Run;
 use crate::domain::money;
 use crate::ops::billing;
 
-/// What is to be billed; the body may be left out.
+/// What to bill. The body can be omitted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "through": "2026-12-31" }))]
 pub struct InvoiceRunRequest {
-    /// What is due on this day or before; today when left out, and not later.
+    /// Bill the charges that are due on this day or before. Today if omitted, and at the latest.
     #[schema(nullable = false)]
     pub through: Option<NaiveDate>,
 }
 
-/// What a run has billed.
+/// The result of a billing run.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct InvoiceRun {
-    /// What was due on this day or before.
+    /// Charges that were due on this day or before were billed.
     pub through: NaiveDate,
-    /// How many invoices it issued; 0 when nothing was due that is not on an invoice already.
+    /// The number of issued invoices. 0 if all due charges were already on invoices.
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 12)]
     pub invoices: i64,
-    /// How many charges they took.
+    /// The number of charges on these invoices.
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 31)]
     pub charges: i64,
-    /// What they come to, one total a currency.
+    /// The totals, one for each currency.
     #[schema(max_items = 300)]
     pub totals: Vec<Money>,
-    /// Whether everything that was due is billed. If not, run it again: it goes on.
+    /// Whether all due charges are billed. If false, call this operation again to continue.
     pub complete: bool,
 }
 
@@ -51,12 +51,12 @@ impl InvoiceRun {
 
 /// Bill all customers
 ///
-/// Puts every pending charge that is due on an invoice: one for each customer and currency, or several when
-/// there are more than 1000 lines. Each charge is billed once, however often and wherever this runs; after an
-/// error nothing is billed. It takes up to 3000 charges: `complete` tells whether there is more. Roles: the
-/// partner's admin and billing.
+/// Issues invoices for all pending charges that are due: one for each customer and currency, or several if there are
+/// more than 1000 lines. Each charge is billed only once, even if several runs overlap. After an error, nothing is
+/// billed. One call bills at most 3000 charges: `complete` is false if more are due. Roles: the provider's admin and
+/// billing.
 #[utoipa::path(tag = "Invoices", request_body = InvoiceRunRequest, responses(
-    (status = 200, description = "What was billed.", body = InvoiceRun)
+    (status = 200, description = "The result of the run.", body = InvoiceRun)
 ))]
 #[post("/invoices/run")]
 pub async fn run_invoices(

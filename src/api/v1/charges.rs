@@ -16,27 +16,27 @@ use crate::domain::order::{self, ChargeStatus};
 use crate::domain::text::Code;
 use crate::ops::orders;
 
-/// What is to be paid.
+/// An amount that a customer has to pay.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "invoice_id": null }))]
 pub struct Charge {
-    /// Its id.
+    /// The id of the charge.
     pub id: ChargeId,
-    /// The order that it comes from.
+    /// The order of the charge.
     pub order_id: OrderId,
-    /// Who pays.
+    /// The customer that pays.
     pub customer_id: CustomerId,
-    /// For which subscription.
+    /// The subscription that is charged.
     pub subscription_id: SubscriptionId,
-    /// For which certificate type.
+    /// The certificate type that is charged.
     pub certificate_type: Code,
     pub calculation: Calculation,
-    /// What is to be paid.
+    /// The amount to pay.
     pub amount: Money,
-    /// When: the first day that is paid for.
+    /// The due date: the first day that is paid for.
     pub due_date: NaiveDate,
     pub status: ChargeStatus,
-    /// The invoice that took it; null until one does, and again when that is void.
+    /// The invoice that contains the charge; null if there is none, and again after that invoice is voided.
     #[schema(required)]
     pub invoice_id: Option<InvoiceId>,
 }
@@ -44,12 +44,12 @@ pub struct Charge {
 list!(ChargeList of Charge);
 
 listing! {
-    /// Which charges.
+    /// Filters of charges.
     ChargeQuery {
-        /// Of this customer.
+        /// Only charges of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// In one of these states.
+        /// Only charges in one of these states.
         #[param(max_items = 10)]
         status: Vec<ChargeStatus>,
         /// Due on this day or later.
@@ -80,7 +80,7 @@ impl From<order::Charge> for Charge {
 
 /// List charges
 ///
-/// Newest first.
+/// Returns charges, newest first.
 #[utoipa::path(tag = "Orders", params(ChargeQuery), responses(
     (status = 200, description = "A page of charges.", body = ChargeList)
 ))]

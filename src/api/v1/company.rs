@@ -1,4 +1,4 @@
-//! What requests and answers about customers and resellers have in common.
+//! The common parts of requests and responses about customers and resellers.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

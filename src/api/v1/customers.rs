@@ -23,40 +23,42 @@ use crate::domain::money::Currency;
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
 use crate::ops::customers::{self, Known, NewCustomer};
 
-/// Whom subscriptions are sold to.
+/// A company that subscriptions are sold to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "admin_email": null,
     "actions": [{ "action": "archive", "allowed": true }, { "action": "add_subscriptions", "allowed": true }]
 }))]
 pub struct Customer {
-    /// Its id.
+    /// The id of the customer.
     pub id: CustomerId,
     /// Name of the company.
     pub company_name: CompanyName,
     pub address: Address,
     #[schema(required)]
     pub contact: Option<Contact>,
-    /// Your own reference; unique among the customers of the same reseller, or of the partner.
+    /// Your own reference. Unique among the customers of the same reseller, or of the provider.
     #[schema(required)]
     pub external_id: Option<ExternalId>,
-    /// The reseller that manages the account; null when the partner does.
+    /// The reseller that manages the customer; null if the provider does.
     #[schema(required)]
     pub partner_id: Option<ResellerId>,
     pub administration: AdministrationKind,
-    /// The customer's administrator; null when the partner administers.
+    /// The email address of the customer's administrator; null if the provider or the reseller administers the
+    /// products.
     #[schema(required)]
     pub admin_email: Option<Email>,
-    /// What it pays in.
+    /// The currency of all charges.
     pub currency: Currency,
-    /// What it pays by, before its reseller's list and the products' own prices.
+    /// The price list of the customer. It takes precedence over the price list of its reseller and the product's own
+    /// prices.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
     pub status: CustomerStatus,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -82,24 +84,25 @@ pub struct CustomerCreate {
     pub address: AddressCreate,
     #[schema(nullable = false)]
     pub contact: Option<ContactCreate>,
-    /// Your own reference; unique among the customers of the same reseller, or of the partner.
+    /// Your own reference. Unique among the customers of the same reseller, or of the provider.
     #[schema(nullable = false)]
     pub external_id: Option<ExternalId>,
-    /// The reseller that manages the account. Left out, it is the key's reseller, or the partner.
+    /// The reseller that manages the customer. If omitted: the reseller of the calling key, or the provider.
     #[schema(nullable = false)]
     pub partner_id: Option<ResellerId>,
-    /// `partner` when left out.
+    /// `partner` if omitted.
     #[schema(nullable = false)]
     pub administration: Option<AdministrationKind>,
-    /// The customer's administrator: required when `administration` is `customer`, refused otherwise.
+    /// The email address of the customer's administrator. Required if `administration` is `customer`, rejected
+    /// otherwise.
     #[schema(nullable = false)]
     pub admin_email: Option<Email>,
-    /// What it pays in. The deployment's default when left out; fixed once there is an order.
+    /// The currency of all charges; the default of the deployment if omitted. Fixed after the first order.
     #[schema(nullable = false)]
     pub currency: Option<Currency>,
 }
 
-/// Changes of a customer: a merge patch (RFC 7396). What is left out stays, null clears.
+/// Changes of a customer: a merge patch (RFC 7396). Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "address": { "line1": "14 Harbour Street" }, "contact": { "phone": null } }))]
@@ -114,16 +117,17 @@ pub struct CustomerPatch {
     /// Your own reference.
     #[serde(default, deserialize_with = "clearable")]
     pub external_id: Option<Option<ExternalId>>,
-    /// The reseller that manages the account: another one moves the customer there, null to the partner.
+    /// The reseller that manages the customer. A new value moves the customer to that reseller, null moves it to the
+    /// provider.
     #[serde(default, deserialize_with = "clearable")]
     pub partner_id: Option<Option<ResellerId>>,
-    /// The customer's administrator.
+    /// The email address of the customer's administrator.
     #[serde(default, deserialize_with = "clearable")]
     pub admin_email: Option<Option<Email>>,
-    /// What it pays in; fixed once there is an order.
+    /// The currency of all charges. Fixed after the first order.
     #[schema(nullable = false)]
     pub currency: Option<Currency>,
-    /// The price list that it pays by. Assigning needs the right to write products.
+    /// The price list of the customer. Requires the right to write products.
     #[serde(default, deserialize_with = "clearable")]
     pub price_list_id: Option<Option<PriceListId>>,
 }
@@ -131,18 +135,18 @@ pub struct CustomerPatch {
 list!(CustomerList of Customer);
 
 listing! {
-    /// Which customers, in what order.
+    /// Filters and sort order of customers.
     CustomerQuery {
-        /// The name contains this. Letter case, accents and width do not matter.
+        /// The name contains this text. Letter case, accents and width are ignored.
         #[param(nullable = false)]
         q: Option<SearchText>,
-        /// Managed by this reseller.
+        /// Only customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// In one of these states.
+        /// Only customers in one of these states.
         #[param(max_items = 10)]
         status: Vec<CustomerStatus>,
-        /// Country of the address.
+        /// Only customers with an address in this country.
         #[param(nullable = false)]
         country: Option<Country>,
         /// Your own reference.
@@ -154,7 +158,7 @@ listing! {
         /// Created before this instant.
         #[param(nullable = false)]
         created_before: Option<DateTime<Utc>>,
-        /// In this order; `company_name` when left out.
+        /// The sort order; `company_name` if omitted.
         #[param(nullable = false)]
         sort: Option<CompanySort>,
     }
@@ -209,7 +213,7 @@ impl CustomerPatch {
 
 /// List customers
 ///
-/// All customers for the partner's keys; a reseller's keys see their own.
+/// Returns customers. The provider's keys see all customers, and a reseller's key sees only its own.
 #[utoipa::path(tag = "Customers", params(CustomerQuery), responses(
     (status = 200, description = "A page of customers.", body = CustomerList)
 ))]
@@ -233,7 +237,8 @@ pub async fn list_customers(permit: Permit<Read>, listing: Listing<CustomerQuery
 
 /// Create a customer
 ///
-/// A reseller's key creates customers of its own reseller. Roles: admin, sales and technician.
+/// Creates a customer. With a reseller's key, the customer belongs to that reseller. Roles: admin, sales and
+/// technician.
 #[utoipa::path(
     tag = "Customers",
     extensions(("x-errors" = json!(["duplicate_external_id", "reseller_disabled"]))),
@@ -254,7 +259,7 @@ pub async fn create_customer(
 
 /// Get a customer
 ///
-/// With what may be done next.
+/// Returns the customer, with the actions that are allowed now.
 #[utoipa::path(tag = "Customers", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The customer.", body = Customer)
 ))]
@@ -271,7 +276,7 @@ pub async fn get_customer(
 
 /// Edit a customer
 ///
-/// A merge patch. Another `partner_id` moves the customer to another reseller. Roles: admin, sales and
+/// Applies a merge patch. Another `partner_id` moves the customer to another reseller. Roles: admin, sales and
 /// technician.
 #[utoipa::path(
     tag = "Customers",
@@ -279,7 +284,7 @@ pub async fn get_customer(
     extensions(("x-errors" = json!([
         "duplicate_external_id", "reseller_disabled", "customer_archived", "currency_fixed"
     ]))),
-    responses((status = 200, description = "The customer as it is now.", body = Customer))
+    responses((status = 200, description = "The updated customer.", body = Customer))
 )]
 #[patch("/customers/{customer_id}")]
 pub async fn update_customer(
@@ -295,13 +300,13 @@ pub async fn update_customer(
 
 /// Archive a customer
 ///
-/// It can then be read and restored, nothing else. Refused while a subscription is pending, active or
-/// suspended. Roles: admin, sales and technician.
+/// Archives the customer. An archived customer can only be read and restored. Rejected while a subscription is pending,
+/// active or suspended. Roles: admin, sales and technician.
 #[utoipa::path(
     tag = "Customers",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["has_open_subscriptions"]))),
-    responses((status = 200, description = "The customer as it is now.", body = Customer))
+    responses((status = 200, description = "The updated customer.", body = Customer))
 )]
 #[post("/customers/{customer_id}/archive")]
 pub async fn archive_customer(
@@ -317,9 +322,9 @@ pub async fn archive_customer(
 
 /// Restore a customer
 ///
-/// It can be sold to again. Roles: admin, sales and technician.
+/// Restores an archived customer, so that it can get new subscriptions again. Roles: admin, sales and technician.
 #[utoipa::path(tag = "Customers", params(IfMatchHeader), responses(
-    (status = 200, description = "The customer as it is now.", body = Customer)
+    (status = 200, description = "The updated customer.", body = Customer)
 ))]
 #[post("/customers/{customer_id}/restore")]
 pub async fn restore_customer(

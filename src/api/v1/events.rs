@@ -1,4 +1,4 @@
-//! The feed of events.
+//! The event feed.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use crate::ops::events::{self, After};
 
 const DEFAULT_LIMIT: i64 = 50;
 
-/// Where the feed is read from its end on.
+/// The value of `after` for the end of the feed.
 const LATEST: &str = "latest";
 
-/// That something happened to a resource.
+/// A change of a resource.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "inventory.low",
@@ -45,42 +45,43 @@ const LATEST: &str = "latest";
     }
 }))]
 pub struct Event {
-    /// Its id; the same wherever and however often it is shown.
+    /// The id of the event. It is the same in the feed and in all deliveries.
     pub id: EventId,
-    /// Its place in this feed: of two events the one with the greater is later. It has gaps, and says nothing about
-    /// the events of another feed. Null for `webhook_endpoint.test`, which is not in the feed.
+    /// The position in this feed. Later events have greater positions. Positions have gaps, and cannot be compared with
+    /// another tenant's feed. Null for `webhook_endpoint.test`, which is not in the feed.
     #[schema(required, minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 42)]
     pub sequence: Option<i64>,
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// Which type it is that `inventory.low` or `inventory.exhausted` tells of; null for all others.
+    /// The certificate type of an `inventory.low` or `inventory.exhausted` event; null for all other events.
     #[schema(required)]
     pub certificate_type: Option<Code>,
-    /// When; for what time did, the midnight at which it was due.
+    /// When the change happened. For a scheduled transition, this is the midnight at which it was due.
     pub occurred_at: DateTime<Utc>,
     pub resource: EventResource,
     pub data: EventData,
-    /// Who did it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who made the change: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
-    /// In which request; null for what time did.
+    /// The request that made the change; null for scheduled transitions.
     #[schema(required, max_length = 128, example = "01990000-0000-7000-8000-000000000000")]
     pub request_id: Option<String>,
 }
 
-/// What an event is about.
+/// The resource of an event.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct EventResource {
     #[serde(rename = "type")]
     pub kind: ResourceType,
-    /// Its id.
+    /// The id of the resource.
     pub id: Uuid,
-    /// Its version since then; null for what has none. An inventory has its subscription's id and version.
+    /// The version after the change; null for resources without versions. An inventory has the id and version of its
+    /// subscription.
     #[schema(required)]
     pub version: Option<Version>,
 }
 
-/// The resource as it is since the event, just as its GET shows it to the partner's administrator.
+/// The resource after the change, as its GET returns it to an administrator of the provider.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub struct EventData(pub Map<String, Value>);
@@ -89,8 +90,8 @@ impl PartialSchema for EventData {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .description(Some(
-                "The resource as it is since the event, just as its GET shows it to the partner's administrator: decode \
-                 it by `resource.type`. `customer.released` shows the customer as the reseller saw it last.",
+                "The resource after the change, as its GET returns it to an administrator of the provider. Decode \
+                 it by `resource.type`. `customer.released` contains the customer as it was before.",
             ))
             .additional_properties(Some(AdditionalProperties::FreeForm(true)))
             .into()
@@ -99,35 +100,35 @@ impl PartialSchema for EventData {
 
 impl ToSchema for EventData {}
 
-/// A part of the feed.
+/// A part of the event feed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventFeed {
     /// The events, oldest first.
     #[schema(max_items = 200)]
     pub data: Vec<Event>,
-    /// Send it as `after` to go on; it is always there, also when there are no events.
+    /// Send this as `after` to continue. Always present, even if there are no events.
     #[schema(max_length = 64, example = "42")]
     pub next_after: String,
 }
 
-/// Which events, from where, and how long to wait for them.
+/// The part of the feed to return, and how long to wait for events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// From behind here: `next_after` of an answer, or `latest` for what is still to come. From the beginning when left
-    /// out.
+    /// Return the events after this position: `next_after` of a response, or `latest` for new events only. If omitted,
+    /// the feed starts at the beginning.
     #[serde(default)]
     #[param(min_length = 1, max_length = 64, nullable = false)]
     after: Option<String>,
-    /// Of these types.
+    /// Only events of these types.
     #[serde(default)]
     #[param(max_items = 100)]
     types: Vec<EventType>,
-    /// When there are none, wait up to so many seconds for some.
+    /// If there are no events, wait up to this number of seconds.
     #[serde(default)]
     #[param(minimum = 0, maximum = 30, default = 0, nullable = false)]
     wait: Option<i32>,
-    /// The most events.
+    /// The maximum number of events.
     #[serde(default)]
     #[param(minimum = 1, maximum = 200, default = 50, nullable = false)]
     limit: Option<i64>,
@@ -159,8 +160,9 @@ impl Event {
 
 /// List events
 ///
-/// Everything that happened in the tenant, oldest first: each event once, none left out, and none ever appears before
-/// one that was shown. Follow it with `after` = `next_after` and `wait`: the answer comes as soon as there is an event.
+/// Returns the events of the tenant, oldest first. Each event appears exactly once, and never before an event that was
+/// already returned. To follow the feed, send `next_after` as `after`, together with `wait`: the response is sent as
+/// soon as there is an event.
 #[utoipa::path(tag = "Events", params(EventQuery), extensions(("x-errors" = json!(["cursor_invalid"]))), responses(
     (status = 200, description = "A part of the feed.", body = EventFeed)
 ))]
@@ -179,7 +181,7 @@ pub async fn list_events(
             After::Place(place.parse().ok().filter(|place: &i64| *place >= 0).ok_or(ops::Error::UnknownPlace)?)
         }
     };
-    // In time for an answer, however little a request has: one without events is an answer, too.
+    // Always respond in time, even if the request has little time left. A response without events is valid.
     let wait = Duration::from_secs(wait.unwrap_or(0).unsigned_abs().into()).min(state.answer_timeout / 2);
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let _place = match wait {
@@ -188,7 +190,7 @@ pub async fn list_events(
     };
     let feed = events::list(&permit.cx, types, after, limit, wait, &state.lookout, &state.shutdown).await?;
     if !wait.is_zero() {
-        // The key may have been revoked while it waited.
+        // The key may have been revoked during the wait.
         auth::context(&request).await?;
     }
     let data = feed.events.into_iter().map(Event::new).collect();

@@ -1,4 +1,4 @@
-//! What became of a request whose answer was lost.
+//! The state of a request whose response was lost.
 
 use actix_web::{HttpResponse, get};
 use chrono::{DateTime, Utc};
@@ -27,28 +27,31 @@ pub struct IdempotencyKey {
     #[schema(min_length = 1, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324")]
     pub key: String,
     pub state: IdempotencyState,
-    /// The id of the operation; null while it is under way.
+    /// The `operationId` of the request; null while the request is in progress.
     #[schema(required, max_length = 100, example = "suspendSubscription")]
     pub operation: Option<String>,
-    /// The HTTP status that it was answered with; null while it is under way. From 400 on, nothing was done.
+    /// The HTTP status of the response; null while the request is in progress. If it is 400 or higher, nothing was
+    /// done.
     #[schema(required, minimum = 200, maximum = 599, example = 200)]
     pub status: Option<i32>,
-    /// What it created, or else what it was about.
+    /// The resource that the request created, or the resource in its path.
     #[schema(required)]
     pub resource: Option<ResourceName>,
-    /// When it was answered; null while it is under way.
+    /// When the request was completed; null while it is in progress.
     #[schema(required)]
     pub created_at: Option<DateTime<Utc>>,
-    /// Until when its answer is kept; null while it is under way.
+    /// Until when the response is stored; null while the request is in progress.
     #[schema(required)]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Get an idempotency key
 ///
-/// What became of a request of yours whose answer was lost; to get the answer itself, send the request again with the
-/// key. 404 means that nothing was done under it: it is safe to send.
-#[utoipa::path(tag = "Trust", responses((status = 200, description = "What is known.", body = IdempotencyKey)))]
+/// Returns the state of one of your requests whose response was lost. To get the response itself, send the request
+/// again with the same key. 404 means that nothing was done with the key, so it is safe to send the request.
+#[utoipa::path(tag = "Trust", responses(
+    (status = 200, description = "The state of the request.", body = IdempotencyKey)
+))]
 #[get("/idempotency-keys/{key}")]
 pub async fn get_idempotency_key(permit: Permit<Read>, key: Key, _: NoQuery) -> Result<HttpResponse, Problem> {
     let key = key.0;

@@ -1,4 +1,4 @@
-//! Current and renewal inventory, and its ledger.
+//! Current inventory, renewal inventory and the inventory ledger.
 
 use actix_web::{HttpResponse, get, post, put};
 use chrono::{DateTime, Utc};
@@ -24,125 +24,125 @@ use crate::ops::inventory::{self, Change};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "low_threshold": 5 }))]
 pub struct InventoryLine {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
     pub current: CurrentInventory,
     pub renewal: RenewalInventory,
-    /// From how few available certificates on the type is low, with an `inventory.low` event; null: never.
+    /// An `inventory.low` event is emitted when the available quantity falls to this number or below; null: never.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub low_threshold: Option<i32>,
 }
 
-/// What is usable now.
+/// The quantities of the current term.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "quantity": 20, "used": 8, "available": 12, "overage": 0 }))]
 pub struct CurrentInventory {
-    /// Certificates paid for.
+    /// The number of certificates that are paid for.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub quantity: i32,
-    /// Of these, in use.
+    /// The number of certificates in use.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub used: i32,
     /// `max(0, quantity − used)`.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub available: i32,
-    /// `max(0, used − quantity)`: possible after a renewal with less.
+    /// `max(0, used − quantity)`. More than 0 is possible after a renewal with a smaller quantity.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub overage: i32,
 }
 
-/// What the next term starts with.
+/// The quantity of the next term.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "quantity": null, "effective_quantity": 20 }))]
 pub struct RenewalInventory {
-    /// What was set; null follows the current quantity.
+    /// The quantity that was set; null follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub quantity: Option<i32>,
-    /// `quantity`, or the current quantity where that is null. The next term starts with it, or with less if the
-    /// product's limit was lowered: then with at most the limit or the current quantity, whichever is more.
+    /// `quantity`, or the current quantity if `quantity` is null. The next term starts with this quantity. If the
+    /// product's limit is now lower, it starts with at most the limit or the current quantity, whichever is greater.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub effective_quantity: i32,
 }
 
-/// The whole inventory of a subscription.
+/// The complete inventory of a subscription.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "as_of": null }))]
 pub struct Inventory {
-    /// The subscription.
+    /// The id of the subscription.
     pub subscription_id: SubscriptionId,
-    /// The instant at which it was so, when one was asked for; null: now.
+    /// The instant of the inventory, if the request had `as_of`; null: now.
     #[schema(required)]
     pub as_of: Option<DateTime<Utc>>,
-    /// A line for each certificate type, in order of their code.
+    /// One line for each certificate type, sorted by code.
     #[schema(max_items = 1000)]
     pub data: Vec<InventoryLine>,
 }
 
-/// The inventory of when.
+/// The instant of the inventory.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct InventoryQuery {
-    /// The inventory at this instant, which must have passed; now when left out.
+    /// Return the inventory at this instant, which must be in the past. Now if omitted.
     #[param(nullable = false)]
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// More certificates now.
+/// Certificates to add to the current inventory.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "add": 10 }] }))]
 pub struct CurrentInventoryAdd {
-    /// Each certificate type once; all succeed or none.
+    /// Each certificate type at most once. All lines succeed or none.
     #[schema(min_items = 1, max_items = 50)]
     pub lines: Vec<CurrentInventoryAddLine>,
-    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
-    /// not look at it.
+    /// The digest of the quote that was reviewed. If omitted, the request is confirmed without a check. A preview
+    /// ignores it.
     #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: Option<String>,
 }
 
-/// More certificates of one type.
+/// Certificates of one type to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CurrentInventoryAddLine {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// How many more.
+    /// The number of certificates to add.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub add: i32,
 }
 
-/// Other quantities for the next term; types that are not named stay.
+/// Quantities for the next term. Types that are not listed stay unchanged.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "quantity": 25 }] }))]
 pub struct RenewalInventorySet {
-    /// Each certificate type once; all succeed or none.
+    /// Each certificate type at most once. All lines succeed or none.
     #[schema(min_items = 1, max_items = 50)]
     pub lines: Vec<RenewalInventorySetLine>,
-    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now; a preview does
-    /// not look at it.
+    /// The digest of the quote that was reviewed. If omitted, the request is confirmed without a check. A preview
+    /// ignores it.
     #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: Option<String>,
 }
 
-/// Another quantity of one type.
+/// The renewal quantity of one type.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenewalInventorySetLine {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// How many the next term starts with; null follows the current quantity.
+    /// The quantity at the start of the next term; null follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub quantity: Option<i32>,
 }
 
-/// From how few available certificates on types are low; types that are not named stay.
+/// Thresholds for low inventory. Types that are not listed stay unchanged.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "lines": [{ "certificate_type": "ov-single", "low_threshold": 5 }] }))]
 pub struct InventoryThresholdsSet {
-    /// Each certificate type once; all succeed or none.
+    /// Each certificate type at most once. All lines succeed or none.
     #[schema(min_items = 1, max_items = 50)]
     pub lines: Vec<InventoryThresholdsSetLine>,
 }
@@ -151,41 +151,41 @@ pub struct InventoryThresholdsSet {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InventoryThresholdsSetLine {
-    /// The type; the subscription must have a line of it.
+    /// The certificate type. The subscription must have a line of this type.
     pub certificate_type: Code,
-    /// From how few on; null: never.
+    /// The threshold for an `inventory.low` event; null: never.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub low_threshold: Option<i32>,
 }
 
-/// One change of one number of an inventory line. The sum of the deltas of a line is the line.
+/// One change of one quantity of an inventory line. The sum of all deltas of a line is its quantity.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "delta": 10, "before": 10, "after": 20, "allocation_id": null }))]
 pub struct LedgerEntry {
-    /// Its id.
+    /// The id of the entry.
     pub id: LedgerEntryId,
     /// The certificate type.
     pub certificate_type: Code,
     pub measure: Measure,
-    /// By how much; null when the renewal quantity begins or stops to follow the current one.
+    /// The difference; null if the renewal quantity starts or stops following the current quantity.
     #[schema(required, minimum = -1_000_000, maximum = 1_000_000)]
     pub delta: Option<i32>,
-    /// What it was; null where the renewal quantity followed the current one.
+    /// The value before the change; null if the renewal quantity followed the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub before: Option<i32>,
-    /// What it became; null where the renewal quantity follows the current one.
+    /// The value after the change; null if the renewal quantity follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000)]
     pub after: Option<i32>,
-    /// The order that changed it.
+    /// The order that made the change, if any.
     #[schema(required)]
     pub order_id: Option<OrderId>,
-    /// The allocation that changed it.
+    /// The allocation that made the change, if any.
     #[schema(required)]
     pub allocation_id: Option<AllocationId>,
-    /// Who did it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who made the change: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub actor: String,
-    /// When.
+    /// When the change was made.
     pub occurred_at: DateTime<Utc>,
 }
 
@@ -241,12 +241,12 @@ impl RenewalInventorySet {
 
 /// Get a subscription's inventory
 ///
-/// What it has now and what its next term starts with, for each certificate type; with `as_of`, what it had
-/// at that instant, as the ledger tells: certificate types without an entry by then are left out. The `ETag` is the
-/// subscription's: allocations do not move it.
+/// Returns the current quantity and the quantity of the next term for each certificate type. With `as_of`, returns the
+/// inventory at that instant according to the ledger, without types that had no ledger entry by then. The `ETag` is the
+/// version of the subscription, which allocations do not change.
 #[utoipa::path(tag = "Inventory", params(InventoryQuery), responses(
     (status = 200, description = "The inventory.", body = Inventory, headers(
-        ("ETag" = String, description = "The subscription's version, for `If-Match`; left out with `as_of`.")
+        ("ETag" = String, description = "The version of the subscription, for `If-Match`. Omitted with `as_of`.")
     ))
 ))]
 #[get("/subscriptions/{subscription_id}/inventory")]
@@ -259,13 +259,13 @@ pub async fn get_inventory(
     let (lines, version) = inventory::get(&permit.cx, id.0, as_of).await.map_err(in_query)?;
     let data = lines.iter().map(InventoryLine::from).collect();
     let answer = Inventory { subscription_id: id.0, as_of, data };
-    // What was, is not what an `If-Match` could be about.
+    // A past state has no version for `If-Match`.
     Ok(if as_of.is_none() { ok(version, answer) } else { HttpResponse::Ok().json(answer) })
 }
 
-/// Preview more current inventory
+/// Preview an addition to current inventory
 ///
-/// Each line is charged for the rest of the term; the day of the change counts. Writes nothing.
+/// Returns a quote. Each line is charged for the rest of the term, including today. Writes nothing.
 #[utoipa::path(
     tag = "Inventory",
     extensions(("x-errors" = json!([
@@ -287,8 +287,8 @@ pub async fn preview_current_inventory(
 
 /// Add current inventory
 ///
-/// Usable at once, charged for the rest of the term. The current inventory is never lowered within a
-/// term. `If-Match` is about the subscription. Roles: admin and sales.
+/// Adds certificates that are usable at once, and charges them for the rest of the term. The current inventory cannot
+/// be lowered within a term. `If-Match` is the version of the subscription. Roles: admin and sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),
@@ -312,7 +312,7 @@ pub async fn add_current_inventory(
 
 /// Preview renewal inventory
 ///
-/// Nothing is charged now; `next_renewal_total` tells what the next term will cost. Writes nothing.
+/// Returns a quote. Nothing is charged now; `next_renewal_total` is the cost of the next term. Writes nothing.
 #[utoipa::path(
     tag = "Inventory",
     extensions(("x-errors" = json!(["invalid_transition", "amount_out_of_range"]))),
@@ -332,8 +332,8 @@ pub async fn preview_renewal_inventory(
 
 /// Set renewal inventory
 ///
-/// What the next term starts with; types that are not named stay. Nothing is charged now. `If-Match` is about the
-/// subscription. Roles: admin and sales.
+/// Sets the quantities of the next term. Types that are not listed stay unchanged. Nothing is charged now. `If-Match`
+/// is the version of the subscription. Roles: admin and sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),
@@ -355,14 +355,14 @@ pub async fn set_renewal_inventory(
 
 /// Set inventory thresholds
 ///
-/// From how few available certificates on a type is low: falling to it raises an `inventory.low` event. Falling to
-/// none raises `inventory.exhausted`, whatever the threshold. `If-Match` is about the subscription. Roles: admin and
-/// sales.
+/// Sets how many available certificates of a type count as low. An `inventory.low` event is emitted when the available
+/// quantity falls to the threshold. When it falls to 0, `inventory.exhausted` is emitted regardless of the threshold.
+/// `If-Match` is the version of the subscription. Roles: admin and sales.
 #[utoipa::path(
     tag = "Inventory",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The inventory as it is now.", body = Inventory))
+    responses((status = 200, description = "The updated inventory.", body = Inventory))
 )]
 #[put("/subscriptions/{subscription_id}/inventory/thresholds")]
 pub async fn set_inventory_thresholds(
@@ -380,7 +380,7 @@ pub async fn set_inventory_thresholds(
 
 /// List the inventory ledger
 ///
-/// Everything that ever changed in the inventory, newest first.
+/// Returns all changes of the inventory, newest first.
 #[utoipa::path(tag = "Inventory", params(PageQuery), responses(
     (status = 200, description = "A page of entries.", body = LedgerEntryList)
 ))]

@@ -1,5 +1,5 @@
-//! An invoice as a page to print, to save as PDF, or to send. It brings everything along: no scripts, and
-//! nothing from elsewhere.
+//! An invoice as an HTML page, to print, to save as PDF, or to send. It is self-contained: no scripts and no external
+//! files.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -18,7 +18,7 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::proration::Calculation;
 use crate::ops::invoices;
 
-/// Whatever a customer is called, the page runs nothing and loads nothing.
+/// The page runs and loads nothing, whatever text a customer's name contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
@@ -32,8 +32,8 @@ pub struct InvoiceDocument(String);
 
 /// Get an invoice as a page
 ///
-/// A whole HTML page with a style for paper. What it says of the customer and the products is as it was when
-/// the invoice was issued; one that is paid or void says so.
+/// Returns a complete HTML page with a print style. The customer and the products appear as they were when the invoice
+/// was issued. A paid or void invoice is marked as such.
 #[utoipa::path(tag = "Invoices", responses(
     (status = 200, description = "The page.", body = InvoiceDocument, content_type = "text/html")
 ))]

@@ -26,7 +26,7 @@ use crate::domain::money::Currency;
 use crate::domain::text::{Code, CompanyName, Line};
 use crate::ops::invoices;
 
-/// What an example has of an invoice that nothing was done with yet.
+/// The example values of an invoice that was just issued.
 fn just_issued() -> Value {
     json!({
         "emailed_at": null,
@@ -38,41 +38,41 @@ fn just_issued() -> Value {
     })
 }
 
-/// What a customer is billed. Only its state changes.
+/// An invoice of a customer. Only its state changes.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(just_issued()))]
 pub struct Invoice {
-    /// Its id.
+    /// The id of the invoice.
     pub id: InvoiceId,
-    /// Its number: from 1 in each year, without gaps.
+    /// The number of the invoice: starts at 1 in each year, without gaps.
     pub number: InvoiceNumber,
-    /// Who pays.
+    /// The customer that pays.
     pub customer_id: CustomerId,
     pub status: InvoiceStatus,
     /// The currency of all amounts.
     pub currency: Currency,
     pub bill_to: BillTo,
-    /// What for, oldest first.
+    /// The charges, oldest first.
     #[schema(max_items = 1000)]
     pub lines: Vec<InvoiceLine>,
     /// The sum of the lines.
     pub total: Money,
-    /// It took what was due on this day or before.
+    /// The invoice contains charges that were due on this day or before.
     pub through: NaiveDate,
-    /// Since when it is with the customer; null when it was not sent.
+    /// When the invoice was emailed; null if it was not.
     #[schema(required)]
     pub emailed_at: Option<DateTime<Utc>>,
-    /// Since when it is settled; null until it is.
+    /// When the invoice was paid; null if it was not.
     #[schema(required)]
     pub paid_at: Option<DateTime<Utc>>,
     #[schema(required)]
     pub voided: Option<Stop>,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
-    /// When it was issued.
+    /// When the invoice was issued.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
@@ -82,43 +82,43 @@ pub struct Invoice {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(just_issued()))]
 pub struct InvoiceSummary {
-    /// Its id.
+    /// The id of the invoice.
     pub id: InvoiceId,
-    /// Its number: from 1 in each year, without gaps.
+    /// The number of the invoice: starts at 1 in each year, without gaps.
     pub number: InvoiceNumber,
-    /// Who pays.
+    /// The customer that pays.
     pub customer_id: CustomerId,
     pub status: InvoiceStatus,
     /// The currency of all amounts.
     pub currency: Currency,
     pub bill_to: BillTo,
-    /// How many lines it has.
+    /// The number of lines.
     #[schema(minimum = 1, maximum = 1000, example = 2)]
     pub line_count: i32,
     /// The sum of the lines.
     pub total: Money,
-    /// It took what was due on this day or before.
+    /// The invoice contains charges that were due on this day or before.
     pub through: NaiveDate,
-    /// Since when it is with the customer; null when it was not sent.
+    /// When the invoice was emailed; null if it was not.
     #[schema(required)]
     pub emailed_at: Option<DateTime<Utc>>,
-    /// Since when it is settled; null until it is.
+    /// When the invoice was paid; null if it was not.
     #[schema(required)]
     pub paid_at: Option<DateTime<Utc>>,
     #[schema(required)]
     pub voided: Option<Stop>,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
-    /// When it was issued.
+    /// When the invoice was issued.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Whom an invoice is for: the customer as it was when the invoice was issued.
+/// The recipient of the invoice: the customer's data when the invoice was issued.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BillTo {
     /// Name of the company.
@@ -128,41 +128,41 @@ pub struct BillTo {
     pub contact: Option<Contact>,
 }
 
-/// A charge on an invoice, with its arithmetic.
+/// A charge on an invoice, with its calculation.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "product_name": "Website certificates" }))]
 pub struct InvoiceLine {
-    /// The charge.
+    /// The id of the charge.
     pub charge_id: ChargeId,
-    /// The order that the charge comes from.
+    /// The order of the charge.
     pub order_id: OrderId,
-    /// For which subscription.
+    /// The subscription that is charged.
     pub subscription_id: SubscriptionId,
-    /// To which product.
+    /// The product of the subscription.
     pub product_id: ProductId,
-    /// What the product was called when the invoice was issued.
+    /// The name of the product when the invoice was issued.
     pub product_name: Line,
-    /// For which certificate type.
+    /// The certificate type that is charged.
     pub certificate_type: Code,
     pub calculation: Calculation,
-    /// What is to be paid.
+    /// The amount to pay.
     pub amount: Money,
-    /// When: the first day that is paid for.
+    /// The due date: the first day that is paid for.
     pub due_date: NaiveDate,
 }
 
 list!(InvoiceList of InvoiceSummary);
 
 listing! {
-    /// Which invoices.
+    /// Filters of invoices.
     InvoiceQuery {
-        /// Of this customer.
+        /// Only invoices of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// In one of these states.
+        /// Only invoices in one of these states.
         #[param(max_items = 10)]
         status: Vec<InvoiceStatus>,
-        /// With just this number.
+        /// Only the invoice with this number.
         #[param(nullable = false)]
         number: Option<InvoiceNumber>,
         /// Issued at this instant or later.
@@ -249,7 +249,7 @@ impl From<&invoice::InvoiceLine> for InvoiceLine {
 
 /// List invoices
 ///
-/// Newest first, without their lines. A reseller's keys see those of its own customers.
+/// Returns invoices without their lines, newest first. A reseller's key sees only the invoices of its own customers.
 #[utoipa::path(tag = "Invoices", params(InvoiceQuery), responses(
     (status = 200, description = "A page of invoices.", body = InvoiceList)
 ))]
@@ -270,7 +270,7 @@ pub async fn list_invoices(permit: Permit<Read>, listing: Listing<InvoiceQuery>)
 
 /// Get an invoice
 ///
-/// With all its lines, their arithmetic, and what may be done next.
+/// Returns the invoice with all its lines and their calculations.
 #[utoipa::path(tag = "Invoices", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The invoice.", body = Invoice)
 ))]
@@ -287,12 +287,12 @@ pub async fn get_invoice(
 
 /// Mark an invoice as emailed
 ///
-/// The customer has it. Roles: the partner's admin and billing.
+/// Records that the invoice was sent to the customer. Roles: the provider's admin and billing.
 #[utoipa::path(
     tag = "Invoices",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The invoice as it is now.", body = Invoice))
+    responses((status = 200, description = "The updated invoice.", body = Invoice))
 )]
 #[post("/invoices/{invoice_id}/mark-emailed")]
 pub async fn mark_invoice_emailed(
@@ -307,12 +307,13 @@ pub async fn mark_invoice_emailed(
 
 /// Mark an invoice as paid
 ///
-/// It is settled, for good; it must have been emailed. Roles: the partner's admin and billing.
+/// Records the payment. This is final, and the invoice must have been emailed before. Roles: the provider's admin and
+/// billing.
 #[utoipa::path(
     tag = "Invoices",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The invoice as it is now.", body = Invoice))
+    responses((status = 200, description = "The updated invoice.", body = Invoice))
 )]
 #[post("/invoices/{invoice_id}/mark-paid")]
 pub async fn mark_invoice_paid(
@@ -327,14 +328,14 @@ pub async fn mark_invoice_paid(
 
 /// Void an invoice
 ///
-/// For good: it keeps its number and lines, and its charges are pending again, for the next run. One that is
-/// paid stays. Roles: the partner's admin and billing.
+/// Voids the invoice permanently. It keeps its number and lines, and its charges become pending again for the next
+/// billing run. A paid invoice cannot be voided. Roles: the provider's admin and billing.
 #[utoipa::path(
     tag = "Invoices",
     params(IfMatchHeader),
     request_body = ActionRequest,
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The invoice as it is now.", body = Invoice))
+    responses((status = 200, description = "The updated invoice.", body = Invoice))
 )]
 #[post("/invoices/{invoice_id}/void")]
 pub async fn void_invoice(

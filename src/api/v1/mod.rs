@@ -1,7 +1,7 @@
-//! The resources, one file each: what is asked, what is answered, and the handlers.
+//! The resources of the API, one file each: requests, responses and handlers.
 //!
-//! A field whose type is a component has no comment: the component's description says what it is, and
-//! beside a reference a second one would land in the wrong place of the document.
+//! A field whose type is a component has no comment. The description of the component covers it, and utoipa would put a
+//! second description beside the reference in a wrong place of the document.
 #![allow(missing_docs, reason = "see above")]
 
 pub mod allocations;
@@ -41,7 +41,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::domain::text::Reason;
 
-/// Everything under `/v1`. What is not in this list is not served, and what is in it is in the document.
+/// All routes under `/v1`. A route is served and documented only if it is in this list.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config
         .service(resellers::list_resellers)
@@ -130,17 +130,17 @@ pub fn routes(config: &mut ServiceConfig<'_>) {
         .service(sandbox::move_sandbox_clock);
 }
 
-/// Why an action is taken; the body may be left out.
+/// The reason for an action. The body can be omitted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "reason": "Invoice overdue" }))]
 pub struct ActionRequest {
-    /// In your words, for whoever asks later.
+    /// The reason in your words, for people who read it later.
     #[schema(nullable = false)]
     pub reason: Option<Reason>,
 }
 
-/// Tells a field that was left out (`None`) from one that is null (`Some(None)`).
+/// Distinguishes an omitted field (`None`) from null (`Some(None)`).
 pub fn clearable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,

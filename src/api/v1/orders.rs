@@ -17,43 +17,43 @@ use crate::domain::listing::OrderFilter;
 use crate::domain::order::{self, OrderKind};
 use crate::ops::orders;
 
-/// The record of a confirmed change; never edited.
+/// The record of a confirmed change. It is never edited.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Order {
-    /// Its id.
+    /// The id of the order.
     pub id: OrderId,
     pub kind: OrderKind,
-    /// For whom.
+    /// The customer of the order.
     pub customer_id: CustomerId,
-    /// What exactly.
+    /// The changes, with their cost.
     #[schema(max_items = 10_000)]
     pub lines: Vec<OrderLine>,
     /// The sum of the lines.
     pub total: Money,
-    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who confirmed the order: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub confirmed_by: String,
-    /// When.
+    /// When the order was confirmed.
     pub confirmed_at: DateTime<Utc>,
 }
 
-/// An order in a list, without its lines.
+/// An order without its lines.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderSummary {
-    /// Its id.
+    /// The id of the order.
     pub id: OrderId,
     pub kind: OrderKind,
-    /// For whom.
+    /// The customer of the order.
     pub customer_id: CustomerId,
-    /// How many lines it has.
+    /// The number of lines.
     #[schema(minimum = 0, maximum = 10_000, example = 2)]
     pub line_count: i64,
     /// The sum of the lines.
     pub total: Money,
-    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who confirmed the order: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub confirmed_by: String,
-    /// When.
+    /// When the order was confirmed.
     pub confirmed_at: DateTime<Utc>,
 }
 
@@ -61,15 +61,15 @@ list!(OrderList of OrderSummary);
 list!(OrderLineList of OrderLine);
 
 listing! {
-    /// Which orders.
+    /// Filters of orders.
     OrderQuery {
-        /// Of this customer.
+        /// Only orders of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// With a line about this subscription.
+        /// Only orders with a line for this subscription.
         #[param(nullable = false)]
         subscription_id: Option<SubscriptionId>,
-        /// One of these kinds.
+        /// Only orders of one of these kinds.
         #[param(max_items = 10)]
         kind: Vec<OrderKind>,
         /// Confirmed at this instant or later.
@@ -111,7 +111,7 @@ impl From<(order::Order, i64)> for OrderSummary {
 
 /// List orders
 ///
-/// Newest first, without their lines.
+/// Returns orders without their lines, newest first.
 #[utoipa::path(tag = "Orders", params(OrderQuery), responses(
     (status = 200, description = "A page of orders.", body = OrderList)
 ))]
@@ -131,7 +131,7 @@ pub async fn list_orders(permit: Permit<Read>, listing: Listing<OrderQuery>) -> 
 
 /// Get an order
 ///
-/// With all its lines and their arithmetic.
+/// Returns the order with all its lines and their calculations.
 #[utoipa::path(tag = "Orders", responses((status = 200, description = "The order.", body = Order)))]
 #[get("/orders/{order_id}")]
 pub async fn get_order(permit: Permit<Read>, id: Id<OrderId>, _: NoQuery) -> Result<HttpResponse, Problem> {
@@ -141,7 +141,7 @@ pub async fn get_order(permit: Permit<Read>, id: Id<OrderId>, _: NoQuery) -> Res
 
 /// List the lines of an order
 ///
-/// In the order of its confirmation, as the order itself shows them.
+/// Returns the lines of the order, in the same sequence as in the order itself.
 #[utoipa::path(tag = "Orders", params(PageQuery), responses(
     (status = 200, description = "A page of lines.", body = OrderLineList)
 ))]

@@ -20,21 +20,20 @@ use crate::domain::price_list::{self, Details, ListPrice};
 use crate::domain::text::{Code, Line, SearchText};
 use crate::ops::price_lists;
 
-/// Other prices than the products' own, for the customers and resellers that it is assigned to: by
-/// `price_list_id` of a customer or reseller.
+/// Prices that replace a product's own prices, for the customers and resellers with this `price_list_id`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "name": "Wholesale" }))]
 pub struct PriceList {
-    /// Its id.
+    /// The id of the price list.
     pub id: PriceListId,
-    /// Its name.
+    /// The name of the price list.
     pub name: Line,
-    /// What all its prices are in; it leaves customers alone that pay in another.
+    /// The currency of all prices. The list has no effect for customers with another currency.
     pub currency: Currency,
-    /// Its prices, in order of product, type and term.
+    /// The prices, sorted by product, type and term.
     #[schema(max_items = 5000)]
     pub prices: Vec<PriceListPrice>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -42,20 +41,20 @@ pub struct PriceList {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A price list in a list, without its prices.
+/// A price list without its prices.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "name": "Wholesale" }))]
 pub struct PriceListSummary {
-    /// Its id.
+    /// The id of the price list.
     pub id: PriceListId,
-    /// Its name.
+    /// The name of the price list.
     pub name: Line,
-    /// What all its prices are in.
+    /// The currency of all prices.
     pub currency: Currency,
-    /// How many prices it has.
+    /// The number of prices.
     #[schema(minimum = 0, maximum = 5000)]
     pub price_count: i64,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -63,28 +62,28 @@ pub struct PriceListSummary {
     pub updated_at: DateTime<Utc>,
 }
 
-/// What one certificate of a type of a product costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PriceListPrice {
-    /// The product.
+    /// The id of the product.
     pub product_id: ProductId,
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// The term in months.
+    /// The length of the term, in months.
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub term_months: i32,
     pub unit_price: Money,
 }
 
-/// What one certificate of a type of a product costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceListPriceCreate {
-    /// The product.
+    /// The id of the product.
     pub product_id: ProductId,
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// The term in months; one that the product is offered for.
+    /// The length of the term, in months: one of the terms of the product.
     #[schema(minimum = 1, maximum = 36)]
     pub term_months: i32,
     pub unit_price: PriceAmount,
@@ -102,25 +101,25 @@ pub struct PriceListPriceCreate {
     }]
 }))]
 pub struct PriceListCreate {
-    /// Its name.
+    /// The name of the price list.
     pub name: Line,
-    /// What all its prices are in; fixed.
+    /// The currency of all prices. It cannot be changed later.
     pub currency: Currency,
-    /// Its prices: each product, type and term once. What it does not list has the next list's price, or the
-    /// product's own.
+    /// The prices: each combination of product, type and term at most once. A combination that is not listed has the
+    /// price of the next list that applies, or the product's own price.
     #[schema(max_items = 5000)]
     pub prices: Vec<PriceListPriceCreate>,
 }
 
-/// Changes of a price list: a merge patch (RFC 7396). The prices are replaced whole.
+/// Changes of a price list: a merge patch (RFC 7396). The prices are replaced as a whole.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "name": "Gold partners, 2027" }))]
 pub struct PriceListPatch {
-    /// Its name.
+    /// The name of the price list.
     #[schema(nullable = false)]
     pub name: Option<Line>,
-    /// All its prices. Terms that run keep theirs.
+    /// All prices. Running terms keep their prices.
     #[schema(nullable = false, max_items = 5000)]
     pub prices: Option<Vec<PriceListPriceCreate>>,
 }
@@ -128,12 +127,12 @@ pub struct PriceListPatch {
 list!(PriceListList of PriceListSummary);
 
 listing! {
-    /// Which price lists.
+    /// Filters of price lists.
     PriceListQuery {
-        /// The name contains this. Letter case, accents and width do not matter.
+        /// The name contains this text. Letter case, accents and width are ignored.
         #[param(nullable = false)]
         q: Option<SearchText>,
-        /// In this currency.
+        /// Only price lists in this currency.
         #[param(nullable = false)]
         currency: Option<Currency>,
     }
@@ -191,7 +190,8 @@ fn prices(list: Vec<PriceListPriceCreate>) -> Vec<ListPrice> {
 
 /// List price lists
 ///
-/// In order of their name. A reseller's keys see the lists that are assigned to it or to its customers.
+/// Returns price lists, sorted by name. A reseller's key sees only the lists that are assigned to it or to its
+/// customers.
 #[utoipa::path(tag = "Products", params(PriceListQuery), responses(
     (status = 200, description = "A page of price lists.", body = PriceListList)
 ))]
@@ -204,7 +204,8 @@ pub async fn list_price_lists(permit: Permit<Read>, listing: Listing<PriceListQu
 
 /// Create a price list
 ///
-/// It does nothing until it is assigned to a customer or a reseller. Roles: the partner's admin and sales.
+/// Creates a price list. It has no effect until it is assigned to a customer or a reseller. Roles: the provider's admin
+/// and sales.
 #[utoipa::path(tag = "Products", responses((status = 201, description = "The price list.", body = PriceList)))]
 #[post("/price-lists")]
 pub async fn create_price_list(
@@ -220,7 +221,7 @@ pub async fn create_price_list(
 
 /// Get a price list
 ///
-/// With all its prices.
+/// Returns the price list with all its prices.
 #[utoipa::path(tag = "Products", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The price list.", body = PriceList)
 ))]
@@ -237,10 +238,10 @@ pub async fn get_price_list(
 
 /// Edit a price list
 ///
-/// A merge patch; the prices are replaced whole. Terms that run keep the prices they started with. Roles: the
-/// partner's admin and sales.
+/// Applies a merge patch; the prices are replaced as a whole. Running terms keep their prices. Roles: the provider's
+/// admin and sales.
 #[utoipa::path(tag = "Products", params(IfMatchHeader), responses(
-    (status = 200, description = "The price list as it is now.", body = PriceList)
+    (status = 200, description = "The updated price list.", body = PriceList)
 ))]
 #[patch("/price-lists/{price_list_id}")]
 pub async fn update_price_list(
@@ -258,12 +259,13 @@ pub async fn update_price_list(
 
 /// Delete a price list
 ///
-/// One that is assigned, or that orders or terms refer to, stays. Roles: the partner's admin and sales.
+/// Deletes a price list. Rejected if the list is assigned, or if orders or terms refer to it. Roles: the provider's
+/// admin and sales.
 #[utoipa::path(
     tag = "Products",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["price_list_in_use"]))),
-    responses((status = 204, description = "It is gone."))
+    responses((status = 204, description = "The price list was deleted."))
 )]
 #[delete("/price-lists/{price_list_id}")]
 pub async fn delete_price_list(

@@ -21,30 +21,30 @@ use crate::domain::product::{self, Details, ProductStatus};
 use crate::domain::text::{Code, Description, Line, SearchText};
 use crate::ops::{customers, products};
 
-/// What can be subscribed to.
+/// A product that customers can subscribe to.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "code": "website-tls", "name": "Website certificates", "terms": [12] }))]
 pub struct Product {
-    /// Its id.
+    /// The id of the product.
     pub id: ProductId,
-    /// Its stable name.
+    /// The stable name of the product.
     pub code: Code,
-    /// Its name.
+    /// The name of the product, for people.
     pub name: Line,
-    /// What it is.
+    /// A description of the product.
     #[schema(required)]
     pub description: Option<Description>,
     pub status: ProductStatus,
-    /// The types of certificates in it.
+    /// The types of certificates in the product.
     #[schema(max_items = 50)]
     pub certificate_types: Vec<CertificateType>,
-    /// The terms offered, in months.
+    /// The lengths of the available terms, in months.
     #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
-    /// Every type and term priced in each currency used.
+    /// The prices: one for every type and term in each currency that is used.
     #[schema(max_items = 2000)]
     pub prices: Vec<Price>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -52,30 +52,30 @@ pub struct Product {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A product that a customer can be sold now, with prices in its currency.
+/// A product that is available to a customer now, with prices in the customer's currency.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "code": "website-tls", "name": "Website certificates", "terms": [12] }))]
 pub struct AvailableProduct {
-    /// Its id.
+    /// The id of the product.
     pub id: ProductId,
-    /// Its stable name.
+    /// The stable name of the product.
     pub code: Code,
-    /// Its name.
+    /// The name of the product, for people.
     pub name: Line,
-    /// What it is.
+    /// A description of the product.
     #[schema(required)]
     pub description: Option<Description>,
     pub status: ProductStatus,
-    /// The types of certificates in it.
+    /// The types of certificates in the product.
     #[schema(max_items = 50)]
     pub certificate_types: Vec<CertificateType>,
-    /// The terms offered, in months.
+    /// The lengths of the available terms, in months.
     #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
-    /// Every type and term priced in the customer's currency.
+    /// The prices: one for every type and term in the customer's currency.
     #[schema(max_items = 2000)]
     pub prices: Vec<AvailablePrice>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -87,36 +87,36 @@ pub struct AvailableProduct {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "name": "One name, organisation validated", "max_quantity": 1000 }))]
 pub struct CertificateType {
-    /// Its stable name.
+    /// The stable name of the type.
     pub code: Code,
-    /// Its name.
+    /// The name of the type, for people.
     pub name: Line,
-    /// The most that a subscription can hold. What is held already can be renewed when this is lowered below it.
+    /// The maximum quantity in a subscription. If it is lowered later, certificates above it can still be renewed.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: i32,
 }
 
-/// What one certificate of a type costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Price {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// The term in months.
+    /// The length of the term, in months.
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub term_months: i32,
     pub unit_price: Money,
 }
 
-/// What one certificate of a type costs a customer for a whole term.
+/// The price of one certificate of a type for a whole term, for a customer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AvailablePrice {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// The term in months.
+    /// The length of the term, in months.
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub term_months: i32,
     pub unit_price: Money,
-    /// The price list that it comes from; null when it is the product's own.
+    /// The price list of the price; null for the product's own price.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
 }
@@ -125,22 +125,22 @@ pub struct AvailablePrice {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateTypeCreate {
-    /// Its stable name; unique in the product.
+    /// The stable name of the type; unique in the product.
     pub code: Code,
-    /// Its name.
+    /// The name of the type, for people.
     pub name: Line,
-    /// The most that a subscription can hold. What is held already can be renewed when this is lowered below it.
+    /// The maximum quantity in a subscription. If it is lowered later, certificates above it can still be renewed.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_quantity: i32,
 }
 
-/// What one certificate of a type costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceCreate {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
-    /// The term in months.
+    /// The length of the term, in months.
     #[schema(minimum = 1, maximum = 36)]
     pub term_months: i32,
     pub unit_price: PriceAmount,
@@ -160,45 +160,45 @@ pub struct PriceCreate {
     }]
 }))]
 pub struct ProductCreate {
-    /// Its stable name; unique.
+    /// The stable name of the product; unique.
     pub code: Code,
-    /// Its name.
+    /// The name of the product, for people.
     pub name: Line,
-    /// What it is.
+    /// A description of the product.
     #[schema(nullable = false)]
     pub description: Option<Description>,
-    /// The types of certificates in it.
+    /// The types of certificates in the product.
     #[schema(min_items = 1, max_items = 50)]
     pub certificate_types: Vec<CertificateTypeCreate>,
-    /// The terms offered, in months; each once.
+    /// The lengths of the available terms, in months; each at most once.
     #[schema(schema_with = terms)]
     pub terms: Vec<i32>,
-    /// Every type and term priced in each currency used.
+    /// The prices: one for every type and term in each currency that is used.
     #[schema(min_items = 1, max_items = 2000)]
     pub prices: Vec<PriceCreate>,
 }
 
-/// Changes of a product: a merge patch (RFC 7396). Lists are replaced whole.
+/// Changes of a product: a merge patch (RFC 7396). Lists are replaced as a whole.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "name": "TLS OV, new", "status": "retired" }))]
 pub struct ProductPatch {
-    /// Its name.
+    /// The name of the product, for people.
     #[schema(nullable = false)]
     pub name: Option<Line>,
-    /// What it is.
+    /// A description of the product.
     #[serde(default, deserialize_with = "clearable")]
     pub description: Option<Option<Description>>,
-    /// `retired` takes it off the offer; running subscriptions go on.
+    /// `retired` stops new subscriptions. Existing subscriptions continue.
     #[schema(nullable = false)]
     pub status: Option<ProductStatus>,
-    /// All types of certificates in it. A type that subscriptions hold must stay.
+    /// All types of certificates in the product. A type that subscriptions hold must stay.
     #[schema(nullable = false, min_items = 1, max_items = 50)]
     pub certificate_types: Option<Vec<CertificateTypeCreate>>,
-    /// All terms offered, in months; each once.
+    /// The lengths of all available terms, in months; each at most once.
     #[schema(schema_with = terms)]
     pub terms: Option<Vec<i32>>,
-    /// All prices. Terms that run keep theirs.
+    /// All prices. Running terms keep their prices.
     #[schema(nullable = false, min_items = 1, max_items = 2000)]
     pub prices: Option<Vec<PriceCreate>>,
 }
@@ -212,7 +212,7 @@ fn terms() -> utoipa::openapi::schema::Array {
         .maximum(Some(36));
     let mut terms = ArrayBuilder::new().items(months).min_items(Some(1)).max_items(Some(36)).build();
     terms.unique_items = true;
-    terms.description = Some("The terms offered, in months; each once.".to_owned());
+    terms.description = Some("The lengths of the available terms, in months; each at most once.".to_owned());
     terms
 }
 
@@ -220,12 +220,12 @@ list!(ProductList of Product);
 list!(AvailableProductList of AvailableProduct);
 
 listing! {
-    /// Which products.
+    /// Filters of products.
     ProductQuery {
-        /// The name contains this. Letter case, accents and width do not matter.
+        /// The name contains this text. Letter case, accents and width are ignored.
         #[param(nullable = false)]
         q: Option<SearchText>,
-        /// In one of these states.
+        /// Only products in one of these states.
         #[param(max_items = 10)]
         status: Vec<ProductStatus>,
     }
@@ -334,8 +334,8 @@ impl ProductPatch {
 
 /// List a customer's available products
 ///
-/// What can be added for this customer now, with prices in its currency, in order of their code. None
-/// while the customer is archived.
+/// Returns the products that the customer can subscribe to now, with prices in the customer's currency, sorted by code.
+/// Empty while the customer is archived.
 #[utoipa::path(tag = "Products", params(PageQuery), responses(
     (status = 200, description = "A page of products.", body = AvailableProductList)
 ))]
@@ -352,7 +352,7 @@ pub async fn list_available_products(
 
 /// List products
 ///
-/// In order of their code.
+/// Returns products, sorted by code.
 #[utoipa::path(tag = "Products", params(ProductQuery), responses(
     (status = 200, description = "A page of products.", body = ProductList)
 ))]
@@ -367,7 +367,7 @@ pub async fn list_products(permit: Permit<Read>, listing: Listing<ProductQuery>)
 
 /// Create a product
 ///
-/// It can be subscribed to at once. Roles: the partner's admin and sales.
+/// Creates a product. Customers can subscribe to it at once. Roles: the provider's admin and sales.
 #[utoipa::path(tag = "Products", extensions(("x-errors" = json!(["duplicate_code"]))), responses(
     (status = 201, description = "The product.", body = Product)
 ))]
@@ -393,7 +393,7 @@ pub async fn create_product(
 
 /// Get a product
 ///
-/// With all its prices.
+/// Returns the product with all its prices.
 #[utoipa::path(tag = "Products", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The product.", body = Product)
 ))]
@@ -410,13 +410,13 @@ pub async fn get_product(
 
 /// Edit a product
 ///
-/// A merge patch; lists are replaced whole. Terms that run keep the prices they started with. Roles: the
-/// partner's admin and sales.
+/// Applies a merge patch; lists are replaced as a whole. Running terms keep their prices. Roles: the provider's admin
+/// and sales.
 #[utoipa::path(
     tag = "Products",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["certificate_type_in_use"]))),
-    responses((status = 200, description = "The product as it is now.", body = Product))
+    responses((status = 200, description = "The updated product.", body = Product))
 )]
 #[patch("/products/{product_id}")]
 pub async fn update_product(

@@ -13,14 +13,13 @@ use crate::domain::text::Code;
 use crate::domain::{money, proration};
 
 label! {
-    /// How an amount is rounded: once a line, half away from zero.
+    /// How amounts are rounded: once for each line, half away from zero.
     Rounding {
-        /// Half away from zero.
         HalfAwayFromZero = "half_away_from_zero",
     }
 }
 
-/// What a change will do and cost, as of a day. Confirm it with its `digest`.
+/// The effects and the cost of a change, as of a day. Confirm it with its `digest`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({
     "as_of": "2026-04-01",
@@ -47,7 +46,7 @@ label! {
 }))]
 pub struct Quote {
     pub kind: OrderKind,
-    /// Stands for everything that the quote was computed from.
+    /// Represents all data that the quote was computed from.
     #[schema(
         min_length = 64,
         max_length = 64,
@@ -55,91 +54,91 @@ pub struct Quote {
         example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     )]
     pub digest: String,
-    /// The day that it was computed for.
+    /// The day that the quote was computed for.
     pub as_of: NaiveDate,
-    /// Each change, with its arithmetic.
+    /// Each change, with its calculation.
     #[schema(max_items = 10_000)]
     pub lines: Vec<OrderLine>,
-    /// What it costs.
+    /// The total cost.
     pub total: Money,
-    /// What the next renewal of these subscriptions will cost at today's prices; those that do not renew
-    /// by themselves count 0.
+    /// The cost of the next renewal of these subscriptions at today's prices. Subscriptions without automatic renewal
+    /// count as 0.
     pub next_renewal_total: Money,
-    /// What to think about before confirming.
+    /// Warnings to review before you confirm.
     #[schema(max_items = 1000)]
     pub warnings: Vec<Warning>,
 }
 
-/// One change of one quantity, with what it costs: in a quote, what will be; in an order, what was.
+/// One change of one quantity, with its cost: a planned change in a quote, or a past change in an order.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrderLine {
-    /// The subscription; null in a quote for a new one.
+    /// The id of the subscription; null in a quote for a new subscription.
     #[schema(required)]
     pub subscription_id: Option<SubscriptionId>,
-    /// Which of the request's new subscriptions, from 0; null for one that exists.
+    /// The index of the new subscription in the request, from 0; null for an existing subscription.
     #[schema(required, minimum = 0, maximum = 49, example = 0)]
     pub subscription_index: Option<i32>,
-    /// The product.
+    /// The id of the product.
     pub product_id: ProductId,
     /// The certificate type.
     pub certificate_type: Code,
     pub bucket: Bucket,
-    /// Before the change; null when the renewal quantity followed the current one.
+    /// The quantity before the change; null if the renewal quantity followed the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 0)]
     pub quantity_before: Option<i32>,
-    /// After the change; null when the renewal quantity follows the current one.
+    /// The quantity after the change; null if the renewal quantity follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
     pub quantity_after: Option<i32>,
     #[schema(required)]
     pub calculation: Option<Calculation>,
-    /// The price list that the unit price comes from; null when it is the product's own.
+    /// The price list of the unit price; null for the product's own price.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
-    /// What it costs; may be 0.
+    /// The cost; may be 0.
     pub amount: Money,
 }
 
-/// `amount = round_half_away_from_zero(unit_price × quantity × remaining_days / term_days)`; null where
-/// nothing is charged.
+/// `amount = round_half_away_from_zero(unit_price × quantity × remaining_days / term_days)`; null if nothing is
+/// charged.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({ "unit_price": { "amount": 9900, "currency": "EUR" } }))]
 pub struct Calculation {
-    /// Price of one certificate for the whole term.
+    /// The price of one certificate for the whole term.
     pub unit_price: Money,
-    /// Certificates.
+    /// The number of certificates.
     #[schema(minimum = 0, maximum = 1_000_000, example = 10)]
     pub quantity: i32,
-    /// Days of the term that are paid for; the day of the change counts.
+    /// The paid days of the term, including the day of the change.
     #[schema(minimum = 1, maximum = 1097, example = 275)]
     pub remaining_days: i32,
-    /// Days of the term.
+    /// The days of the whole term.
     #[schema(minimum = 1, maximum = 1097, example = 365)]
     pub term_days: i32,
     pub rounding: Rounding,
 }
 
-/// Something to think about before confirming.
+/// A warning to review before you confirm.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Warning {
     pub code: WarningCode,
-    /// In words.
+    /// The warning in words.
     #[schema(
         max_length = 1000,
-        example = "12 certificates of ov-single are in use; the next term would start with 8 and an overage of 4."
+        example = "12 certificates of ov-single are in use. The next term would start with 8 and an overage of 4."
     )]
     pub detail: String,
-    /// JSON pointer to the value in the request; left out when it is about the whole.
+    /// JSON pointer to the value in the request. Omitted if the warning is about the whole request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 1000, example = "/lines/0/quantity")]
     pub pointer: Option<String>,
 }
 
-/// Confirms what a quote showed.
+/// Confirms a quote.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({}))]
 pub struct Confirmation {
-    /// The digest of the quote that was reviewed. Left out, it is confirmed as it is now.
+    /// The digest of the quote that was reviewed. If omitted, the request is confirmed without a check.
     #[schema(nullable = false, min_length = 64, max_length = 64, pattern = "^[0-9a-f]{64}$")]
     pub digest: Option<String>,
 }

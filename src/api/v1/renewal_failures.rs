@@ -1,4 +1,4 @@
-//! Subscriptions that could not be processed when they were due.
+//! Subscriptions whose due transition failed.
 
 use actix_web::{HttpResponse, get};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -12,26 +12,26 @@ use crate::domain::id::{CustomerId, SubscriptionId};
 use crate::domain::renewal_failure::{self, FailureCode};
 use crate::ops::milestones;
 
-/// That a subscription should have started, renewed or ended, and could not be processed. It is tried again
-/// by itself, and whenever somebody asks for the subscription.
+/// A subscription that could not be started, renewed or ended when this was due. Processing is retried automatically,
+/// and whenever the subscription is requested.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "due_date": "2026-01-01", "next_attempt_at": "2026-01-01T10:30:00Z" }))]
 pub struct RenewalFailure {
-    /// Which subscription.
+    /// The id of the subscription.
     pub subscription_id: SubscriptionId,
-    /// Who holds it.
+    /// The customer of the subscription.
     pub customer_id: CustomerId,
-    /// Since when it is due.
+    /// The day on which the transition was due.
     pub due_date: NaiveDate,
     pub code: FailureCode,
-    /// How often it was tried.
+    /// The number of attempts.
     #[schema(minimum = 1, maximum = 2_147_483_647)]
     pub attempts: i32,
-    /// When it was tried first.
+    /// The first attempt.
     pub first_failed_at: DateTime<Utc>,
-    /// When it was tried last.
+    /// The last attempt.
     pub last_failed_at: DateTime<Utc>,
-    /// When it is tried again by itself, at the latest.
+    /// The latest time of the next automatic attempt.
     pub next_attempt_at: DateTime<Utc>,
 }
 
@@ -54,7 +54,8 @@ impl From<renewal_failure::RenewalFailure> for RenewalFailure {
 
 /// List renewal failures
 ///
-/// Those that last, in order of subscription. None is what is to be expected.
+/// Lists subscriptions that could not be processed when they were due, and still wait. Normally empty. Sorted by
+/// subscription.
 #[utoipa::path(tag = "Subscriptions", params(PageQuery), responses(
     (status = 200, description = "A page of failures.", body = RenewalFailureList)
 ))]

@@ -1,4 +1,4 @@
-//! Renewing a subscription after a lapse.
+//! Renewing a lapsed subscription.
 
 use actix_web::{HttpResponse, post};
 
@@ -15,7 +15,7 @@ use crate::ops::inventory::{self, Change};
 
 /// Preview the renewal of a lapsed subscription
 ///
-/// A new term from today at the renewal quantities, charged in full. Writes nothing.
+/// Returns a quote for a new term from today at the renewal quantities, charged in full. Writes nothing.
 #[utoipa::path(
     tag = "Subscriptions",
     extensions(("x-errors" = json!(["invalid_transition", "nothing_to_renew", "amount_out_of_range"]))),
@@ -34,7 +34,8 @@ pub async fn preview_renew_subscription(
 
 /// Renew a lapsed subscription
 ///
-/// For a suspended subscription whose term is over: a new term starts today. Roles: admin and sales.
+/// Starts a new term today for a suspended subscription whose term has ended, and charges it in full. Roles: admin and
+/// sales.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),
@@ -42,7 +43,7 @@ pub async fn preview_renew_subscription(
     extensions(("x-errors" = json!([
         "invalid_transition", "nothing_to_renew", "quote_stale", "amount_out_of_range"
     ]))),
-    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+    responses((status = 200, description = "The updated subscription.", body = Subscription))
 )]
 #[post("/subscriptions/{subscription_id}/renew")]
 pub async fn renew_subscription(

@@ -1,4 +1,4 @@
-//! Reports: flat rows, for programs as JSON and for spreadsheets as CSV.
+//! Reports: flat rows as JSON for programs, or as CSV for spreadsheets.
 
 pub mod subscriptions;
 pub mod transactions;

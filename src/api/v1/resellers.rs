@@ -22,7 +22,7 @@ use crate::domain::reseller::{self, Command, Details, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, SearchText};
 use crate::ops::resellers;
 
-/// Someone who sells for the partner.
+/// A company that sells for the provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "company_name": "Harbour Resale",
@@ -30,26 +30,26 @@ use crate::ops::resellers;
     "actions": [{ "action": "disable", "allowed": true }]
 }))]
 pub struct Reseller {
-    /// Its id.
+    /// The id of the reseller.
     pub id: ResellerId,
     /// Name of the company.
     pub company_name: CompanyName,
     pub address: Address,
     #[schema(required)]
     pub contact: Option<Contact>,
-    /// Your own reference; unique among resellers.
+    /// Your own reference. Unique among resellers.
     #[schema(required)]
     pub external_id: Option<ExternalId>,
-    /// What its customers pay by, unless they have a list of their own.
+    /// The price list of the reseller's customers, unless they have their own.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
     pub status: ResellerStatus,
     #[schema(required)]
     pub disabled: Option<Stop>,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -57,12 +57,12 @@ pub struct Reseller {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Since when something is stopped, and why.
+/// When and why a state was entered.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stop {
-    /// Since when.
+    /// The instant of the change.
     pub at: DateTime<Utc>,
-    /// Why, in the words of who did it.
+    /// The reason, in the words of the person who made the change.
     #[schema(required)]
     pub reason: Option<Reason>,
 }
@@ -82,12 +82,12 @@ pub struct ResellerCreate {
     pub address: AddressCreate,
     #[schema(nullable = false)]
     pub contact: Option<ContactCreate>,
-    /// Your own reference; unique among resellers.
+    /// Your own reference. Unique among resellers.
     #[schema(nullable = false)]
     pub external_id: Option<ExternalId>,
 }
 
-/// Changes of a reseller: a merge patch (RFC 7396). What is left out stays, null clears.
+/// Changes of a reseller: a merge patch (RFC 7396). Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "address": { "line1": "2 Quay", "line2": null }, "contact": null }))]
@@ -99,10 +99,10 @@ pub struct ResellerPatch {
     pub address: Option<AddressPatch>,
     #[serde(default, deserialize_with = "clearable")]
     pub contact: Option<Option<ContactPatch>>,
-    /// Your own reference; unique among resellers.
+    /// Your own reference. Unique among resellers.
     #[serde(default, deserialize_with = "clearable")]
     pub external_id: Option<Option<ExternalId>>,
-    /// The price list that its customers pay by, unless they have one of their own.
+    /// The price list of the reseller's customers, unless they have their own.
     #[serde(default, deserialize_with = "clearable")]
     pub price_list_id: Option<Option<PriceListId>>,
 }
@@ -110,18 +110,18 @@ pub struct ResellerPatch {
 list!(ResellerList of Reseller);
 
 listing! {
-    /// Which resellers, in what order.
+    /// Filters and sort order of resellers.
     ResellerQuery {
-        /// The name contains this. Letter case, accents and width do not matter.
+        /// The name contains this text. Letter case, accents and width are ignored.
         #[param(nullable = false)]
         q: Option<SearchText>,
-        /// In one of these states.
+        /// Only resellers in one of these states.
         #[param(max_items = 10)]
         status: Vec<ResellerStatus>,
         /// Your own reference.
         #[param(nullable = false)]
         external_id: Option<ExternalId>,
-        /// In this order; `company_name` when left out.
+        /// The sort order; `company_name` if omitted.
         #[param(nullable = false)]
         sort: Option<CompanySort>,
     }
@@ -167,7 +167,7 @@ impl ResellerPatch {
 
 /// List resellers
 ///
-/// All resellers for the partner's keys; a reseller's keys see their own.
+/// Returns resellers. The provider's keys see all resellers, and a reseller's key sees only its own.
 #[utoipa::path(tag = "Resellers", params(ResellerQuery), responses(
     (status = 200, description = "A page of resellers.", body = ResellerList)
 ))]
@@ -184,7 +184,7 @@ pub async fn list_resellers(permit: Permit<Read>, listing: Listing<ResellerQuery
 
 /// Create a reseller
 ///
-/// It works at once. Roles: the partner's admin and sales.
+/// Creates a reseller that is enabled at once. Roles: the provider's admin and sales.
 #[utoipa::path(tag = "Resellers", extensions(("x-errors" = json!(["duplicate_external_id"]))), responses(
     (status = 201, description = "The reseller.", body = Reseller)
 ))]
@@ -201,7 +201,7 @@ pub async fn create_reseller(
 
 /// Get a reseller
 ///
-/// With what may be done next.
+/// Returns the reseller, with the actions that are allowed now.
 #[utoipa::path(tag = "Resellers", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The reseller.", body = Reseller)
 ))]
@@ -218,12 +218,12 @@ pub async fn get_reseller(
 
 /// Edit a reseller
 ///
-/// A merge patch. Roles: the partner's admin and sales.
+/// Applies a merge patch. Roles: the provider's admin and sales.
 #[utoipa::path(
     tag = "Resellers",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["duplicate_external_id"]))),
-    responses((status = 200, description = "The reseller as it is now.", body = Reseller))
+    responses((status = 200, description = "The updated reseller.", body = Reseller))
 )]
 #[patch("/resellers/{reseller_id}")]
 pub async fn update_reseller(
@@ -239,10 +239,10 @@ pub async fn update_reseller(
 
 /// Disable a reseller
 ///
-/// Its own keys are refused and it takes no customers; its customers' services, renewals and charges go
-/// on, and nothing is written to them. Roles: the partner's admin and sales.
+/// Disables the reseller: its keys are rejected, and it cannot take new customers. The services, renewals and charges
+/// of its customers continue, and their data does not change. Roles: the provider's admin and sales.
 #[utoipa::path(tag = "Resellers", params(IfMatchHeader), request_body = ActionRequest, responses(
-    (status = 200, description = "The reseller as it is now.", body = Reseller)
+    (status = 200, description = "The updated reseller.", body = Reseller)
 ))]
 #[post("/resellers/{reseller_id}/disable")]
 pub async fn disable_reseller(
@@ -259,9 +259,9 @@ pub async fn disable_reseller(
 
 /// Enable a reseller
 ///
-/// Restores everything that disabling took. Roles: the partner's admin and sales.
+/// Enables the reseller again, with all its keys. Roles: the provider's admin and sales.
 #[utoipa::path(tag = "Resellers", params(IfMatchHeader), responses(
-    (status = 200, description = "The reseller as it is now.", body = Reseller)
+    (status = 200, description = "The updated reseller.", body = Reseller)
 ))]
 #[post("/resellers/{reseller_id}/enable")]
 pub async fn enable_reseller(

@@ -15,26 +15,26 @@ use crate::app::AppState;
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::ops::sandbox::{self, Move, Reading};
 
-/// What the clock of a sandbox shows.
+/// The clock of a sandbox.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "moving_to": null }))]
 pub struct SandboxClock {
-    /// The time; it goes on by itself like any other.
+    /// The current time of the sandbox. It advances like a normal clock.
     pub now: DateTime<Utc>,
-    /// Where it is on its way to; null when it is not being moved.
+    /// The instant that the clock is moving to; null if it is not being moved.
     #[schema(required)]
     pub moving_to: Option<DateTime<Utc>>,
 }
 
-/// Moves the clock of a sandbox, forwards only: by days, or to an instant; one of the two.
+/// Moves the clock of a sandbox forward: either by days, or to an instant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "advance_days": 30 }))]
 pub struct SandboxClockSet {
-    /// By so many days.
+    /// The number of days to move forward.
     #[schema(nullable = false, minimum = 1, maximum = 3653)]
     pub advance_days: Option<i32>,
-    /// To this instant, at most 3653 days ahead.
+    /// The instant to move to, at most 3653 days ahead.
     #[schema(nullable = false)]
     pub now: Option<DateTime<Utc>>,
 }
@@ -72,9 +72,9 @@ fn check(state: &AppState) -> Result<(), Problem> {
 
 /// Read the sandbox's clock
 ///
-/// 404 where the service is not a sandbox.
+/// Returns the time of the sandbox. 404 if the service is not a sandbox.
 #[utoipa::path(tag = "Sandbox", extensions(("x-errors" = json!(["not_found"]))), responses(
-    (status = 200, description = "What it shows.", body = SandboxClock)
+    (status = 200, description = "The clock.", body = SandboxClock)
 ))]
 #[get("/sandbox/clock")]
 pub async fn get_sandbox_clock(
@@ -89,11 +89,11 @@ pub async fn get_sandbox_clock(
 
 /// Move the sandbox's clock
 ///
-/// Everything that falls due on the way happens in its order, as if time had passed; the answer comes when
-/// it has. A move that is interrupted goes on by itself: sent again with its key, it is answered where it is on its way
-/// to. Role: the partner's admin.
+/// Moves the clock forward, and processes all due transitions on the way in their order, as if the time had passed. The
+/// response is sent when this is finished. An interrupted move continues automatically: a retry with the same key
+/// returns where the clock is moving to. Role: the provider's admin.
 #[utoipa::path(tag = "Sandbox", extensions(("x-errors" = json!(["not_found"]))), responses(
-    (status = 200, description = "What it shows now.", body = SandboxClock)
+    (status = 200, description = "The updated clock.", body = SandboxClock)
 ))]
 #[post("/sandbox/clock")]
 pub async fn move_sandbox_clock(
@@ -104,7 +104,7 @@ pub async fn move_sandbox_clock(
 ) -> Result<HttpResponse, Problem> {
     check(&state)?;
     let reading = sandbox::aim(&permit.cx, body.0.into_move()?).await?;
-    // From here on it is moved once, however often this is sent and whoever is cut short on the way.
+    // From here on, the clock is moved exactly once, even if the request is repeated or interrupted.
     write::end_early(&permit.cx, HttpResponse::Ok().json(SandboxClock::from(reading))).await?;
     sandbox::walk(&permit.cx, state.invoice_day, || false).await?;
     let reading = sandbox::read(&permit.cx).await?;

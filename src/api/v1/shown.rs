@@ -1,4 +1,4 @@
-//! How resources look in events and in the audit trail: as their answers do, for the partner's administrator.
+//! The JSON form of resources in events and in the audit trail: the GET response for an administrator of the provider.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -90,7 +90,7 @@ impl Shown for (invoice::Invoice, Vec<invoice::InvoiceLine>) {
 
 impl Shown for webhook::Endpoint {
     fn shown(&self, at: DateTime<Utc>) -> Value {
-        // Where a sandbox's clock is ahead, older secrets look as if they had ended before they do.
+        // If a sandbox's clock is ahead, older secrets seem to end earlier than they do.
         json(WebhookEndpoint::new(self, &Actor::system(), at))
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::subscription::{self, Command, Details, SubscriptionStatus};
 use crate::domain::text::{Code, ExternalId};
 use crate::ops::{Context, subscriptions};
 
-/// What a customer holds of a product.
+/// A customer's subscription to a product.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "product_code": "website-tls",
@@ -33,93 +33,93 @@ use crate::ops::{Context, subscriptions};
     "cancelled": null
 }))]
 pub struct Subscription {
-    /// Its id.
+    /// The id of the subscription.
     pub id: SubscriptionId,
-    /// Who holds it.
+    /// The customer of the subscription.
     pub customer_id: CustomerId,
-    /// What is subscribed to.
+    /// The product of the subscription.
     pub product_id: ProductId,
-    /// The product's stable name.
+    /// The stable name of the product.
     pub product_code: Code,
     /// Your own reference.
     #[schema(required)]
     pub external_id: Option<ExternalId>,
     pub status: SubscriptionStatus,
-    /// Suspended, and the term has ended meanwhile.
+    /// Whether the subscription is suspended and its term has ended since.
     pub lapsed: bool,
-    /// Whether it renews by itself when its term ends. Always false when cancelled or expired.
+    /// Whether the subscription renews automatically when its term ends. Always false if it is cancelled or expired.
     pub auto_renew: bool,
     pub term: CurrentTerm,
     #[schema(required)]
     pub suspended: Option<Stop>,
     #[schema(required)]
     pub cancelled: Option<Stop>,
-    /// A line for each certificate type, in order of their code.
+    /// One line for each certificate type, sorted by code.
     #[schema(max_items = 1000)]
     pub inventory: Vec<InventoryLine>,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version; allocations do not move it.
+    /// The version, as in `ETag`. Allocations do not change it.
     pub version: Version,
-    /// When it was confirmed.
+    /// When the subscription was ordered.
     pub created_at: DateTime<Utc>,
-    /// When it last changed, allocations apart.
+    /// When it last changed. Allocations do not count.
     pub updated_at: DateTime<Utc>,
 }
 
-/// The term that a subscription is in, or starts with.
+/// The current term, or the first term of a pending subscription.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "start_date": "2026-01-01" }))]
 pub struct CurrentTerm {
-    /// From 1.
+    /// The number of the term, from 1.
     #[schema(minimum = 1, maximum = 100_000)]
     pub number: i32,
-    /// Its length in calendar months.
+    /// The length of the term, in calendar months.
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub months: i32,
     /// The first day.
     pub start_date: NaiveDate,
-    /// The day after the last.
+    /// The day after the last day.
     pub end_date: NaiveDate,
 }
 
-/// A term of a subscription, with the prices that it started with.
+/// A term of a subscription, with the prices at its start.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "start_date": "2026-01-01" }))]
 pub struct Term {
-    /// From 1.
+    /// The number of the term, from 1.
     #[schema(minimum = 1, maximum = 100_000)]
     pub number: i32,
-    /// Its length in calendar months.
+    /// The length of the term, in calendar months.
     #[schema(minimum = 1, maximum = 36, example = 12)]
     pub months: i32,
     /// The first day.
     pub start_date: NaiveDate,
-    /// The day after the last.
+    /// The day after the last day.
     pub end_date: NaiveDate,
-    /// What one certificate of each type costs for the whole term.
+    /// The price of one certificate of each type for the whole term.
     #[schema(max_items = 1000)]
     pub prices: Vec<TermPrice>,
 }
 
-/// What one certificate of a type costs for a whole term.
+/// The price of one certificate of a type for a whole term.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TermPrice {
-    /// The type.
+    /// The certificate type.
     pub certificate_type: Code,
     pub unit_price: super::money::Money,
-    /// The price list that it comes from; null when it was the product's own.
+    /// The price list of the price; null for the product's own price.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
 }
 
-/// Changes of a subscription: a merge patch (RFC 7396). What is left out stays, null clears.
+/// Changes of a subscription: a merge patch (RFC 7396). Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "auto_renew": false, "external_id": "po-2026-17" }))]
 pub struct SubscriptionPatch {
-    /// Whether it renews by itself when its term ends.
+    /// Whether the subscription renews automatically when its term ends.
     #[schema(nullable = false)]
     pub auto_renew: Option<bool>,
     /// Your own reference.
@@ -131,21 +131,21 @@ list!(SubscriptionList of Subscription);
 list!(TermList of Term);
 
 listing! {
-    /// Which subscriptions, in what order.
+    /// Filters and sort order of subscriptions.
     SubscriptionQuery {
-        /// Of this customer.
+        /// Only subscriptions of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// Of the customers of this reseller.
+        /// Only subscriptions of customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// To this product.
+        /// Only subscriptions to this product.
         #[param(nullable = false)]
         product_id: Option<ProductId>,
-        /// In one of these states.
+        /// Only subscriptions in one of these states.
         #[param(max_items = 10)]
         status: Vec<SubscriptionStatus>,
-        /// Whether they renew by themselves.
+        /// Only subscriptions with this value of `auto_renew`.
         #[param(nullable = false)]
         auto_renew: Option<bool>,
         /// The term ends before this day.
@@ -154,14 +154,14 @@ listing! {
         /// The term ends on this day or later.
         #[param(nullable = false)]
         ends_after: Option<NaiveDate>,
-        /// In this order; `end_date` when left out.
+        /// The sort order; `end_date` if omitted.
         #[param(nullable = false)]
         sort: Option<SubscriptionSort>,
     }
 }
 
 impl Subscription {
-    /// As it is for who asks.
+    /// The response for the caller.
     pub(super) fn for_caller(subscription: &subscription::Subscription, cx: &Context) -> Self {
         Self::new(subscription, &cx.actor, cx.today())
     }
@@ -229,7 +229,7 @@ impl From<&SubscriptionQuery> for SubscriptionFilter {
 
 /// List subscriptions
 ///
-/// Those that end soonest first, unless sorted otherwise.
+/// Returns subscriptions. By default, those whose term ends soonest come first.
 #[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
     (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
 ))]
@@ -247,7 +247,7 @@ pub async fn list_subscriptions(
 
 /// List a customer's subscriptions
 ///
-/// Those that end soonest first, unless sorted otherwise.
+/// Returns the subscriptions of the customer. By default, those whose term ends soonest come first.
 #[utoipa::path(tag = "Subscriptions", params(SubscriptionQuery), responses(
     (status = 200, description = "A page of subscriptions.", body = SubscriptionList)
 ))]
@@ -267,7 +267,7 @@ pub async fn list_customer_subscriptions(
 
 /// Get a subscription
 ///
-/// With its term, its inventory, and what may be done next.
+/// Returns the subscription with its term, its inventory, and the actions that are allowed now.
 #[utoipa::path(tag = "Subscriptions", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The subscription.", body = Subscription)
 ))]
@@ -284,13 +284,13 @@ pub async fn get_subscription(
 
 /// Edit a subscription
 ///
-/// A merge patch. Automatic renewal can be switched while it is pending, active or suspended. Roles: admin
-/// and sales.
+/// Applies a merge patch. `auto_renew` can be changed while the subscription is pending, active or suspended. Roles:
+/// admin and sales.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+    responses((status = 200, description = "The updated subscription.", body = Subscription))
 )]
 #[patch("/subscriptions/{subscription_id}")]
 pub async fn update_subscription(
@@ -311,14 +311,14 @@ pub async fn update_subscription(
 
 /// Suspend a subscription
 ///
-/// Switches it off; nothing is lost. Allocations and current inventory are refused meanwhile, and the
-/// term goes on. Roles: admin, sales and technician.
+/// Suspends the subscription. Nothing is lost, and the term continues to run. Until the subscription is enabled, new
+/// allocations and additions to the current inventory are rejected. Roles: admin, sales and technician.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),
     request_body = ActionRequest,
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+    responses((status = 200, description = "The updated subscription.", body = Subscription))
 )]
 #[post("/subscriptions/{subscription_id}/suspend")]
 pub async fn suspend_subscription(
@@ -335,12 +335,13 @@ pub async fn suspend_subscription(
 
 /// Enable a subscription
 ///
-/// Switches it on again, as it was. Roles: admin, sales and technician.
+/// Enables a suspended subscription, with the inventory and allocations that it had. Roles: admin, sales and
+/// technician.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),
     extensions(("x-errors" = json!(["invalid_transition", "term_ended"]))),
-    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+    responses((status = 200, description = "The updated subscription.", body = Subscription))
 )]
 #[post("/subscriptions/{subscription_id}/enable")]
 pub async fn enable_subscription(
@@ -356,14 +357,14 @@ pub async fn enable_subscription(
 
 /// Cancel a subscription
 ///
-/// Ends one that has not started: it then holds nothing, and its charges are voided. Final. Roles: admin
-/// and sales.
+/// Cancels a subscription that has not started. Its quantities become 0, and its charges are voided. This is final.
+/// Roles: admin and sales.
 #[utoipa::path(
     tag = "Subscriptions",
     params(IfMatchHeader),
     request_body = ActionRequest,
     extensions(("x-errors" = json!(["invalid_transition"]))),
-    responses((status = 200, description = "The subscription as it is now.", body = Subscription))
+    responses((status = 200, description = "The updated subscription.", body = Subscription))
 )]
 #[post("/subscriptions/{subscription_id}/cancel")]
 pub async fn cancel_subscription(
@@ -379,7 +380,7 @@ pub async fn cancel_subscription(
 
 /// List a subscription's terms
 ///
-/// Newest first, each with the prices that it started with.
+/// Returns the terms of the subscription, newest first, each with the prices at its start.
 #[utoipa::path(tag = "Subscriptions", params(PageQuery), responses(
     (status = 200, description = "A page of terms.", body = TermList)
 ))]

@@ -1,4 +1,4 @@
-//! What is to be paid soon.
+//! Upcoming charges.
 
 use actix_web::{HttpResponse, get};
 use chrono::NaiveDate;
@@ -18,28 +18,28 @@ use crate::domain::text::Code;
 use crate::domain::upcoming_charge::{self, UpcomingKind};
 use crate::ops::upcoming_charges;
 
-/// What is to be paid soon: a charge that waits for an invoice, or what a renewal will cost as things stand.
+/// An upcoming charge: a charge that is not on an invoice yet, or the expected cost of a renewal.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "price_list_id": null }))]
 pub struct UpcomingCharge {
     pub kind: UpcomingKind,
-    /// The charge; null for a renewal that is yet to come.
+    /// The id of the charge; null for an expected renewal.
     #[schema(required)]
     pub charge_id: Option<ChargeId>,
-    /// Who pays.
+    /// The customer that pays.
     pub customer_id: CustomerId,
-    /// For which subscription.
+    /// The subscription that is charged.
     pub subscription_id: SubscriptionId,
-    /// For which certificate type.
+    /// The certificate type that is charged.
     pub certificate_type: Code,
     pub calculation: Calculation,
-    /// The price list that the unit price of a renewal comes from; null when it is the product's own, and for
-    /// pending charges, whose orders tell.
+    /// The price list of the unit price of a renewal. Null for the product's own price, and for pending charges: see
+    /// their orders.
     #[schema(required)]
     pub price_list_id: Option<PriceListId>,
-    /// What is to be paid.
+    /// The amount to pay.
     pub amount: Money,
-    /// When: the first day that is paid for.
+    /// The due date: the first day that is paid for.
     pub due_date: NaiveDate,
 }
 
@@ -52,33 +52,33 @@ pub struct UpcomingChargeList {
     /// The `cursor` of the next page; null when this is the last.
     #[schema(required, max_length = 4096, example = "eyJsaXN0IjoiVGg5cTJ3cG1kZTRMYkZ5WiJ9")]
     pub next_cursor: Option<String>,
-    /// What all of them come to, in each currency; not only those of this page.
+    /// The totals of all pages, one for each currency.
     #[schema(max_items = 200)]
     pub totals: Vec<Money>,
 }
 
 listing! {
-    /// Which upcoming charges.
+    /// Filters of upcoming charges.
     UpcomingChargeQuery {
-        /// Of the customers of this reseller.
+        /// Only charges of customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// Due on this day or later; left out, whatever is pending.
+        /// Due on this day or later. If omitted, all pending charges are included.
         #[param(nullable = false)]
         from: Option<NaiveDate>,
-        /// Due before this day, at most 366 days ahead; a month ahead when left out.
+        /// Due before this day: at most 366 days ahead, and one month ahead if omitted.
         #[param(nullable = false)]
         to: Option<NaiveDate>,
     }
 }
 
 listing! {
-    /// Which upcoming charges of a customer.
+    /// Filters of upcoming charges of a customer.
     CustomerUpcomingChargeQuery {
-        /// Due on this day or later; left out, whatever is pending.
+        /// Due on this day or later. If omitted, all pending charges are included.
         #[param(nullable = false)]
         from: Option<NaiveDate>,
-        /// Due before this day, at most 366 days ahead; a month ahead when left out.
+        /// Due before this day: at most 366 days ahead, and one month ahead if omitted.
         #[param(nullable = false)]
         to: Option<NaiveDate>,
     }
@@ -114,8 +114,9 @@ where
 
 /// List upcoming charges
 ///
-/// Charges that wait for an invoice, and coming renewals at their renewal quantities and today's prices, in
-/// order of day, with the totals of all. A suspended subscription does not renew, and so is not in it.
+/// Returns charges that are not on an invoice yet, and the expected charges of renewals at their renewal quantities and
+/// today's prices. Sorted by day, with the totals of all pages. A suspended subscription does not renew, so it has no
+/// expected charges.
 #[utoipa::path(tag = "Orders", params(UpcomingChargeQuery), extensions(("x-errors" = json!(["amount_out_of_range"]))), responses(
     (status = 200, description = "A page of upcoming charges.", body = UpcomingChargeList)
 ))]
@@ -132,8 +133,8 @@ pub async fn list_upcoming_charges(
 
 /// List a customer's upcoming charges
 ///
-/// What it will be charged next, and why: charges that wait for an invoice, and coming renewals at their
-/// renewal quantities and today's prices, in order of day, with the totals of all.
+/// Returns what the customer will be charged next, and why: charges that are not on an invoice yet, and the expected
+/// charges of renewals at their renewal quantities and today's prices. Sorted by day, with the totals of all pages.
 #[utoipa::path(tag = "Orders", params(CustomerUpcomingChargeQuery), extensions(("x-errors" = json!(["amount_out_of_range"]))), responses(
     (status = 200, description = "A page of upcoming charges.", body = UpcomingChargeList)
 ))]

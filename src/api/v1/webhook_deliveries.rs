@@ -18,43 +18,44 @@ use crate::domain::listing::WebhookDeliveryFilter;
 use crate::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus};
 use crate::ops::webhook_deliveries;
 
-/// An event on its way to a webhook endpoint. One that has ended is kept for 30 days.
+/// The delivery of an event to a webhook endpoint. A finished delivery is kept for 30 days.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "next_attempt_at": "2026-01-01T09:30:05Z" }))]
 pub struct WebhookDelivery {
-    /// Its id.
+    /// The id of the delivery.
     pub id: WebhookDeliveryId,
-    /// To which endpoint.
+    /// The webhook endpoint that receives the event.
     pub webhook_endpoint_id: WebhookEndpointId,
-    /// Of which event: its `id`, which is the `webhook-id` of every attempt.
+    /// The id of the event. It is the `webhook-id` of every attempt.
     pub event_id: EventId,
     pub event_type: EventType,
     pub status: DeliveryStatus,
-    /// How often it was tried.
+    /// The number of attempts.
     #[schema(minimum = 0, maximum = 2_147_483_647, example = 1)]
     pub attempts: i32,
     #[schema(required)]
     pub last_attempt: Option<WebhookAttempt>,
-    /// When it is tried next; null when it is not. While it is being tried, when it would be at the latest.
+    /// The time of the next attempt; null if there will be none. During an attempt: the latest time of the next attempt
+    /// if this one is interrupted.
     #[schema(required)]
     pub next_attempt_at: Option<DateTime<Utc>>,
-    /// Since when it is to be delivered.
+    /// When the delivery was queued.
     pub created_at: DateTime<Utc>,
 }
 
-/// How an attempt to deliver an event ended.
+/// A delivery attempt.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "http_status": 503 }))]
 pub struct WebhookAttempt {
-    /// When it began.
+    /// The start of the attempt.
     pub at: DateTime<Utc>,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     #[schema(minimum = 0, maximum = 2_147_483_647, example = 120)]
     pub duration_ms: i32,
-    /// The status that the receiver answered; null when it did not.
+    /// The status of the receiver's response; null if there was none.
     #[schema(required, minimum = 0, maximum = 999, example = 204)]
     pub http_status: Option<i32>,
-    /// Why it failed, for people; null when it did not.
+    /// Why the attempt failed, for people; null if it succeeded.
     #[schema(required, max_length = 200, example = "The receiver responded with 503.")]
     pub error: Option<String>,
 }
@@ -62,12 +63,12 @@ pub struct WebhookAttempt {
 list!(WebhookDeliveryList of WebhookDelivery);
 
 listing! {
-    /// Which deliveries.
+    /// Filters of deliveries.
     WebhookDeliveryQuery {
-        /// In one of these states.
+        /// Only deliveries in one of these states.
         #[param(max_items = 10)]
         status: Vec<DeliveryStatus>,
-        /// Of events of one of these types.
+        /// Only deliveries of events of one of these types.
         #[param(max_items = 100)]
         event_type: Vec<EventType>,
     }
@@ -97,11 +98,11 @@ impl From<Attempt> for WebhookAttempt {
 
 /// Test a webhook endpoint
 ///
-/// Sends it one event of type `webhook_endpoint.test` now, also when it is disabled or gets other types, and answers
-/// how that went, in 15 seconds at the most. It is not tried again. A tenant can have 4 tests under way at once; another
-/// one is rejected with `too_many_concurrent_requests`. Roles: admin and technician.
+/// Sends one event of type `webhook_endpoint.test` now, even if the endpoint is disabled or subscribes to other types,
+/// and returns the result after at most 15 seconds. The test is not retried. A tenant can have 4 tests in progress at
+/// the same time; another test is rejected with `too_many_concurrent_requests`. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", extensions(("x-errors" = json!(["too_many_concurrent_requests"]))), responses(
-    (status = 200, description = "The delivery as it went.", body = WebhookDelivery)
+    (status = 200, description = "The finished delivery.", body = WebhookDelivery)
 ))]
 #[post("/webhook-endpoints/{webhook_endpoint_id}/test")]
 pub async fn test_webhook_endpoint(
@@ -117,7 +118,7 @@ pub async fn test_webhook_endpoint(
 
 /// List deliveries
 ///
-/// Those to a webhook endpoint, newest first. Roles: admin and technician.
+/// Returns the deliveries to a webhook endpoint, newest first. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", params(WebhookDeliveryQuery), responses(
     (status = 200, description = "A page of deliveries.", body = WebhookDeliveryList)
 ))]
@@ -136,11 +137,11 @@ pub async fn list_webhook_deliveries(
 
 /// Deliver again
 ///
-/// Puts a delivery in line again, however it ended; one that waits for another attempt is due now. What is due already
-/// comes first. The `webhook-id` is the same as before. A test is not sent again, and nothing is to an endpoint that is
-/// disabled. Roles: admin and technician.
+/// Queues the delivery again, whatever its state. A pending delivery becomes due now, after the deliveries that are
+/// already due. The `webhook-id` stays the same. Rejected for tests, and while the endpoint is disabled. Roles: admin
+/// and technician.
 #[utoipa::path(tag = "Webhooks", extensions(("x-errors" = json!(["invalid_transition"]))), responses(
-    (status = 200, description = "The delivery as it is now.", body = WebhookDelivery)
+    (status = 200, description = "The updated delivery.", body = WebhookDelivery)
 ))]
 #[post("/webhook-deliveries/{webhook_delivery_id}/redeliver")]
 pub async fn redeliver_webhook_delivery(

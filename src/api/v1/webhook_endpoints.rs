@@ -24,7 +24,7 @@ use crate::domain::text::{Line, WebhookUrl};
 use crate::domain::webhook::{Command, Details, Endpoint, State, WebhookEndpointStatus};
 use crate::ops::{Context, webhooks};
 
-/// Where events are sent: those that its tenant's feed shows, from when it was created.
+/// A URL that the events of a tenant's feed are sent to, starting with the events after its creation.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "description": "Keeps the CRM up to date",
@@ -34,34 +34,34 @@ use crate::ops::{Context, webhooks};
     "actions": [{ "action": "disable", "allowed": true }, { "action": "test", "allowed": true }]
 }))]
 pub struct WebhookEndpoint {
-    /// Its id.
+    /// The id of the webhook endpoint.
     pub id: WebhookEndpointId,
-    /// The reseller whose it is; null for the partner's own.
+    /// The reseller that the endpoint belongs to; null for an endpoint of the provider.
     #[schema(required)]
     pub partner_id: Option<ResellerId>,
-    /// Where events are sent. It is no secret: events tell it.
+    /// The URL that events are sent to. It is not secret: events contain it.
     pub url: WebhookUrl,
-    /// What it is for.
+    /// The purpose of the endpoint.
     #[schema(required)]
     pub description: Option<Line>,
-    /// Which types of events it gets; all when empty.
+    /// The types of events to send; all types if empty.
     #[schema(max_items = 100)]
     pub event_types: Vec<EventType>,
     pub status: WebhookEndpointStatus,
     #[schema(required)]
     pub disabled: Option<Stop>,
-    /// Since when nothing has got there, less the time in which nothing was tried; null when the last that was sent
-    /// has. It does not move the version.
+    /// Since when all deliveries fail, not counting time without any attempts; null if the last delivery succeeded. It
+    /// changes without a new version.
     #[schema(required)]
     pub failing_since: Option<DateTime<Utc>>,
-    /// Until when messages are signed with older secrets, too; null when they are not, or not any more. That this ends
-    /// does not move the version.
+    /// Until when messages are also signed with older secrets; null if they are not. It becomes null without a new
+    /// version.
     #[schema(required)]
     pub older_secrets_end_at: Option<DateTime<Utc>>,
-    /// What may be done next, and why not the rest.
+    /// All actions, and whether each is allowed now.
     #[schema(max_items = 100)]
     pub actions: Vec<ActionState>,
-    /// Its version.
+    /// The version, as in `ETag`.
     pub version: Version,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -78,28 +78,29 @@ pub struct WebhookEndpoint {
     "event_types": ["subscription.created", "subscription.suspended"]
 }))]
 pub struct WebhookEndpointCreate {
-    /// Where events are sent: https, a host on the public internet, no user and no password. Put no secret into it.
+    /// The URL that events are sent to: https, with a public host, without user and password. Do not put a secret into
+    /// it.
     pub url: WebhookUrl,
-    /// What it is for.
+    /// The purpose of the endpoint.
     #[schema(nullable = false)]
     pub description: Option<Line>,
-    /// Which types of events it gets; all when empty or left out.
+    /// The types of events to send; all types if empty or omitted.
     #[schema(nullable = false, max_items = 100)]
     pub event_types: Option<Vec<EventType>>,
 }
 
-/// Changes of a webhook endpoint: a merge patch (RFC 7396). What is left out stays, null clears.
+/// Changes of a webhook endpoint: a merge patch (RFC 7396). Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "description": null, "event_types": [] }))]
 pub struct WebhookEndpointPatch {
-    /// Where events are sent. What waits is sent there, too.
+    /// The URL that events are sent to. Queued deliveries are sent there, too.
     #[schema(nullable = false)]
     pub url: Option<WebhookUrl>,
-    /// What it is for.
+    /// The purpose of the endpoint.
     #[serde(default, deserialize_with = "clearable")]
     pub description: Option<Option<Line>>,
-    /// Which types of events it gets; all when empty. What waits is sent all the same.
+    /// The types of events to send; all types if empty. Deliveries that are already queued are still sent.
     #[schema(nullable = false, max_items = 100)]
     pub event_types: Option<Vec<EventType>>,
 }
@@ -107,12 +108,12 @@ pub struct WebhookEndpointPatch {
 list!(WebhookEndpointList of WebhookEndpoint);
 
 listing! {
-    /// Which webhook endpoints.
+    /// Filters of webhook endpoints.
     WebhookEndpointQuery {
-        /// In one of these states.
+        /// Only endpoints in one of these states.
         #[param(max_items = 10)]
         status: Vec<WebhookEndpointStatus>,
-        /// Of this reseller.
+        /// Only endpoints of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
     }
@@ -123,7 +124,7 @@ impl WebhookEndpoint {
         Self::new(endpoint, &cx.actor, cx.clock.machine())
     }
 
-    /// As it is for an actor; `now` is the receivers' time, which a sandbox does not move.
+    /// The response for an actor. `now` is the real time, which a sandbox does not change.
     pub(super) fn new(endpoint: &Endpoint, actor: &Actor, now: DateTime<Utc>) -> Self {
         let Details { url, description, event_types } = endpoint.details.clone();
         Self {
@@ -166,7 +167,8 @@ impl WebhookEndpointPatch {
 
 /// List webhook endpoints
 ///
-/// Newest first, without their secrets. A reseller's keys see its own. Roles: admin and technician.
+/// Returns webhook endpoints without their secrets, newest first. A reseller's key sees only its own. Roles: admin and
+/// technician.
 #[utoipa::path(tag = "Webhooks", params(WebhookEndpointQuery), responses(
     (status = 200, description = "A page of webhook endpoints.", body = WebhookEndpointList)
 ))]
@@ -184,10 +186,11 @@ pub async fn list_webhook_endpoints(
 
 /// Create a webhook endpoint
 ///
-/// For the tenant of the key. It is sent what happens from now on: the body is the event as `GET /v1/events` shows it,
-/// without its `cursor`, signed as the Standard Webhooks specification says. Any 2xx within 15 seconds says that it
-/// got there; anything else, also a redirect, and it is tried again for three days. An event comes at least once, and
-/// not always in order. The secret is in this answer and nowhere else. Roles: admin and technician.
+/// Creates an endpoint for the tenant of the key. It receives the events from now on. The body of a message is an event
+/// as in `GET /v1/events`, without its `cursor`, signed according to the Standard Webhooks specification. Any 2xx
+/// response within 15 seconds means that the event was delivered. After any other result, including a redirect, the
+/// delivery is retried for three days. Each event is delivered at least once, and the order is not guaranteed. The
+/// response is the only place where the secret is shown. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", extensions(("x-errors" = json!(["too_many_webhook_endpoints"]))), responses(
     (status = 201, description = "The webhook endpoint and its secret.", body = WebhookEndpointSecret)
 ))]
@@ -205,7 +208,7 @@ pub async fn create_webhook_endpoint(
 
 /// Get a webhook endpoint
 ///
-/// With what may be done next, without its secret. Roles: admin and technician.
+/// Returns the endpoint without its secret. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", params(IfNoneMatchHeader), responses(
     (status = 200, description = "The webhook endpoint.", body = WebhookEndpoint)
 ))]
@@ -222,9 +225,9 @@ pub async fn get_webhook_endpoint(
 
 /// Edit a webhook endpoint
 ///
-/// A merge patch. Roles: admin and technician.
+/// Applies a merge patch. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", params(IfMatchHeader), responses(
-    (status = 200, description = "The webhook endpoint as it is now.", body = WebhookEndpoint)
+    (status = 200, description = "The updated webhook endpoint.", body = WebhookEndpoint)
 ))]
 #[patch("/webhook-endpoints/{webhook_endpoint_id}")]
 pub async fn update_webhook_endpoint(
@@ -242,8 +245,10 @@ pub async fn update_webhook_endpoint(
 
 /// Delete a webhook endpoint
 ///
-/// With its deliveries; what waits is not sent any more. Roles: admin and technician.
-#[utoipa::path(tag = "Webhooks", params(IfMatchHeader), responses((status = 204, description = "It is gone.")))]
+/// Deletes the endpoint with its deliveries. Queued deliveries are not sent. Roles: admin and technician.
+#[utoipa::path(tag = "Webhooks", params(IfMatchHeader), responses(
+    (status = 204, description = "The webhook endpoint was deleted.")
+))]
 #[delete("/webhook-endpoints/{webhook_endpoint_id}")]
 pub async fn delete_webhook_endpoint(
     permit: Permit<ManageWebhooks>,
@@ -258,10 +263,11 @@ pub async fn delete_webhook_endpoint(
 
 /// Disable a webhook endpoint
 ///
-/// It is sent nothing any more; what happens meanwhile waits for it. One that answers 410 Gone is disabled by itself,
-/// and one where nothing has got for three days. Roles: admin and technician.
+/// Disables the endpoint. No events are sent, but they are queued until it is enabled. An endpoint is also disabled
+/// automatically: after three days without a successful delivery, or immediately on 410 Gone. Roles: admin and
+/// technician.
 #[utoipa::path(tag = "Webhooks", params(IfMatchHeader), request_body = ActionRequest, responses(
-    (status = 200, description = "The webhook endpoint as it is now.", body = WebhookEndpoint)
+    (status = 200, description = "The updated webhook endpoint.", body = WebhookEndpoint)
 ))]
 #[post("/webhook-endpoints/{webhook_endpoint_id}/disable")]
 pub async fn disable_webhook_endpoint(
@@ -278,10 +284,10 @@ pub async fn disable_webhook_endpoint(
 
 /// Enable a webhook endpoint
 ///
-/// It goes on from where it stopped: what waits is sent at once, and then everything that has happened since. For a
-/// fresh start, delete it and create another. Roles: admin and technician.
+/// Enables the endpoint. Queued deliveries are sent at once, then all events since it was disabled. To start without
+/// them, delete the endpoint and create a new one. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", params(IfMatchHeader), responses(
-    (status = 200, description = "The webhook endpoint as it is now.", body = WebhookEndpoint)
+    (status = 200, description = "The updated webhook endpoint.", body = WebhookEndpoint)
 ))]
 #[post("/webhook-endpoints/{webhook_endpoint_id}/enable")]
 pub async fn enable_webhook_endpoint(

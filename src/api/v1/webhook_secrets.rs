@@ -1,4 +1,4 @@
-//! What the messages to webhook endpoints are signed with.
+//! The secrets that sign messages to webhook endpoints.
 
 use actix_web::{HttpResponse, post};
 use chrono::TimeDelta;
@@ -17,22 +17,22 @@ use crate::domain::secret::DEFAULT_OVERLAP;
 use crate::domain::webhook::Endpoint;
 use crate::ops::{Context, webhooks};
 
-/// A webhook endpoint with its secret, which is shown this once.
+/// A webhook endpoint with its secret. The secret is shown only once.
 #[derive(Serialize, ToSchema)]
 pub struct WebhookEndpointSecret {
     pub webhook_endpoint: WebhookEndpoint,
-    /// What its messages are signed with, as the Standard Webhooks specification has it. Null when this is the answer
-    /// to a request that was sent again with its `Idempotency-Key`: rotate the secret to get another.
+    /// The secret that signs messages, in the form of the Standard Webhooks specification. Null if this response is
+    /// repeated for a retry with the same `Idempotency-Key`. Rotate the secret to get a new one.
     #[schema(required, max_length = 100, example = "whsec_c2FtcGxlIHNlY3JldCwgMzIgYnl0ZXMgbG9uZyAuLi4=")]
     pub secret: Option<String>,
 }
 
-/// How a secret is replaced; the body may be left out.
+/// How to rotate a secret. The body can be omitted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "overlap_seconds": 3600 }))]
 pub struct WebhookSecretRotateRequest {
-    /// How long messages are signed with the older secrets, too: up to a week; 0 ends them at once.
+    /// How long messages are also signed with the older secrets: up to a week. 0 ends them at once.
     #[schema(nullable = false, minimum = 0, maximum = 604_800, default = json!(DEFAULT_OVERLAP.num_seconds()))]
     pub overlap_seconds: Option<i32>,
 }
@@ -46,11 +46,11 @@ impl WebhookEndpointSecret {
 
 /// Rotate the secret of a webhook endpoint
 ///
-/// The new one is in this answer and nowhere else. For as long as you say, messages have a signature for each of the
-/// older ones, too, so that the receiver can be given the new one; none goes on for longer than it would have.
-/// Roles: admin and technician.
+/// Replaces the secret. The response is the only place where the new secret is shown. During the overlap, messages also
+/// have a signature for each older secret, so that you can update the receiver. An older secret is never valid for
+/// longer than before. Roles: admin and technician.
 #[utoipa::path(tag = "Webhooks", params(IfMatchHeader), request_body = WebhookSecretRotateRequest, responses(
-    (status = 200, description = "The webhook endpoint as it is now, and its new secret.", body = WebhookEndpointSecret)
+    (status = 200, description = "The updated webhook endpoint with its new secret.", body = WebhookEndpointSecret)
 ))]
 #[post("/webhook-endpoints/{webhook_endpoint_id}/rotate-secret")]
 pub async fn rotate_webhook_endpoint_secret(

@@ -1,4 +1,4 @@
-//! The report of subscriptions.
+//! The subscription report.
 
 use actix_web::{HttpResponse, get};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -17,7 +17,7 @@ use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{Code, CompanyName, Line};
 use crate::ops::reports;
 
-/// A subscription, with what belongs to it.
+/// A row of the subscription report.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "reseller_name": "Harbour Resale",
@@ -31,21 +31,21 @@ use crate::ops::reports;
     "used_quantity": 8
 }))]
 pub struct SubscriptionReportRow {
-    /// The subscription.
+    /// The id of the subscription.
     pub subscription_id: SubscriptionId,
-    /// Who holds it.
+    /// The customer of the subscription.
     pub customer_id: CustomerId,
     /// The customer's name.
     pub customer_name: CompanyName,
-    /// The reseller that manages the customer; null when the partner does.
+    /// The reseller that manages the customer; null if the provider does.
     #[schema(required)]
     pub reseller_id: Option<ResellerId>,
     /// The reseller's name.
     #[schema(required)]
     pub reseller_name: Option<CompanyName>,
-    /// What is subscribed to.
+    /// The product of the subscription.
     pub product_id: ProductId,
-    /// The product's stable name.
+    /// The stable name of the product.
     pub product_code: Code,
     /// The product's name.
     pub product_name: Line,
@@ -55,24 +55,24 @@ pub struct SubscriptionReportRow {
     pub term_months: i32,
     /// The first day of the current term.
     pub start_date: NaiveDate,
-    /// The day after the last of the current term.
+    /// The day after the last day of the current term.
     pub end_date: NaiveDate,
-    /// What the current term costs so far: its charges, without the voided ones.
+    /// The cost of the current term so far: its charges, except the voided ones.
     pub cost: Money,
-    /// The day on which it was confirmed.
+    /// The day on which the subscription was ordered.
     pub ordered_on: NaiveDate,
-    /// Who changed it last, allocations apart: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who made the last change: `api_key:<id>`, `subject:<subject>` or `system`. Allocations do not count.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub last_modified_by: String,
-    /// When it last changed, allocations apart.
+    /// When it last changed. Allocations do not count.
     pub last_modified_at: DateTime<Utc>,
-    /// Certificates usable now, of all types.
+    /// Certificates of all types that are usable now.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub current_quantity: i64,
-    /// Certificates that the next term starts with, of all types.
+    /// Certificates of all types at the start of the next term.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub renewal_quantity: i64,
-    /// Certificates in use, of all types.
+    /// Certificates of all types in use.
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub used_quantity: i64,
 }
@@ -80,7 +80,7 @@ pub struct SubscriptionReportRow {
 list!(SubscriptionReportList of SubscriptionReportRow);
 
 columns! {
-    /// A column of the report of subscriptions: a field of its rows, or a part of `cost`.
+    /// A column of the subscription report: a field of its rows, or a part of `cost`.
     SubscriptionReportColumn of SubscriptionReportRow {
         SubscriptionId = "subscription_id": subscription_id,
         CustomerId = "customer_id": customer_id,
@@ -106,18 +106,18 @@ columns! {
 }
 
 listing! {
-    /// Which subscriptions, and which of their columns.
+    /// Filters and columns of the subscription report.
     SubscriptionReportQuery {
-        /// Of the customers of this reseller.
+        /// Only subscriptions of customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// Of this customer.
+        /// Only subscriptions of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// To this product.
+        /// Only subscriptions to this product.
         #[param(nullable = false)]
         product_id: Option<ProductId>,
-        /// In one of these states.
+        /// Only subscriptions in one of these states.
         #[param(max_items = 10)]
         status: Vec<SubscriptionStatus>,
         /// The term ends on this day or later.
@@ -126,16 +126,16 @@ listing! {
         /// The term ends before this day.
         #[param(nullable = false)]
         ends_before: Option<NaiveDate>,
-        /// Confirmed at this instant or later.
+        /// Ordered at this instant or later.
         #[param(nullable = false)]
         ordered_after: Option<DateTime<Utc>>,
-        /// Confirmed before this instant.
+        /// Ordered before this instant.
         #[param(nullable = false)]
         ordered_before: Option<DateTime<Utc>>,
-        /// For CSV: these columns in this order, each once; all when left out.
+        /// For CSV: the columns in this order, each at most once; all columns if omitted.
         #[param(max_items = 20)]
         columns: Vec<SubscriptionReportColumn>,
-        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        /// For CSV: start with a UTF-8 byte order mark, so that Excel reads non-ASCII characters correctly.
         #[param(nullable = false)]
         bom: Option<bool>,
     }
@@ -181,9 +181,10 @@ impl From<SubscriptionRow> for SubscriptionReportRow {
 
 /// Report subscriptions
 ///
-/// A row for each, oldest first. JSON comes in pages; with `Accept: text/csv` all of it comes as one table,
-/// with the `columns` that are asked for, amounts in integer minor units, and an apostrophe before a text
-/// that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON, `columns` and `bom` are for CSV.
+/// Returns one row for each subscription, oldest first. JSON comes in pages. With `Accept: text/csv`, the response is
+/// the whole table: the requested `columns`, with amounts in integer minor units, and with an apostrophe before each
+/// text that a spreadsheet would evaluate as a formula. `limit` and `cursor` are only for JSON, `columns` and `bom`
+/// only for CSV.
 #[utoipa::path(
     tag = "Reports",
     params(SubscriptionReportQuery),

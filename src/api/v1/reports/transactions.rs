@@ -1,4 +1,4 @@
-//! The report of transactions: the lines of orders.
+//! The transaction report: the lines of orders.
 
 use actix_web::{HttpResponse, get};
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::domain::report::{About, TransactionReportFilter, TransactionRow};
 use crate::domain::text::{Code, CompanyName, Line};
 use crate::ops::reports;
 
-/// A line of an order, with what belongs to it.
+/// A row of the transaction report: a line of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "reseller_name": "Harbour Resale",
@@ -26,48 +26,48 @@ use crate::ops::reports;
     "action": "current_inventory"
 }))]
 pub struct TransactionReportRow {
-    /// The order.
+    /// The id of the order.
     pub order_id: OrderId,
-    /// Which of its lines, from 0.
+    /// The index of the line in the order, from 0.
     #[schema(minimum = 0, maximum = 9999, example = 0)]
     pub line: i32,
-    /// For whom.
+    /// The customer of the order.
     pub customer_id: CustomerId,
     /// The customer's name.
     pub customer_name: CompanyName,
-    /// The reseller that manages the customer now; null when the partner does.
+    /// The reseller that manages the customer now; null if the provider does.
     #[schema(required)]
     pub reseller_id: Option<ResellerId>,
     /// The reseller's name.
     #[schema(required)]
     pub reseller_name: Option<CompanyName>,
-    /// The product.
+    /// The id of the product.
     pub product_id: ProductId,
-    /// The product's stable name.
+    /// The stable name of the product.
     pub product_code: Code,
     /// The product's name.
     pub product_name: Line,
-    /// The subscription.
+    /// The id of the subscription.
     pub subscription_id: SubscriptionId,
     pub action: OrderKind,
     pub bucket: Bucket,
     /// The certificate type.
     pub certificate_type: Code,
-    /// When it was confirmed.
+    /// When the order was confirmed.
     pub date: DateTime<Utc>,
-    /// Before the change; null when the renewal quantity followed the current one.
+    /// The quantity before the change; null if the renewal quantity followed the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 10)]
     pub quantity_before: Option<i32>,
-    /// After the change; null when the renewal quantity follows the current one.
+    /// The quantity after the change; null if the renewal quantity follows the current quantity.
     #[schema(required, minimum = 0, maximum = 1_000_000, example = 20)]
     pub quantity_after: Option<i32>,
-    /// The certificates that are paid for or, where nothing is, by how many the quantity changes; null when
-    /// the renewal quantity begins or stops to follow the current one.
+    /// The number of paid certificates or, if nothing is charged, the change of the quantity. Null if the renewal
+    /// quantity starts or stops following the current quantity.
     #[schema(required, minimum = -1_000_000, maximum = 1_000_000, example = 10)]
     pub certificates: Option<i32>,
-    /// What it costs; may be 0.
+    /// The cost; may be 0.
     pub cost: Money,
-    /// Who confirmed it: `api_key:<id>`, `subject:<subject>` or `system`.
+    /// Who confirmed the order: `api_key:<id>`, `subject:<subject>` or `system`.
     #[schema(max_length = 300, example = "api_key:01990000-0000-7000-8000-000000000000")]
     pub user: String,
 }
@@ -75,7 +75,7 @@ pub struct TransactionReportRow {
 list!(TransactionReportList of TransactionReportRow);
 
 columns! {
-    /// A column of the report of transactions: a field of its rows, or a part of `cost`.
+    /// A column of the transaction report: a field of its rows, or a part of `cost`.
     TransactionReportColumn of TransactionReportRow {
         OrderId = "order_id": order_id,
         Line = "line": line,
@@ -101,18 +101,18 @@ columns! {
 }
 
 listing! {
-    /// Which transactions, and which of their columns.
+    /// Filters and columns of the transaction report.
     TransactionReportQuery {
-        /// Of the customers that this reseller manages now.
+        /// Only lines of customers that this reseller manages now.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// Of this customer.
+        /// Only lines of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// Of this product.
+        /// Only lines of this product.
         #[param(nullable = false)]
         product_id: Option<ProductId>,
-        /// By an order of one of these kinds.
+        /// Only lines of orders of one of these kinds.
         #[param(max_items = 10)]
         kind: Vec<OrderKind>,
         /// Confirmed at this instant or later.
@@ -121,10 +121,10 @@ listing! {
         /// Confirmed before this instant.
         #[param(nullable = false)]
         confirmed_before: Option<DateTime<Utc>>,
-        /// For CSV: these columns in this order, each once; all when left out.
+        /// For CSV: the columns in this order, each at most once; all columns if omitted.
         #[param(max_items = 20)]
         columns: Vec<TransactionReportColumn>,
-        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        /// For CSV: start with a UTF-8 byte order mark, so that Excel reads non-ASCII characters correctly.
         #[param(nullable = false)]
         bom: Option<bool>,
     }
@@ -170,10 +170,10 @@ impl From<TransactionRow> for TransactionReportRow {
 
 /// Report transactions
 ///
-/// A row for each line of an order, the newest order first. JSON comes in pages; with `Accept: text/csv` all
-/// of it comes as one table, with the `columns` that are asked for, amounts in integer minor units, and an
-/// apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for JSON,
-/// `columns` and `bom` are for CSV.
+/// Returns one row for each line of each order, newest order first. JSON comes in pages. With `Accept: text/csv`, the
+/// response is the whole table: the requested `columns`, with amounts in integer minor units, and with an apostrophe
+/// before each text that a spreadsheet would evaluate as a formula. `limit` and `cursor` are only for JSON, `columns`
+/// and `bom` only for CSV.
 #[utoipa::path(tag = "Reports", params(TransactionReportQuery), responses(
     (status = 200, description = "A page of the report, or all of it as CSV.", content(
         (TransactionReportList = "application/json"),

@@ -1,4 +1,4 @@
-//! The report of usage: how many certificates there are, and how many are in use.
+//! The usage report: how many certificates subscriptions have, and how many are in use.
 
 use actix_web::{HttpResponse, get};
 use chrono::NaiveDate;
@@ -16,7 +16,7 @@ use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{Code, CompanyName, Line};
 use crate::ops::reports;
 
-/// The certificates of one type in a subscription, with what belongs to it.
+/// A row of the usage report: the certificates of one type in a subscription.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "reseller_name": "Harbour Resale",
@@ -29,47 +29,47 @@ use crate::ops::reports;
     "overage": 0
 }))]
 pub struct UsageReportRow {
-    /// The subscription.
+    /// The id of the subscription.
     pub subscription_id: SubscriptionId,
-    /// Who holds it.
+    /// The customer of the subscription.
     pub customer_id: CustomerId,
     /// The customer's name.
     pub customer_name: CompanyName,
-    /// The reseller that manages the customer; null when the partner does.
+    /// The reseller that manages the customer; null if the provider does.
     #[schema(required)]
     pub reseller_id: Option<ResellerId>,
     /// The reseller's name.
     #[schema(required)]
     pub reseller_name: Option<CompanyName>,
-    /// What is subscribed to.
+    /// The product of the subscription.
     pub product_id: ProductId,
-    /// The product's stable name.
+    /// The stable name of the product.
     pub product_code: Code,
     /// The product's name.
     pub product_name: Line,
     pub status: SubscriptionStatus,
     /// The certificate type.
     pub certificate_type: Code,
-    /// Certificates paid for.
+    /// The number of certificates that are paid for.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub inventory: i32,
-    /// Certificates in use.
+    /// The number of certificates in use.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub used: i32,
     /// `max(0, inventory − used)`.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub available: i32,
-    /// `max(0, used − inventory)`: possible after a renewal with less.
+    /// `max(0, used − inventory)`. More than 0 is possible after a renewal with a smaller quantity.
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub overage: i32,
-    /// The day after the last of the current term.
+    /// The day after the last day of the current term.
     pub end_date: NaiveDate,
 }
 
 list!(UsageReportList of UsageReportRow);
 
 columns! {
-    /// A column of the report of usage: a field of its rows.
+    /// A column of the usage report: a field of its rows.
     UsageReportColumn of UsageReportRow {
         SubscriptionId = "subscription_id": subscription_id,
         CustomerId = "customer_id": customer_id,
@@ -90,18 +90,18 @@ columns! {
 }
 
 listing! {
-    /// The usage of which subscriptions, and which of its columns.
+    /// Filters and columns of the usage report.
     UsageReportQuery {
-        /// Of the customers of this reseller.
+        /// Only rows of customers of this reseller.
         #[param(nullable = false)]
         partner_id: Option<ResellerId>,
-        /// Of this customer.
+        /// Only rows of this customer.
         #[param(nullable = false)]
         customer_id: Option<CustomerId>,
-        /// Of this product.
+        /// Only rows of this product.
         #[param(nullable = false)]
         product_id: Option<ProductId>,
-        /// Of subscriptions in one of these states.
+        /// Only rows of subscriptions in one of these states.
         #[param(max_items = 10)]
         status: Vec<SubscriptionStatus>,
         /// The term ends on this day or later.
@@ -110,10 +110,10 @@ listing! {
         /// The term ends before this day.
         #[param(nullable = false)]
         ends_before: Option<NaiveDate>,
-        /// For CSV: these columns in this order, each once; all when left out.
+        /// For CSV: the columns in this order, each at most once; all columns if omitted.
         #[param(max_items = 15)]
         columns: Vec<UsageReportColumn>,
-        /// For CSV: begin with a UTF-8 byte order mark, so that Excel reads letters outside ASCII correctly.
+        /// For CSV: start with a UTF-8 byte order mark, so that Excel reads non-ASCII characters correctly.
         #[param(nullable = false)]
         bom: Option<bool>,
     }
@@ -155,10 +155,10 @@ impl From<UsageRow> for UsageReportRow {
 
 /// Report usage
 ///
-/// A row for each certificate type of each subscription, the oldest subscription first. JSON comes in
-/// pages; with `Accept: text/csv` all of it comes as one table, with the `columns` that are asked for, and
-/// an apostrophe before a text that a spreadsheet would take for a formula. `limit` and `cursor` are for
-/// JSON, `columns` and `bom` are for CSV.
+/// Returns one row for each certificate type of each subscription, oldest subscription first. JSON comes in pages. With
+/// `Accept: text/csv`, the response is the whole table: the requested `columns`, with an apostrophe before each text
+/// that a spreadsheet would evaluate as a formula. `limit` and `cursor` are only for JSON, `columns` and `bom` only for
+/// CSV.
 #[utoipa::path(tag = "Reports", params(UsageReportQuery), responses(
     (status = 200, description = "A page of the report, or all of it as CSV.", content(
         (UsageReportList = "application/json"),
