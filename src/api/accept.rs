@@ -1,4 +1,4 @@
-//! The media type of an answer: what the client likes best of what the document says there is.
+//! Content negotiation: the media type of a response, among those that the API document lists.
 
 use std::future::{Ready, ready};
 
@@ -12,7 +12,7 @@ use super::code::ErrorCode;
 use super::incoming::Incoming;
 use super::problem::Problem;
 
-/// The media type that the answer is to have; only operations that have several need to look.
+/// The media type of the response. Only operations with several media types need this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted(pub &'static str);
 
@@ -25,10 +25,10 @@ impl FromRequest for Accepted {
     }
 }
 
-/// Refuses a client that takes nothing of what the operation answers with.
+/// Rejects a client that accepts none of the media types of the operation.
 ///
 /// # Errors
-/// Never on its own account: a problem is an answer.
+/// Never on its own: a problem is a response.
 pub async fn negotiate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -48,7 +48,8 @@ pub async fn negotiate(
     Ok(next.call(request).await?.map_into_boxed_body())
 }
 
-/// The media type that an `Accept` header weighs most; the first of those it weighs the same.
+/// Returns the media type with the greatest weight in an `Accept` header; the first one if several have the same
+/// weight.
 fn choose(offered: &[&'static str], accept: &str) -> Option<&'static str> {
     let ranges: Vec<_> = accept.split(',').map(str::trim).filter(|range| !range.is_empty()).collect();
     let weighed = offered.iter().map(|media| (*media, if ranges.is_empty() { ONE } else { weight(media, &ranges) }));
@@ -59,7 +60,7 @@ fn choose(offered: &[&'static str], accept: &str) -> Option<&'static str> {
 /// `q=1`, in thousandths.
 const ONE: u16 = 1000;
 
-/// Of the ranges that a media type falls into, the most specific one decides (RFC 9110, 12.5.1).
+/// The most specific range that matches a media type decides (RFC 9110, section 12.5.1).
 fn weight(media: &str, ranges: &[&str]) -> u16 {
     let group = format!("{}/*", media.split('/').next().unwrap_or_default());
     let decide = |range: &&str| {
@@ -73,7 +74,7 @@ fn weight(media: &str, ranges: &[&str]) -> u16 {
     ranges.iter().filter_map(decide).max().map_or(0, |(_, weight)| weight)
 }
 
-/// `0.8` is 800; what is no weight counts as none given.
+/// Converts `0.8` to 800. An invalid weight counts as no weight.
 fn thousandths(q: &str) -> u16 {
     let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
     match (whole, format!("{fraction:0<3}").parse()) {

@@ -1,4 +1,4 @@
-//! What would be right where a value is not: the words for what the document says in patterns, formats and types.
+//! Error details for invalid values: describes in words what a pattern, format or type of the API document requires.
 
 use jsonschema::JsonType;
 use jsonschema::error::TypeKind;
@@ -6,7 +6,7 @@ use jsonschema::error::TypeKind;
 use crate::domain::money::CURRENCY_PATTERN;
 use crate::domain::text::{COUNTRY_PATTERN, Rule};
 
-/// What there is to say of the patterns that are not of a kind of text.
+/// The advice for patterns that do not belong to a kind of text.
 const PATTERNS: [(&str, &str); 4] = [
     ("^[0-9a-f]{64}$", "Send the `digest` of the quote unchanged: 64 hexadecimal digits."),
     ("^INV-[0-9]{4}-([0-9]{6}|[1-9][0-9]{6,8})$", "Write the number as on the invoice, for example INV-2027-000001."),
@@ -14,7 +14,7 @@ const PATTERNS: [(&str, &str); 4] = [
     ("^[!-~]+$", "Use only visible ASCII characters, without spaces."),
 ];
 
-/// The types that a value may have, in words.
+/// The allowed types of a value, in words.
 pub fn types(kind: &TypeKind) -> String {
     match kind {
         TypeKind::Single(kind) => named(*kind).to_owned(),
@@ -39,7 +39,7 @@ pub fn lists_codes(pattern: &str) -> bool {
     pattern.starts_with("^(")
 }
 
-/// What would be right where a value does not match a pattern.
+/// The advice for a value that does not match a pattern.
 pub fn pattern(pattern: &str) -> String {
     if pattern == *COUNTRY_PATTERN {
         return "Use an ISO 3166-1 alpha-2 country code in upper case, for example BE.".to_owned();
@@ -52,7 +52,7 @@ pub fn pattern(pattern: &str) -> String {
     of_text.or_else(other).map_or_else(|| format!("This must match {pattern}."), str::to_owned)
 }
 
-/// What would be right where a value does not have a format.
+/// The advice for a value that does not match a format.
 pub fn format(format: &str) -> String {
     match format {
         "date-time" => "Use an RFC 3339 date and time with an offset, for example 2027-01-31T09:30:00Z.".to_owned(),
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::api::openapi::DOCUMENT;
 
-    /// Every schema in a value that has a keyword with a text.
+    /// Every schema in a value that has a string at a keyword.
     fn having(keyword: &str, value: &'static Value) -> Vec<&'static Value> {
         let inner: Vec<_> = match value {
             Value::Object(object) => object.values().collect(),
@@ -83,7 +83,7 @@ mod tests {
         own.into_iter().chain(inner.into_iter().flat_map(|inner| having(keyword, inner))).collect()
     }
 
-    /// What clients send: bodies and query parameters.
+    /// The schemas of everything that clients send: bodies and query parameters.
     fn sent(keyword: &str) -> Vec<&'static Value> {
         let parameters = DOCUMENT.operations.iter().flat_map(|operation| {
             let documented = &DOCUMENT.value["paths"][&operation.path][operation.method.to_lowercase()]["parameters"];
@@ -110,7 +110,7 @@ mod tests {
         let texts = all.iter().filter(|schema| Rule::formats().any(|(name, _)| schema["format"] == name)).count();
         assert!(texts > 50, "{texts} are texts");
         let words = |schema: &&Value| format(schema["format"].as_str().unwrap_or_default());
-        // Formats of numbers say how large they are.
+        // Formats of numbers have a detail about their bounds instead.
         let is_number = |schema: &Value| schema["format"].as_str().is_some_and(|format| format.starts_with("int"));
         for schema in all.iter().filter(|schema| !is_number(schema)) {
             assert!(!words(schema).starts_with("This is not a valid"), "{schema}");
@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn every_pattern_is_portable() {
-        // ASCII, and nothing that ECMA-262, RE2 and PCRE read differently: no classes that depend on Unicode, no
-        // escapes of code points, no lookaround, no named groups.
+        // Portable patterns are ASCII and contain nothing that ECMA-262, RE2 and PCRE read differently: no classes that
+        // depend on Unicode, no escapes of code points, no lookaround, no named groups.
         for schema in having("pattern", &DOCUMENT.value) {
             let pattern = schema["pattern"].as_str().unwrap_or_default();
             assert!(pattern.is_ascii() && !pattern.contains("(?"), "{pattern}");

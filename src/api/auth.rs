@@ -1,5 +1,5 @@
-//! Who asks: the key or token in `Authorization`, what it may do and what it sees. A handler that takes a
-//! [`Permit`] cannot be reached without the right.
+//! Authentication: finds the actor for the key or token in `Authorization`. A handler that takes a [`Permit`] runs only
+//! if the actor has the right.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -27,7 +27,6 @@ use crate::ops::{Context, access, sandbox};
 
 /// A right as a type.
 pub trait Needed: 'static {
-    /// The right.
     const RIGHT: Right;
 }
 
@@ -47,9 +46,8 @@ rights! {
     MoveClock ManageApiKeys ManageWebhooks ReadAudit
 }
 
-/// Proof that the caller has a right, and what a use case needs to know of the caller.
+/// Proof that the caller has a right, with the context for the use case.
 pub struct Permit<R> {
-    /// For the use case.
     pub cx: Context,
     right: PhantomData<R>,
 }
@@ -67,11 +65,11 @@ impl<R: Needed> FromRequest for Permit<R> {
     }
 }
 
-/// Finds out who sends a request before anything else of it is looked at, and takes a place for it among the requests
-/// that its caller and its tenant may have under way. The place is given back when the response is sent.
+/// Authenticates the caller before anything else in the request is used, and takes a place in the budget of concurrent
+/// requests of the caller and its tenant. The place is returned when the response is sent.
 ///
 /// # Errors
-/// Never on its own account: a problem is a response.
+/// Never on its own: a problem is a response.
 pub async fn authenticate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -81,7 +79,7 @@ pub async fn authenticate(
         Ok((_, Some(refusal), _)) if request.method().is_safe() => {
             return Ok(request.into_response(refusal.error_response()));
         }
-        // `write` looks again when all of the request has arrived, and records who was refused.
+        // `write` authenticates again when the whole request has arrived, and records rejected callers.
         Ok((cx, _, place)) => (cx, place),
     };
     request.extensions_mut().insert(cx);
@@ -96,10 +94,10 @@ async fn identify(request: &HttpRequest) -> Result<(Context, Option<Problem>, Ta
     Ok((cx, refusal, place))
 }
 
-/// What a use case needs to know of the caller as of now.
+/// Returns the context of the caller as of now.
 ///
 /// # Errors
-/// The credential is not accepted any more.
+/// The credential is no longer valid.
 pub(super) async fn context(request: &HttpRequest) -> Result<Context, Problem> {
     match caller(request).await? {
         (cx, None) => Ok(cx),
@@ -111,7 +109,7 @@ fn state(request: &HttpRequest) -> Result<&web::Data<AppState>, Problem> {
     request.app_data::<web::Data<AppState>>().ok_or_else(|| Problem::of(ErrorCode::Internal))
 }
 
-/// Who sends a request, and why it is refused even so, if it is.
+/// Returns the caller of a request, and the reason if the caller is rejected.
 async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Problem> {
     let (state, incoming) = (state(request)?, Incoming::of(request)?);
     let secret = incoming.credential().ok_or_else(|| Problem::of(ErrorCode::Unauthenticated))?;
@@ -121,7 +119,7 @@ async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Pro
     };
     let (actor, refusal) = identified?;
     if state.sandbox {
-        // Another instance may have moved it.
+        // Another instance may have moved the clock.
         sandbox::follow(&state.db, &state.clock).await?;
     }
     let db = state.db.sharing(state.budgets.connections(actor.scope));
@@ -129,7 +127,7 @@ async fn caller(request: &HttpRequest) -> Result<(Context, Option<Problem>), Pro
     Ok((cx, refusal.map(rejected)))
 }
 
-/// Who an actor is, and why it is rejected although everybody knows who it is.
+/// A known actor, and the reason if it is rejected.
 type Known = (Actor, Option<Rejection>);
 
 async fn of_key(state: &AppState, secret: &str, source: Option<IpAddr>) -> Result<Known, Problem> {
@@ -151,7 +149,7 @@ async fn of_key(state: &AppState, secret: &str, source: Option<IpAddr>) -> Resul
 }
 
 async fn of_token(state: &AppState, oidc: &Oidc, token: &str) -> Result<Known, Problem> {
-    // A sandbox's clock is nothing to the issuer.
+    // The issuer uses real time, not the time of a sandbox.
     let Claims { subject, role, reseller_id } = oidc.verify(token, state.clock.machine()).await?;
     let (scope, rejection) = match reseller_id {
         None => (Scope::Partner, None),

@@ -1,6 +1,6 @@
-//! Checks a JSON body against the document while it is parsed. The objects in a list are checked one by one and not
-//! kept, what the schema does not have is skipped, and checking stops when as many problems are found as a response
-//! lists. So a body that is refused costs little more memory than its own bytes, whatever is in it.
+//! Checks a JSON body against the API document while the body is parsed. Objects in a list are checked one by one and
+//! not stored, unknown parts are skipped, and checking stops when the response cannot list more problems. So a rejected
+//! body needs little more memory than its own bytes, whatever it contains.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,44 +14,40 @@ use super::openapi::{or_null_mut, resolve};
 use super::schema::{self, MAX_PROBLEMS};
 use crate::domain::refusal::Violation;
 
-/// By the name of the schema in the document.
+/// The schemas, by their name in the API document.
 static BODIES: LazyLock<Mutex<HashMap<String, &'static BodySchema>>> = LazyLock::new(Mutex::default);
 
-/// What UTF-8 texts of some programs begin with.
+/// Some programs write this at the start of a UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The schema of a body.
 pub struct BodySchema {
     name: String,
     root: Part,
 }
 
-/// What a body turned out to be.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Checked {
-    /// What is wrong with it: at most as many problems as a response lists.
+    /// The problems; at most as many as a response lists.
     pub violations: Vec<Violation>,
-    /// The names of its fields, where it is an object.
+    /// The names of the fields, if the body is an object.
     pub fields: Option<Vec<String>>,
-    /// Whether it writes an integer as `1.0` or `1e3`, which JSON Schema allows.
+    /// Whether the body writes an integer as `1.0` or `1e3`, which JSON Schema allows.
     has_floats: bool,
 }
 
-/// A schema that is checked as a whole, but for the lists of objects in it.
+/// A schema that is checked as a whole, except for the lists of objects in it.
 struct Part {
     validator: Validator,
     shape: Shape,
 }
 
-/// What is kept of a value while it is parsed.
+/// The part of a value that is kept during parsing.
 enum Shape {
-    /// An object with these fields.
     Object(HashMap<String, Self>),
-    /// A list of objects.
     List(Box<List>),
-    /// A list of at most so many plain values.
+    /// A list of plain values, with its maximum length.
     Values(usize),
-    /// A plain value.
     Value,
 }
 
@@ -61,7 +57,7 @@ struct List {
     item: Part,
 }
 
-/// The schema of a name in the document; `None` when there is none.
+/// Returns the schema with a name in the API document.
 pub fn named(name: &str) -> Option<&'static BodySchema> {
     let mut bodies = BODIES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(body) = bodies.get(name) {
@@ -70,7 +66,7 @@ pub fn named(name: &str) -> Option<&'static BodySchema> {
     let mut schema = json!({ "$ref": format!("#/components/schemas/{name}") });
     resolve(&mut schema);
     let root = Part::new(schema)?;
-    // One a schema for the life of the process.
+    // One for each schema, for the lifetime of the process.
     let body: &'static BodySchema = Box::leak(Box::new(BodySchema { name: name.to_owned(), root }));
     bodies.insert(name.to_owned(), body);
     Some(body)
@@ -80,7 +76,7 @@ impl BodySchema {
     /// Checks a body.
     ///
     /// # Errors
-    /// It is not JSON, or an object in it has a field twice.
+    /// The body is not JSON, or an object in it has a field twice.
     pub fn check(&self, bytes: &[u8]) -> serde_json::Result<Checked> {
         let mut check = Check::default();
         let value = check.parse(&self.name, &self.root.shape, bytes)?;
@@ -91,20 +87,20 @@ impl BodySchema {
     }
 }
 
-/// Parses a body of an operation that takes none.
+/// Parses the body of an operation that takes no body.
 ///
 /// # Errors
-/// It is not JSON, or it has a field twice.
+/// The body is not JSON, or has a field twice.
 pub fn check_empty(bytes: &[u8]) -> serde_json::Result<Checked> {
     let mut check = Check::default();
     let value = check.parse("", &Shape::Object(HashMap::new()), bytes)?;
     Ok(Checked { violations: Vec::new(), fields: fields(&value), has_floats: false })
 }
 
-/// Reads a body that was checked.
+/// Deserializes a body that was checked.
 ///
 /// # Errors
-/// It is none of `T`, although the document allows it.
+/// The body is not a valid `T`, although it matches the API document.
 pub fn read<T: de::DeserializeOwned>(bytes: &[u8], checked: &Checked) -> serde_json::Result<T> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     if checked.has_floats {
@@ -127,7 +123,7 @@ impl Part {
 }
 
 impl Shape {
-    /// Takes the lists of objects out of a schema: they are checked by themselves.
+    /// Removes the lists of objects from a schema. They are checked separately.
     fn cut(schema: &mut Value) -> Option<Self> {
         let Some(schema) = schema.as_object_mut() else { return Some(Self::Value) };
         if let Some(other) = or_null_mut(schema) {
@@ -152,7 +148,7 @@ impl Shape {
     }
 }
 
-/// A check under way.
+/// A running check.
 #[derive(Default)]
 struct Check<'a> {
     name: &'a str,
@@ -176,7 +172,7 @@ impl<'a> Check<'a> {
         Ok(value)
     }
 
-    /// A JSON pointer to where the check is.
+    /// The JSON pointer to the current position.
     fn pointer(&self) -> String {
         let step = |step: &Step<'_>| match step {
             Step::Field(name) => format!("/{name}"),
@@ -190,7 +186,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Parses a value of a shape.
+/// Parses a value with a shape.
 struct Seed<'c, 'a> {
     shape: &'a Shape,
     check: &'c mut Check<'a>,
@@ -235,7 +231,7 @@ impl<'a> Seed<'_, 'a> {
     }
 }
 
-/// The items that are left, without keeping them.
+/// Skips and counts the remaining items.
 fn skip<'de, A: SeqAccess<'de>>(mut items: A) -> Result<usize, A::Error> {
     let mut count = 0;
     while items.next_element::<IgnoredAny>()?.is_some() {
@@ -316,7 +312,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                     Value::Null
                 }
             };
-            // Of unknown fields no more are listed.
+            // The response lists no more unknown fields than this.
             if all.len() <= known.len() + MAX_PROBLEMS {
                 all.insert(key, value);
             }
@@ -325,7 +321,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 }
 
-/// `1.0` is an integer to JSON Schema, and so it is here.
+/// To JSON Schema, `1.0` is an integer.
 fn number(value: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     #[allow(clippy::cast_possible_truncation, reason = "it has no fraction and is small enough")]

@@ -4,35 +4,34 @@ use actix_web::http::StatusCode;
 
 macro_rules! codes {
     ($($code:ident = $text:tt, $status:ident, $title:literal, $next:literal;)+) => {
-        /// What went wrong, stable for programs.
+        /// A stable error code for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
         pub enum ErrorCode {
             $(#[doc = $title] #[serde(rename = $text)] $code,)+
         }
 
         impl ErrorCode {
-            /// Every code, in the order of the documentation.
+            /// All codes, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$code,)+];
 
-            /// The code as it is sent.
+            /// The code in responses.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$code => $text,)+ }
             }
 
-            /// The status that it comes with.
             #[must_use]
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$code => StatusCode::$status,)+ }
             }
 
-            /// When it happens.
+            /// When the error occurs.
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self { $(Self::$code => $title,)+ }
             }
 
-            /// What to do next.
+            /// What the client should do next.
             #[must_use]
             pub fn next_step(self) -> &'static str {
                 match self { $(Self::$code => $next,)+ }

@@ -1,5 +1,5 @@
-//! Which web pages may call the API from a browser (CORS): those that the operator names, else none. A key is
-//! needed all the same; a page has no use of a cookie, as there is none.
+//! CORS: which web pages may call the API from a browser. By default none, otherwise the origins that the operator
+//! lists. A page needs an API key like every client; there are no cookies.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -15,11 +15,11 @@ use super::openapi::DOCUMENT;
 use super::problem::Problem;
 use super::schema::quoted;
 
-/// What a page may send, beside what every page may.
+/// The headers that a page may send, in addition to the default ones.
 const REQUEST_HEADERS: &[&str] =
     &["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"];
 
-/// What a page may read of an answer, beside what every page may.
+/// The response headers that a page may read, in addition to the default ones.
 const ANSWER_HEADERS: &[&str] = &[
     "content-disposition",
     "etag",
@@ -32,10 +32,10 @@ const ANSWER_HEADERS: &[&str] = &[
     "x-request-id",
 ];
 
-/// How long a browser remembers what it was allowed, in seconds.
+/// How long a browser may cache the result of a preflight, in seconds.
 const MAX_AGE: usize = 3600;
 
-/// Where a web page comes from, as browsers send it: `https://app.example.com`.
+/// The origin of a web page, as browsers send it: `https://app.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -54,7 +54,7 @@ impl FromStr for Origin {
             matches!(*scheme, "https" | "http") && is_plain
         });
         let origin = origin.map(|(scheme, authority)| format!("{scheme}://{authority}").to_lowercase());
-        // Browsers write it in one way only, and it is compared letter by letter.
+        // Browsers send only this form, and origins are compared byte by byte.
         origin.filter(|origin| origin == text).map(Self).ok_or_else(|| {
             "an origin is a scheme and a host in lower case, with a port unless it is the default one: \
              https://app.example.com"
@@ -63,7 +63,7 @@ impl FromStr for Origin {
     }
 }
 
-/// Answers what browsers ask before they let a page call (preflights), and tells them what it may see.
+/// Handles preflight requests, and adds the CORS headers to responses.
 pub fn allow(origins: &[Origin]) -> Condition<Cors> {
     let cors = Cors::default()
         .allowed_methods(methods())
@@ -74,7 +74,7 @@ pub fn allow(origins: &[Origin]) -> Condition<Cors> {
     Condition::new(!origins.is_empty(), cors)
 }
 
-/// The problem of a preflight that is refused, if an answer is of one: nothing else has OPTIONS.
+/// Returns the problem if the response is a rejected preflight. No other request has the method OPTIONS.
 pub fn refusal<B>(answer: &ServiceResponse<B>, incoming: &Incoming) -> Option<Problem> {
     let reason = answer.response().error()?.as_error::<CorsError>()?;
     if let Target::Refused { template: None, problem } = &incoming.target {

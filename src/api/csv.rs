@@ -1,4 +1,4 @@
-//! CSV (RFC 4180): cells, tables, and answers that are written while the rows are read.
+//! CSV (RFC 4180): cells, tables, and responses that are streamed while the rows are read.
 
 use std::fmt::Display;
 
@@ -21,31 +21,29 @@ use crate::domain::order::{Bucket, OrderKind};
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{self, Code, CompanyName, Line};
 
-/// The media type, as it is asked for.
+/// The media type in `Accept`.
 pub const CSV: &str = "text/csv";
 
-/// The rows that are read, and held, at once.
+/// The number of rows that are read and held in memory at once.
 const CHUNK: i64 = 500;
 
-/// A table as RFC 4180 has it: a line with the names of the columns, and one for each row.
+/// A CSV table (RFC 4180): a line with the names of the columns, and a line for each row.
 #[derive(ToSchema)]
 #[schema(max_length = 2_147_483_647)]
 #[allow(dead_code, reason = "this is documentation")]
 pub struct Csv(String);
 
-/// What can stand in a cell.
+/// A value that can be in a cell.
 pub trait Cell {
-    /// It, as text; nothing where there is nothing.
+    /// The text of the cell; empty for no value.
     fn cell(&self) -> String;
 }
 
 /// A row of a table.
 pub trait Record {
-    /// The names of its columns.
     type Column: Copy + Display + 'static;
-    /// All of them, in order.
+    /// All columns, in order.
     const COLUMNS: &'static [Self::Column];
-    /// What stands in a column.
     fn cell(&self, column: Self::Column) -> String;
 }
 
@@ -55,8 +53,8 @@ impl<T: Cell> Cell for Option<T> {
     }
 }
 
-/// Texts of callers. A spreadsheet would evaluate what looks like a formula; an apostrophe makes it a text (OWASP, CSV
-/// injection).
+/// Texts from callers. A spreadsheet would evaluate a text that looks like a formula. A leading apostrophe prevents
+/// this (OWASP, CSV injection).
 macro_rules! texts {
     ($($kind:ty)+) => {$(
         impl Cell for $kind {
@@ -67,9 +65,9 @@ macro_rules! texts {
     )+};
 }
 
-/// Puts an apostrophe before everything that a spreadsheet could take for a formula. Programs also split at `;`, tabs
-/// and line breaks, by the settings of the country and whatever is quoted, so each part is looked at. Quotes, spaces and
-/// invisible characters before the sign of a formula do not hide it; the wide characters are such signs too.
+/// Adds an apostrophe before every part that a spreadsheet could evaluate as a formula. Depending on the locale,
+/// programs also split at `;`, tabs and line breaks, even inside quotes, so every part is checked. Quotes, spaces and
+/// invisible characters before the sign of a formula do not hide it, and full-width signs count too.
 fn without_formulas(text: &str) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     let mut safe = String::with_capacity(text.len() + 1);
@@ -85,7 +83,7 @@ fn without_formulas(text: &str) -> String {
     safe
 }
 
-/// What is ours to write: a minus here is one.
+/// Values that the service creates itself. A leading minus is a sign, not a formula.
 macro_rules! plain {
     ($($kind:ty)+) => {$(
         impl Cell for $kind {
@@ -107,7 +105,7 @@ impl Cell for DateTime<Utc> {
     }
 }
 
-/// Declares the columns of a row: their names, and the field in which each is found.
+/// Declares the columns of a row: their names, and the fields that contain them.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident of $row:ident { $($column:ident = $text:tt: $($field:ident).+,)+ }) => {
         crate::domain::label::label! {
@@ -130,7 +128,7 @@ macro_rules! columns {
 
 pub(crate) use columns;
 
-/// A table in the making: what is still to be read, and how it is written.
+/// A table that is being written, with its remaining rows.
 struct Table<R: Record, L> {
     request: HttpRequest,
     columns: Vec<R::Column>,
@@ -139,26 +137,26 @@ struct Table<R: Record, L> {
     rest: Rest<R>,
 }
 
-/// What is left to do.
+/// The remaining part of the table.
 enum Rest<R> {
-    /// The line with the names, and these rows, which were read already.
+    /// The header line and the first rows, which were already read.
     All(Page<R>),
-    /// The rows behind this one.
+    /// The rows after this position.
     Behind(Position),
-    /// All is written.
+    /// Nothing.
     Nothing,
 }
 
-/// The byte order mark of UTF-8. Excel takes a file without it for one in the encoding of the country.
+/// The byte order mark of UTF-8. Without it, Excel assumes the encoding of the locale.
 const BOM: &str = "\u{feff}";
 
-/// The whole table, as a file of this name, with a byte order mark if `bom` is set. The first rows are read before anything is answered, so that a
-/// request that cannot be served is a problem. The others are read when the client has taken those before
-/// them, each chunk by itself: no transaction waits for a slow client, and no more is held than a chunk. Who
-/// asks is looked at each time: a key that has ended reads no further.
+/// Streams the whole table as a file with this name, with a byte order mark if `bom` is set. The first rows are read
+/// before the response starts, so that a failed request returns a problem. The other rows are read in chunks, each
+/// after the client has received the previous one. So no transaction waits for a slow client, and only one chunk is in
+/// memory. The caller is authenticated again for each chunk, so that an expired or revoked key reads no further.
 ///
 /// # Errors
-/// Of reading the first rows.
+/// The errors of reading the first rows.
 pub async fn answer<R, L>(
     request: HttpRequest,
     name: &str,
@@ -176,8 +174,9 @@ where
     let span = Span::current();
     let chunks = stream::try_unfold(table, move |table| {
         let chunk = async {
-            // The connection ends before the answer does: what came through is not taken for the whole.
-            table.advance().await.inspect_err(|problem| tracing::error!(%problem, "a table breaks off"))
+            // Close the connection before the end of the response, so that the client does not take the part for the
+            // whole.
+            table.advance().await.inspect_err(|problem| tracing::error!(%problem, "CSV response aborted"))
         };
         let chunk = chunk.instrument(span.clone());
         async { chunk.await.map_err(actix_web::Error::from) }
@@ -189,7 +188,7 @@ where
 }
 
 impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
-    /// The next chunk, and the table without it; `None` when all is written.
+    /// Returns the next chunk and the remaining table; `None` when everything is written.
     async fn advance(self) -> Result<Option<(Bytes, Self)>, Problem> {
         let (names, page) = match self.rest {
             Rest::All(page) => (self.columns.as_slice(), page),
@@ -201,7 +200,7 @@ impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
         };
         let start = if self.bom && !names.is_empty() { BOM } else { "" };
         let chunk = write(start, names, &self.columns, &page.rows).map_err(|error| {
-            tracing::error!(%error, "a table cannot be written");
+            tracing::error!(%error, "CSV rows cannot be written");
             Problem::of(ErrorCode::Internal)
         })?;
         let rest = page.next.map_or(Rest::Nothing, Rest::Behind);
@@ -209,7 +208,7 @@ impl<R: Record, L: AsyncFn(Window) -> Result<Page<R>, Problem>> Table<R, L> {
     }
 }
 
-/// The start, a line of names, unless there are none, and a line for each row.
+/// Writes the start, the header line unless there are no names, and a line for each row.
 fn write<R: Record>(
     start: &str,
     names: &[R::Column],
@@ -237,7 +236,7 @@ mod tests {
     }
 
     columns! {
-        /// Columns of a test.
+        /// Columns for a test.
         RowColumn of Row { Name = "name": name, Number = "number": number, Note = "note": note, }
     }
 

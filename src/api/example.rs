@@ -1,9 +1,9 @@
-//! Examples of answers, made from the schemas and the examples in them. An object's own example names what could not
-//! be true as its fields' examples have it; the rest of it is filled in.
+//! Examples of responses, built from the schemas and their examples. The example of an object contains the fields whose
+//! own examples would not fit together. The other fields are filled in.
 
 use serde_json::{Map, Value, json};
 
-/// An example of a schema.
+/// Returns an example of a schema.
 pub fn of(schema: &Value, schemas: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return of(&schemas[name.trim_start_matches("#/components/schemas/")], schemas);
@@ -34,7 +34,7 @@ pub fn of(schema: &Value, schemas: &Value) -> Value {
 fn object(schema: &Value, schemas: &Value) -> Value {
     let own = schema["example"].as_object();
     let required = schema["required"].as_array();
-    // What may be left out is, unless the example has it.
+    // Leave optional fields out, unless the example contains them.
     let is_there = |name: &str| own.is_none() || required.is_some_and(|names| names.iter().any(|it| it == name));
     let properties = schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| is_there(name));
     let mut example: Map<_, _> = properties.map(|(name, property)| (name.clone(), of(property, schemas))).collect();

@@ -1,5 +1,5 @@
-//! A request as one value, made once when it arrives. Routing, authorization, limits, audit, idempotency and logs read
-//! this value; nothing else reads the request line or asks the router again.
+//! A request as one value, created once when it arrives. Routing, authorization, limits, audit, idempotency and logs
+//! use this value. Nothing else reads the request line or the router again.
 
 use std::cell::OnceCell;
 use std::net::{IpAddr, SocketAddr};
@@ -25,56 +25,50 @@ use crate::app::{AppState, Surface};
 use crate::domain::event::ResourceType;
 use crate::domain::secret::without_credentials;
 
-/// The request header and response header with the id of a request.
+/// The request and response header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest path that is repeated in a response or in the log.
+/// The maximum length of a path in a response or in the log.
 const MAX_SHOWN_PATH: usize = 2000;
 
 /// A request that has arrived.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Its id: the client's `X-Request-Id` if that is sane, or a new one.
+    /// The client's `X-Request-Id` if it is valid, or a new id.
     pub id: String,
-    /// Its method as the client sent it. A HEAD is handled as a GET whose body is not sent.
+    /// The method from the client. HEAD is handled like GET, without sending the body.
     pub method: Method,
-    /// Its path as the client sent it. Where [`Target`] is an operation, this is the one spelling of that path.
+    /// The path from the client. If [`Target`] is an operation, the path is in its canonical form.
     pub path: String,
-    /// Its query string, still encoded.
+    /// The query string, still encoded.
     pub query: String,
-    /// What it is for.
     pub target: Target,
-    /// The IP address that it comes from.
+    /// The IP address of the client.
     pub source: Option<IpAddr>,
-    /// The key or token that it presents.
     credential: Option<SecretString>,
-    /// Its body, once that was read.
+    /// The body, once it was read.
     body: OnceCell<Bytes>,
 }
 
-/// What a request is for.
+/// The target of a request.
 #[derive(Debug)]
 pub enum Target {
-    /// An operation of the document.
+    /// An operation of the API document.
     Operation {
-        /// The operation.
         operation: &'static Operation,
         /// The variable part of the path, decoded.
         variable: Option<String>,
     },
-    /// The pages of the documentation.
     Documentation,
-    /// Nothing that is served.
+    /// The request is rejected before any handler runs.
     Refused {
-        /// The path as the document has it, if it has it.
+        /// The path in the API document, if it exists.
         template: Option<&'static str>,
-        /// Why it is refused.
         problem: Box<Problem>,
     },
 }
 
 impl Incoming {
-    /// The value of a request.
     #[must_use]
     pub fn new(request: &ServiceRequest) -> Self {
         let state = request.app_data::<web::Data<AppState>>();
@@ -96,15 +90,15 @@ impl Incoming {
         }
     }
 
-    /// The value that was made of a request when it arrived.
+    /// Returns the value that was created when the request arrived.
     ///
     /// # Errors
-    /// There is none, which would be a mistake in how the server is built.
+    /// There is none, because the middleware is set up wrongly.
     pub fn of(request: &HttpRequest) -> Result<Rc<Self>, Problem> {
         request.extensions().get::<Rc<Self>>().cloned().ok_or_else(|| Problem::of(ErrorCode::Internal))
     }
 
-    /// The operation that it is for, if it is for one.
+    /// Returns the operation, if the target is one.
     #[must_use]
     pub fn operation(&self) -> Option<&'static Operation> {
         match self.target {
@@ -113,7 +107,6 @@ impl Incoming {
         }
     }
 
-    /// The variable part of the path, decoded.
     #[must_use]
     pub fn variable(&self) -> Option<&str> {
         match &self.target {
@@ -122,7 +115,7 @@ impl Incoming {
         }
     }
 
-    /// The path as the document has it: a label with few values, for metrics.
+    /// The path in the API document: a label with few values, for metrics.
     #[must_use]
     pub fn route(&self) -> &'static str {
         match self.target {
@@ -132,7 +125,7 @@ impl Incoming {
         }
     }
 
-    /// The resource that the path names.
+    /// The resource that the path identifies.
     #[must_use]
     pub fn resource(&self) -> Option<(ResourceType, Uuid)> {
         let (_, name) = self.operation()?.path.split_once('{')?;
@@ -140,32 +133,30 @@ impl Incoming {
         Some((name.parse().ok()?, self.variable()?.parse().ok()?))
     }
 
-    /// The key or token that it presents.
     #[must_use]
     pub fn credential(&self) -> Option<&str> {
         self.credential.as_ref().map(ExposeSecret::expose_secret)
     }
 
-    /// Its body; empty until that was read.
+    /// The body; empty until it was read.
     #[must_use]
     pub fn body(&self) -> Bytes {
         self.body.get().cloned().unwrap_or_default()
     }
 
-    /// Keeps the body that was read.
     pub(super) fn keep_body(&self, body: Bytes) {
-        // It is read once.
+        // The body is read only once.
         let _ = self.body.set(body);
     }
 
-    /// The path for a response: no longer than is useful.
+    /// The path for a response, truncated to a useful length.
     #[must_use]
     pub fn shown_path(&self) -> &str {
         // A path is ASCII.
         self.path.get(..MAX_SHOWN_PATH).unwrap_or(&self.path)
     }
 
-    /// The path for the log: without a key or a token, however often somebody escaped it.
+    /// The path for the log, without keys and tokens, even if they are escaped several times.
     #[must_use]
     pub fn logged_path(&self) -> String {
         let mut path = self.shown_path().to_owned();
@@ -209,7 +200,7 @@ impl Target {
     }
 }
 
-/// Refuses a request that is for nothing that is served, before anything is done for it.
+/// Rejects requests without a valid target, before anything else is done.
 ///
 /// # Errors
 /// Never: a problem is a response.
@@ -228,14 +219,14 @@ pub async fn admit(
     }
 }
 
-/// What is wrong with a head that actix accepts.
+/// Checks the parts of the request head that actix accepts although they are invalid.
 fn malformed(request: &ServiceRequest) -> Option<Problem> {
     let headers = request.headers();
     let refused = |detail: &str| Some(Problem::new(ErrorCode::MalformedRequest, detail));
     if headers.get_all(header::AUTHORIZATION).count() > 1 {
         return refused("The request has more than one `Authorization` header. Send only one.");
     }
-    // An empty one is right where a client knows no name of the server (RFC 9110, section 7.2).
+    // Empty is correct if the client knows no name of the server (RFC 9110, section 7.2).
     let is_host = |host: &str| host.is_empty() || (!host.contains('@') && host.parse().is_ok_and(has_valid_port));
     let host = headers.get(header::HOST).map(|host| host.to_str().ok().filter(|host| is_host(host)));
     match host {
@@ -247,13 +238,13 @@ fn malformed(request: &ServiceRequest) -> Option<Problem> {
     }
 }
 
-/// The parser of authorities takes any text for a port.
+/// The parser of authorities accepts any text as a port.
 fn has_valid_port(host: Authority) -> bool {
     let port = host.as_str().strip_prefix(host.host()).unwrap_or_default();
     port.is_empty() || port == ":" || host.port_u16().is_some()
 }
 
-/// The id that the client sent, if it is sane.
+/// The request id from the client, if it is valid.
 fn sent_id(request: &ServiceRequest) -> Option<String> {
     let is_sane = |id: &&str| {
         let is_visible = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -262,7 +253,7 @@ fn sent_id(request: &ServiceRequest) -> Option<String> {
     request.headers().get(REQUEST_ID)?.to_str().ok().filter(is_sane).map(str::to_owned)
 }
 
-/// The connected address or, behind a proxy of ours, the address that the proxy added last.
+/// The address of the connection or, behind a trusted proxy, the last address that the proxy added.
 fn source(request: &ServiceRequest, trusts_proxy: bool) -> Option<IpAddr> {
     let forwarded = || {
         let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! Request bodies: read once, within the budget of their sender, and checked against the document.
+//! Request bodies: read once, within the budget of the sender, and checked against the API document.
 
 use std::future::{Ready, ready};
 use std::time::Duration;
@@ -25,22 +25,22 @@ use crate::domain::budget::Resource;
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::ops::budget::Taken;
 
-/// The most bytes of a body.
+/// The maximum size of a body, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// From so many bytes on, bodies of a tenant are checked one after another.
+/// Bodies from this size on are checked one after another within a tenant.
 const LARGE_BODY: usize = 64 << 10;
 
-/// For a body to arrive, so that slow clients do not pile up.
+/// The time limit for receiving a body, so that slow clients do not accumulate.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A body that is valid by the document's schema of `T`.
+/// A body that is valid according to the schema of `T` in the API document.
 pub struct Json<T>(pub T);
 
-/// A body that may be left out.
+/// A body that can be omitted.
 pub struct OptionalJson<T>(pub T);
 
-/// No body; an empty object will do, as some clients send one with every POST.
+/// No body. An empty object is allowed, because some clients send one with every POST.
 pub struct NoBody;
 
 impl<T: DeserializeOwned + ToSchema + 'static> FromRequest for Json<T> {
@@ -88,7 +88,7 @@ fn none(body: &Bytes) -> Result<NoBody, Problem> {
     }
 }
 
-/// What the body of a request says, if there is one.
+/// Reads and checks the body of a request, if there is one.
 async fn read<T: DeserializeOwned + ToSchema>(request: &HttpRequest) -> Result<Option<T>, Problem> {
     let Some(body) = body(request)? else { return Ok(None) };
     let _turn = if body.len() > LARGE_BODY { Some(turn(request).await) } else { None };
@@ -115,11 +115,10 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::new(ErrorCode::MalformedRequest, format!("The body is not valid JSON: {error}. Correct it."))
 }
 
-/// Reads the body of a request, within the budget of its sender. What is taken of the budget is held until the request
-/// is answered.
+/// Receives the body of a request, within the budget of its sender. The budget is held until the response is sent.
 ///
 /// # Errors
-/// It is too large, does not arrive whole and in time, or the budget is used up.
+/// The body is too large, incomplete or late, or the budget is exhausted.
 pub(super) async fn receive(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -156,7 +155,7 @@ fn broken(error: &PayloadError) -> Problem {
     Problem::new(ErrorCode::MalformedRequest, "The body is incomplete, or its framing is malformed. Retry.")
 }
 
-/// The body, if there is one and it is declared as what the service reads.
+/// Returns the body if there is one and its media type is supported.
 fn body(request: &HttpRequest) -> Result<Option<Bytes>, Problem> {
     let body = Incoming::of(request)?.body();
     if body.is_empty() {

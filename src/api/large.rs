@@ -1,4 +1,4 @@
-//! Large pages and bodies wait for one another, so that small requests need not wait for them.
+//! Large pages and bodies are processed one after another, so that small requests do not wait for them.
 
 use actix_web::{HttpMessage, HttpRequest, web};
 use tokio::sync::OwnedSemaphorePermit;
@@ -6,18 +6,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::app::AppState;
 use crate::ops::Context;
 
-/// The turn of a large page or body; the next one's comes when it is dropped.
+/// Permission to process a large page or body. The next one starts when this is dropped.
 pub struct Turn(#[expect(dead_code, reason = "held until it is dropped")] Option<OwnedSemaphorePermit>);
 
-/// Waits until it is the turn of a large page or body among those of its tenant. There is no turn to wait for where
-/// nobody is known.
+/// Waits until the tenant has no other large page or body in progress. Without a known caller, there is no wait.
 pub async fn turn(request: &HttpRequest) -> Turn {
     let scope = request.extensions().get::<Context>().map(|cx| cx.actor.scope);
     let state = request.app_data::<web::Data<AppState>>();
     let (Some(scope), Some(state)) = (scope, state) else { return Turn(None) };
-    // It is never closed.
+    // The semaphore is never closed.
     let turn = state.budgets.large(scope).acquire_owned().await.ok();
-    // Whoever has waited meanwhile comes first.
+    // Let waiting tasks run first.
     tokio::task::yield_now().await;
     Turn(turn)
 }

@@ -1,4 +1,4 @@
-//! Around every request: its id, its log line, its metrics, and the shape of every error.
+//! The outermost middleware: request id, log line, metrics, and the form of every error.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use super::{cors, response_body};
 use crate::app::AppState;
 use crate::db;
 
-/// A request until it is answered. One that is dropped before that is not dropped silently.
+/// A request without a response. If it is dropped, this is logged.
 struct Unanswered(Option<Span>);
 
 impl Drop for Unanswered {
@@ -35,10 +35,10 @@ impl Drop for Unanswered {
     }
 }
 
-/// Makes the request the one value that everything further in reads, and gives it a span and a measured response.
+/// Converts the request to one [`Incoming`] value for all inner layers, and adds a span and metrics.
 ///
 /// # Errors
-/// Of the request.
+/// The errors of the inner layers.
 pub async fn observe(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -68,8 +68,8 @@ pub async fn observe(
     }
     protect(&mut answer, &incoming);
     if upgrades || state.is_some_and(|state| state.shutdown.is_draining()) {
-        // actix would close the connection without saying so, and a client would send into nothing; or the next
-        // request is better sent to another instance.
+        // actix would close the connection without announcing it, and a client would send another request on it. While
+        // stopping, the next request should go to another instance.
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if incoming.method == Method::HEAD {
@@ -85,7 +85,7 @@ pub async fn observe(
     Ok(answer)
 }
 
-/// A method as a label, and for the log: a client can make up any number of others.
+/// The method as a label and for the log. Clients can invent any number of others.
 fn method_label(method: &Method) -> &str {
     match method.as_str() {
         known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD" | "OPTIONS") => known,
@@ -93,7 +93,7 @@ fn method_label(method: &Method) -> &str {
     }
 }
 
-/// Every error in the one shape, also those that actix answers by itself.
+/// Converts every error to a problem, including those that actix creates itself.
 pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, incoming: &Incoming) -> ServiceResponse<BoxBody> {
     if answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON) {
         return answer;
@@ -112,7 +112,7 @@ pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, incoming: &Incoming) 
         Some(problem) => {
             let (request, left) = answer.into_parts();
             let mut answer = problem.answer(incoming);
-            // What others had to say stands beside it.
+            // Keep the headers of the original response.
             for name in left.headers().keys() {
                 if !answer.headers().contains_key(name) {
                     let values = left.headers().get_all(name);
@@ -124,8 +124,8 @@ pub(super) fn as_problem(answer: ServiceResponse<BoxBody>, incoming: &Incoming) 
     }
 }
 
-/// What the router answers where it finds nothing. Whatever is not served was refused before it is asked, so this is
-/// for a path of the documentation that does not exist.
+/// The response of the router for unknown routes. Other unknown paths are rejected earlier, so this is only for paths
+/// of the documentation that do not exist.
 pub async fn not_served() -> Result<HttpResponse, Problem> {
     Err(Problem::new(ErrorCode::NotFound, "This path does not exist. See /docs for all paths."))
 }

@@ -1,5 +1,5 @@
-//! HTTP: actix and utoipa. Handlers take what a request says apart, call one use case, and put the answer
-//! together. [`v1`] has a file for each resource; the shared parts of the contract are here.
+//! HTTP with actix and utoipa. A handler reads the request, calls one use case, and builds the response. [`v1`] has a
+//! file for each resource. The shared parts of the API contract are here.
 
 pub mod accept;
 mod advice;

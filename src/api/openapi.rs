@@ -1,5 +1,5 @@
-//! The OpenAPI document: what utoipa collects from the routes, and one pass that adds what follows from
-//! the shape of each operation, so that no handler has to repeat it.
+//! The OpenAPI document. utoipa collects the routes, and a second pass adds everything that follows from the form of
+//! each operation, so that no handler repeats it.
 
 mod errors;
 
@@ -23,38 +23,35 @@ use crate::domain::idempotency::{MAX_KEY, is_kept};
 use crate::domain::listing::{CompanySort, SubscriptionSort};
 use crate::domain::text::SearchText;
 
-/// The document, made once.
+/// The document, created once.
 pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
 
-/// How a caller says who it is.
-const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. Where the service has an OpenID Connect issuer, \
-    a token of its in place of the key.";
+/// The description of authentication.
+const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. If the service has an OpenID Connect issuer, \
+    a token of the issuer is accepted in place of a key.";
 
-/// The document of the API that is served.
+/// The API document.
 pub struct Document {
-    /// As JSON.
     pub value: Value,
-    /// As it is sent and committed.
+    /// The JSON text that is served and committed.
     pub text: String,
-    /// Its operations.
     pub operations: Vec<Operation>,
 }
 
 /// An operation of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Its id.
     pub id: String,
-    /// Its method, upper case.
+    /// In upper case.
     pub method: String,
-    /// Its path, with `{…}` for its variable part.
+    /// With `{…}` for the variable part.
     pub path: String,
-    /// The media types of its successful response; JSON where that has no body.
+    /// The media types of the successful response; JSON if it has no body.
     pub media_types: Vec<String>,
 }
 
 impl Operation {
-    /// Whether it is there to change something: a preview is a POST that does not.
+    /// Whether the operation changes something. A preview is a POST that does not.
     #[must_use]
     pub fn writes(&self) -> bool {
         self.method != "GET" && !self.id.starts_with("preview")
@@ -79,23 +76,23 @@ impl Operation {
         UsageReportColumn
     )),
     tags(
-        (name = "Customers", description = "Whom subscriptions are sold to, directly or by a reseller."),
-        (name = "Resellers", description = "Who sells for the partner."),
-        (name = "Products", description = "What can be subscribed to, for how long, at what price."),
-        (name = "Subscriptions", description = "What customers hold."),
-        (name = "Inventory", description = "How many certificates a subscription has now and after its renewal."),
+        (name = "Customers", description = "Companies that subscriptions are sold to, directly or through a reseller."),
+        (name = "Resellers", description = "Companies that sell for the provider."),
+        (name = "Products", description = "Products that customers can subscribe to, with terms and prices."),
+        (name = "Subscriptions", description = "Subscriptions of customers to products."),
+        (name = "Inventory", description = "The number of certificates of a subscription, now and after its renewal."),
         (name = "Allocations", description = "Certificates in use."),
-        (name = "Orders", description = "What was confirmed, and what it costs."),
-        (name = "Invoices", description = "What customers are billed: due charges, with a number."),
-        (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
-        (name = "Events", description = "What happened, as a feed that misses nothing."),
-        (name = "Webhooks", description = "Where events are sent, signed, and how that went."),
-        (name = "Trust", description = "Who wrote what, and what became of a request whose answer was lost."),
-        (name = "API keys", description = "Who may call this: keys with a role, the partner's or a reseller's."),
-        (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
-        (name = "Service", description = "The service itself; needs no key."),
+        (name = "Orders", description = "Confirmed changes, and their charges."),
+        (name = "Invoices", description = "Invoices for the due charges of customers."),
+        (name = "Reports", description = "Flat rows of subscriptions, transactions and usage."),
+        (name = "Events", description = "A complete feed of all changes."),
+        (name = "Webhooks", description = "Endpoints that receive signed events, and their deliveries."),
+        (name = "Trust", description = "The audit trail, and the state of requests whose response was lost."),
+        (name = "API keys", description = "API keys of the provider and of resellers, each with a role."),
+        (name = "Sandbox", description = "A clock that can be moved, if the service is started with `--sandbox`."),
+        (name = "Service", description = "The service itself. No key is required."),
     ),
-    servers((url = "/", description = "The server that the document comes from"))
+    servers((url = "/", description = "The server that serves this document"))
 )]
 struct Base;
 
@@ -115,7 +112,7 @@ impl Document {
     }
 }
 
-/// What an operation answers when it succeeds.
+/// Returns the successful response of an operation.
 fn success(operation: &Value) -> Option<&Value> {
     let answers = operation["responses"].as_object()?;
     answers.iter().find(|(status, _)| status.starts_with('2')).map(|(_, answer)| answer)
@@ -138,8 +135,8 @@ fn media_types(operation: &Value) -> Vec<String> {
     content.map_or_else(|| vec!["application/json".to_owned()], |content| content.keys().cloned().collect())
 }
 
-/// Writes schemas of plain texts and numbers where they are used: a component for each kind of text would
-/// be a class of its own in many clients.
+/// Replaces references to schemas of plain texts and numbers by the schemas themselves. Many client generators would
+/// create a class for each of these components.
 pub fn inline_leaves(value: &mut Value) {
     let leaves: BTreeMap<String, Value> = leaves(value);
     replace_leaves(value, &leaves);
@@ -162,7 +159,7 @@ fn replace_leaves(value: &mut Value, leaves: &BTreeMap<String, Value>) {
             object.values_mut().for_each(|inner| replace_leaves(inner, leaves));
             if let Some(leaf) = leaf(object, leaves) {
                 object.remove("$ref");
-                // What is said where the leaf is used goes before what is said of the leaf.
+                // The description at the reference takes precedence over the description of the component.
                 for (key, inner) in leaf {
                     object.entry(key).or_insert(inner);
                 }
@@ -179,7 +176,7 @@ fn leaf(object: &Map<String, Value>, leaves: &BTreeMap<String, Value>) -> Option
     leaves.get(name)?.as_object().cloned()
 }
 
-/// A choice between null and a leaf as a leaf that may be null.
+/// Converts a choice between null and a leaf to a leaf that can be null.
 fn nullable_leaf(object: &mut Map<String, Value>) {
     let Some(Value::Object(leaf)) = or_null(object) else { return };
     if leaf.contains_key("$ref") {
@@ -193,7 +190,7 @@ fn nullable_leaf(object: &mut Map<String, Value>) {
     }
 }
 
-/// The other branch of a choice between null and something.
+/// Returns the other branch of a choice between null and something.
 pub fn or_null(schema: &Map<String, Value>) -> Option<&Value> {
     let null = json!({ "type": "null" });
     match schema.get("oneOf")?.as_array()?.as_slice() {
@@ -203,14 +200,14 @@ pub fn or_null(schema: &Map<String, Value>) -> Option<&Value> {
     }
 }
 
-/// The same, to change it.
+/// Like [`or_null`], but mutable.
 pub fn or_null_mut(schema: &mut Map<String, Value>) -> Option<&mut Value> {
     or_null(schema)?;
     let branches = schema.get_mut("oneOf")?.as_array_mut()?;
     branches.iter_mut().find(|branch| branch["type"] != "null")
 }
 
-/// Replaces references to components by what they refer to; for schemas that stand alone.
+/// Replaces references to components by the components, for schemas that are used on their own.
 pub fn resolve(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -257,7 +254,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     let id = operation["operationId"].as_str().map(camel_case).unwrap_or_default();
     operation["operationId"] = Value::from(id);
     let mut parameters = path_parameters(path);
-    // A list of something's own has that id in its path: the filter of the same name would say it twice.
+    // If the path already contains an id, the query needs no filter with the same name.
     let in_path: Vec<_> = parameters.iter().map(|parameter| parameter["name"].clone()).collect();
     let declared = operation["parameters"].as_array().into_iter().flatten();
     parameters.extend(declared.filter(|parameter| !in_path.contains(&parameter["name"])).cloned());
@@ -320,8 +317,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
             }
         }
         if not_modified {
-            let mut answer = json!({ "description": "You have this version." });
-            answer["headers"]["ETag"] = header("The version.");
+            let mut answer = json!({ "description": "Your version is current." });
+            answer["headers"]["ETag"] = header("The current version.");
             answers.insert("304".to_owned(), answer);
         }
         answers.values_mut().for_each(document_request_id);
@@ -336,28 +333,28 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, schemas: 
     }
 }
 
-/// Adds the headers that come with an answer, and an example of it.
+/// Adds the headers of a response, and an example.
 fn complete_answer(status: &str, answer: &mut Value, schemas: &Value) {
     let Some(reference) = answer["content"]["application/json"]["schema"]["$ref"].as_str().map(str::to_owned) else {
         return;
     };
     let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
-    // Of what goes by the version of another, the handler tells it.
+    // If the response has the version of another resource, the handler describes the header.
     if let Some(description) = answer.pointer("/headers/ETag/description").and_then(Value::as_str) {
         answer["headers"]["ETag"] = header(description);
     }
-    // A resource itself, or beside a secret that is shown once.
+    // A resource itself, or a resource with a secret that is shown once.
     if !schema["properties"]["version"].is_null() || !schema["properties"]["secret"].is_null() {
-        answer["headers"]["ETag"] = header("The version, for `If-Match` and `If-None-Match`.");
+        answer["headers"]["ETag"] = header("The current version, for `If-Match` and `If-None-Match`.");
     }
     if status == "201" {
-        answer["headers"]["Location"] = header("The path of what was created.");
+        answer["headers"]["Location"] = header("The path of the created resource.");
     }
     if !schema["properties"]["next_cursor"].is_null() {
-        answer["headers"]["Link"] = header("The next page, as `rel=\"next\"`; left out on the last.");
+        answer["headers"]["Link"] = header("The next page, as `rel=\"next\"`. Omitted on the last page.");
     }
     if !answer["content"][CSV].is_null() {
-        answer["headers"]["Content-Disposition"] = header("The name of the file; for CSV.");
+        answer["headers"]["Content-Disposition"] = header("The name of the file. Only for CSV.");
     }
     if status.starts_with('2') {
         answer["content"]["application/json"]["example"] = example::of(schema, schemas);
@@ -370,26 +367,26 @@ fn header(description: &str) -> Value {
 
 fn document_request_id(answer: &mut Value) {
     answer["headers"]["X-Request-Id"] = json!({
-        "description": "The id of the request: its own, or one that was made.",
+        "description": "The id of the request: from the request, or a new one.",
         "schema": { "type": "string", "maxLength": 128 },
     });
 }
 
 fn document_replay(answer: &mut Value) {
     answer["headers"]["Idempotency-Replayed"] = json!({
-        "description": "`true` when this was answered before, to the same request.",
+        "description": "`true` if this is the stored response to an earlier request with the same key.",
         "schema": { "type": "string", "maxLength": 4, "pattern": "^true$" },
     });
 }
 
-/// Whether an error is kept for retries: what is refused before anybody looks for a kept answer is not.
+/// Whether an error response is stored for retries. Errors that occur before the lookup of stored responses are not.
 fn is_replayed(code: ErrorCode) -> bool {
     use ErrorCode::{CorsRefused, MethodNotAllowed, NotAcceptable, PayloadTooLarge};
     is_kept(code.status().as_u16().into())
         && !matches!(code, CorsRefused | MethodNotAllowed | NotAcceptable | PayloadTooLarge)
 }
 
-/// Takes the examples of answers out of the schemas: they name what is special, and whole ones stand with the operations.
+/// Removes the examples of responses from the schemas. Only operations have complete examples.
 fn drop_examples(schemas: &mut Value) {
     for (_, schema) in schemas.as_object_mut().into_iter().flatten() {
         let is_answer = !schema["properties"].is_null() && schema["additionalProperties"] != false;
@@ -404,8 +401,8 @@ fn idempotency_key() -> Value {
         "name": "Idempotency-Key",
         "in": "header",
         "required": false,
-        "description": "A name of your own for this request, best a UUID: sent again with it, the request is done once and \
-            answered the same. Kept for 24 hours.",
+        "description": "A unique key for this request, preferably a UUID. If the request is sent again with the \
+            same key, it is carried out only once, and returns the same response. Stored for 24 hours.",
         "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$" },
     })
 }
@@ -419,7 +416,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
                     "name": name,
                     "in": "path",
                     "required": true,
-                    "description": "The key that the request was sent with.",
+                    "description": "The key of the request.",
                     "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$" },
                 });
             }
@@ -434,7 +431,7 @@ fn path_parameters(path: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Gives formats that have one length their bounds, also where they are nullable.
+/// Adds bounds to formats with a fixed length, also to nullable ones.
 fn bound_formats(value: &mut Value) {
     match value {
         Value::Object(object) => {

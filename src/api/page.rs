@@ -1,4 +1,4 @@
-//! Pages of lists: what a client may ask for, opaque cursors, and the answer with its `Link`.
+//! Pages of lists: the parameters, opaque cursors, and the response with its `Link` header.
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -22,25 +22,22 @@ use crate::domain::listing::{Page, Position, SortValue, Window, fitting, json_si
 
 const DEFAULT_LIMIT: i64 = 50;
 
-/// A list's filters, and the part of the list that is wanted. `F` must have `limit` and `cursor`.
+/// The filters of a list, and the requested page. `F` must have `limit` and `cursor`.
 pub struct Listing<F> {
-    /// The filters.
     pub filter: F,
-    /// The part.
     pub window: Window,
     place: Place,
     _turn: Option<Turn>,
 }
 
-/// What `limit` and `cursor` of a query were.
+/// The `limit` and `cursor` of a query.
 pub trait Paged {
-    /// The most rows.
     fn limit(&self) -> Option<i64>;
-    /// Where the page before ended.
+    /// The position after which the page starts.
     fn cursor(&self) -> Option<&str>;
 }
 
-/// Which list it is: the path and everything that was asked of it, but the page.
+/// Identifies a list: the path and all parameters except those of the page.
 struct Place {
     path: String,
     query: Map<String, Value>,
@@ -94,8 +91,8 @@ impl<F: Paged> Listing<F> {
         Ok(Self { filter, window, place, _turn: None })
     }
 
-    /// The response: what `list` makes of the rows and the next cursor. A page ends at its limit, or where its rows
-    /// reach [`PAGE_BYTES`](crate::domain::listing::PAGE_BYTES); one row is always on it.
+    /// Returns the response that `list` builds from the rows and the next cursor. A page ends at its limit, or when its
+    /// rows reach [`PAGE_BYTES`](crate::domain::listing::PAGE_BYTES). It has at least one row if there is one.
     pub fn answer<T: Serialize, L: Serialize>(
         &self,
         page: Page<T>,
@@ -134,7 +131,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Stands for a list: a cursor of another list has another one.
+/// Identifies a list: a cursor of another list has another fingerprint.
 fn fingerprint(path: &str, query: &Map<String, Value>) -> String {
     let hash = Sha256::digest(format!("{path}?{}", Value::Object(query.clone())));
     URL_SAFE_NO_PAD.encode(&hash[..12])
@@ -146,7 +143,7 @@ fn encode(cursor: &Cursor) -> String {
 
 fn decode(cursor: &str) -> Option<Cursor> {
     let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    // A cursor that somebody made up must not upset the database.
+    // A forged cursor must not cause a database error.
     let years = 1..=9999;
     let is_sane = match &cursor.after.value {
         SortValue::Text(text) => !text.contains('\0'),
@@ -157,7 +154,7 @@ fn decode(cursor: &str) -> Option<Cursor> {
     is_sane.then_some(cursor)
 }
 
-/// Declares a list's query: its filters, with `limit` and `cursor`.
+/// Declares the query of a list: its filters, with `limit` and `cursor`.
 macro_rules! listing {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$doc])*
@@ -165,11 +162,11 @@ macro_rules! listing {
         #[into_params(parameter_in = Query)]
         pub struct $name {
             $(#[serde(default)] $(#[$field_doc])* pub $field: $kind,)*
-            /// The most rows of the page.
+            /// The maximum number of rows of the page.
             #[serde(default)]
             #[param(minimum = 1, maximum = 200, default = 50, nullable = false)]
             pub limit: Option<i64>,
-            /// `next_cursor` of the page before. The other parameters must be the same as there.
+            /// `next_cursor` of the previous page. All other parameters must be the same as for that page.
             #[serde(default)]
             #[param(min_length = 1, max_length = 4096, nullable = false)]
             pub cursor: Option<String>,
@@ -187,7 +184,7 @@ macro_rules! listing {
     };
 }
 
-/// Declares a list's answer.
+/// Declares the response of a list.
 macro_rules! list {
     ($name:ident of $item:ident) => {
         #[doc = concat!("One page of a list of `", stringify!($item), "`.")]
@@ -196,7 +193,7 @@ macro_rules! list {
             /// The rows of the page.
             #[schema(max_items = 200)]
             pub data: Vec<$item>,
-            /// The `cursor` of the next page; null when this is the last.
+            /// The `cursor` of the next page; null on the last page.
             #[schema(required, max_length = 4096, example = "eyJsaXN0IjoiVGg5cTJ3cG1kZTRMYkZ5WiJ9")]
             pub next_cursor: Option<String>,
         }
@@ -206,6 +203,6 @@ macro_rules! list {
 pub(crate) use {list, listing};
 
 listing! {
-    /// Which page.
+    /// The requested page.
     PageQuery {}
 }

@@ -11,7 +11,7 @@ use super::incoming::Incoming;
 use super::problem::Problem;
 use crate::domain::idempotency::MAX_KEY;
 
-/// The id in the path: a UUID in its usual form.
+/// An id in the path: a UUID in its usual form.
 pub struct Id<T>(pub T);
 
 impl<T: From<Uuid>> FromRequest for Id<T> {

@@ -1,5 +1,5 @@
-//! Every error as `application/problem+json` (RFC 9457). The one exhaustive `match` from what went wrong
-//! to its code stands here.
+//! All errors as `application/problem+json` (RFC 9457). The only `match` from errors to codes is here, and it is
+//! exhaustive.
 #![allow(missing_docs, reason = "a field whose type is a component is described there")]
 
 use actix_web::http::{StatusCode, header};
@@ -21,43 +21,43 @@ use crate::{oidc, ops, store};
 /// The media type of errors.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// How long a client waits for a service that cannot answer now, in seconds.
+/// The `Retry-After` of temporary errors without a known duration, in seconds.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// How a credential is asked for (RFC 6750).
+/// The challenge for a missing credential (RFC 6750).
 const CHALLENGE: &str = "Bearer realm=\"partner-platform\"";
 
-/// The same, after one was sent that is not taken.
+/// The challenge after a credential was rejected.
 const REFUSED: &str = "Bearer realm=\"partner-platform\", error=\"invalid_token\"";
 
-/// An error, as RFC 9457 has it. `code` is stable and says what went wrong, `detail` what to do next.
+/// An error according to RFC 9457. `code` is stable and identifies the error; `detail` says what to do next.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
-    /// Identifies the kind of problem: `urn:problem:` and the code.
+    /// The type of the problem: `urn:problem:` followed by the code.
     #[serde(rename = "type")]
     #[schema(max_length = 100, example = "urn:problem:validation_failed")]
     pub kind: String,
-    /// When this kind of problem happens.
+    /// When this type of problem occurs.
     #[schema(max_length = 200)]
     pub title: String,
     /// The HTTP status.
     #[schema(minimum = 400, maximum = 599, example = 422)]
     pub status: i32,
-    /// What is wrong in this case, and what to do next.
+    /// What is wrong with this request, and what to do next.
     #[schema(max_length = 10_000)]
     pub detail: String,
     /// The path of the request.
     #[schema(max_length = 10_000, example = "/v1/customers")]
     pub instance: String,
     pub code: ErrorCode,
-    /// Names the request in the service's logs.
+    /// The id of the request, which is also in the logs of the service.
     #[schema(max_length = 128, example = "01990000-0000-7000-8000-000000000000")]
     pub request_id: String,
-    /// Everything that is wrong with the request; left out when that says nothing.
+    /// All problems of the request. Omitted if there is no list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 100)]
     pub errors: Vec<FieldError>,
-    /// What can be done instead; left out when that says nothing.
+    /// The actions of the resource, and whether each is allowed now. Omitted if there is no list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false, max_items = 100)]
     pub actions: Vec<ActionState>,
@@ -75,7 +75,7 @@ pub struct Problem {
     pub(super) retry_after: Option<u64>,
 }
 
-/// One thing that is wrong with a request: `pointer` into the body, or the `parameter`'s name.
+/// A problem of a request, either at a `pointer` into the body or in a `parameter`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) to the value in the body.
@@ -87,7 +87,7 @@ pub struct FieldError {
     #[schema(nullable = false, max_length = 200)]
     pub parameter: Option<String>,
     pub code: ViolationCode,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what to do.
     #[schema(max_length = 10_000)]
     pub detail: String,
 }
@@ -96,16 +96,16 @@ pub struct FieldError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({ "action": "suspend", "allowed": true }))]
 pub struct ActionState {
-    /// The action's name. Expect more of them.
+    /// The name of the action. More values may be added.
     #[schema(max_length = 100, example = "suspend")]
     pub action: String,
-    /// Whether the caller may take it now.
+    /// Whether the caller may take the action now.
     pub allowed: bool,
-    /// Why not; left out when it is allowed.
+    /// The error code if the action is denied; omitted if it is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub code: Option<ErrorCode>,
-    /// Why not, and what to do; left out when it is allowed.
+    /// Why the action is denied, and what to do; omitted if it is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 10_000)]
     pub detail: Option<String>,
@@ -123,20 +123,20 @@ impl From<&Offer> for ActionState {
 }
 
 impl FieldError {
-    /// About a value of the body.
+    /// A problem of a value in the body.
     pub fn at(violation: Violation) -> Self {
         let Violation { pointer, code, detail } = violation;
         Self { pointer: Some(pointer), parameter: None, code, detail }
     }
 
-    /// About a query parameter or header.
+    /// A problem of a query parameter or header.
     pub fn of_parameter(name: &str, code: ViolationCode, detail: impl Into<String>) -> Self {
         Self { pointer: None, parameter: Some(name.to_owned()), code, detail: detail.into() }
     }
 }
 
 impl Problem {
-    /// A problem of a kind; the detail says what is wrong in this case.
+    /// Creates a problem. `detail` describes this case.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:problem:{}", code.as_str()),
@@ -155,12 +155,12 @@ impl Problem {
         }
     }
 
-    /// A problem that the next step of its kind explains well enough.
+    /// Creates a problem whose title and next step are sufficient as the detail.
     pub fn of(code: ErrorCode) -> Self {
         Self::new(code, format!("{}. {}", code.title(), code.next_step()))
     }
 
-    /// A key or token of nobody: what is wrong with it, only who has a right one needs to know.
+    /// An unknown key or token. The detail must not reveal more, because the caller is not authenticated.
     pub fn unknown_credential() -> Self {
         let detail =
             "The API key or token is unknown or invalid. Check that it was copied completely, or create a new one.";
@@ -173,7 +173,7 @@ impl Problem {
         Self { retry_after: Some(seconds_left), ..Self::new(ErrorCode::RateLimited, detail) }
     }
 
-    /// All that is wrong with a request.
+    /// All problems of a request.
     pub fn invalid(mut errors: Vec<FieldError>) -> Self {
         errors.truncate(MAX_PROBLEMS);
         let detail =
@@ -181,13 +181,13 @@ impl Problem {
         Self { errors, ..Self::new(ErrorCode::ValidationFailed, detail) }
     }
 
-    /// A path that exists, with a method that does not.
+    /// The path exists, but does not support the method.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path does not support the method. Use one of {allow}.");
         Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, detail) }
     }
 
-    /// The problem with errors that name query parameters where they had pointers.
+    /// Converts the pointers in the errors to names of query parameters.
     pub fn about_parameters(mut self) -> Self {
         for error in &mut self.errors {
             let name = |pointer: String| pointer.split('/').nth(1).unwrap_or_default().to_owned();
@@ -196,7 +196,7 @@ impl Problem {
         self
     }
 
-    /// The answer to a request.
+    /// Builds the response.
     pub(super) fn answer(mut self, incoming: &Incoming) -> HttpResponse {
         self.instance = incoming.shown_path().to_owned();
         self.request_id = incoming.id.clone();
@@ -225,7 +225,7 @@ impl Problem {
     }
 }
 
-/// The problem of a list whose filters came as query parameters.
+/// Returns the problem for a list whose filters are query parameters.
 pub fn in_query(error: ops::Error) -> Problem {
     Problem::from(error).about_parameters()
 }
@@ -241,7 +241,7 @@ impl ResponseError for Problem {
         self.code.status()
     }
 
-    /// Leaves the problem for the middleware, which knows the request.
+    /// Attaches the problem for the middleware, which knows the request.
     fn error_response(&self) -> HttpResponse {
         let mut answer = HttpResponse::new(self.status_code());
         answer.extensions_mut().insert(self.clone());

@@ -1,4 +1,4 @@
-//! What every answer tells browsers, so that a page or a document of ours cannot be turned against its reader.
+//! Security headers for browsers, so that responses cannot be used to attack their readers.
 
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
@@ -6,17 +6,17 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use super::incoming::{Incoming, Target};
 
-/// Of what is data: nothing is loaded or run, and no page may frame it.
+/// The policy for data: nothing is loaded or run, and no page may embed it in a frame.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Of Swagger UI: its own files, the pictures in its style sheet, and requests to this service alone.
+/// The policy for Swagger UI: its own files, the images in its style sheet, and requests to this service only.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                            connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-/// A year, for this host alone: what others share its domain, we cannot know.
+/// One year, for this host only: other hosts of the same domain may not support https.
 const ONLY_HTTPS: &str = "max-age=31536000";
 
-/// Adds what an answer does not say by itself.
+/// Adds the headers that the response does not set itself.
 pub fn protect(answer: &mut ServiceResponse<BoxBody>, incoming: &Incoming) {
     let is_documentation = matches!(incoming.target, Target::Documentation);
     let policy = if is_documentation { DOCS_POLICY } else { DATA_POLICY };
@@ -32,8 +32,8 @@ pub fn protect(answer: &mut ServiceResponse<BoxBody>, incoming: &Incoming) {
     add(header::REFERRER_POLICY, "no-referrer");
     add(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     add(header::X_FRAME_OPTIONS, "DENY");
-    // Only who came by https may hear it, and only the proxy knows. A client that lies about it deceives itself:
-    // browsers take no notice of this over http.
+    // Only sent over https, and only the proxy knows whether the client uses it. A client that forges this affects only
+    // itself: browsers ignore the header over http.
     if is_https {
         add(header::STRICT_TRANSPORT_SECURITY, ONLY_HTTPS);
     }

@@ -17,21 +17,20 @@ use super::problem::{FieldError, Problem};
 use super::schema::{self, MAX_PROBLEMS};
 use crate::domain::refusal::ViolationCode;
 
-/// By the path of the operation as the document has it.
+/// The parameters, by the path of the operation in the API document.
 static PARAMETERS: LazyLock<Mutex<HashMap<String, &'static Parameters>>> = LazyLock::new(Mutex::default);
 
-/// The parameters of an operation, as the document has them.
+/// The parameters of an operation according to the API document.
 struct Parameters {
     validator: Validator,
-    /// The schema of each by name.
+    /// The schema of each parameter, by name.
     schemas: Map<String, Value>,
 }
 
-/// Query parameters that are valid by the document's parameters of the operation, a GET.
+/// Query parameters that are valid according to the API document. Only for GET operations.
 pub struct Query<T> {
-    /// Them.
     pub value: T,
-    /// The same as JSON.
+    /// The parameters as JSON.
     pub json: Map<String, Value>,
 }
 
@@ -47,7 +46,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-/// No query parameters; any would be dropped silently otherwise.
+/// No query parameters. Any parameter is rejected, because it would be silently dropped otherwise.
 pub struct NoQuery;
 
 impl FromRequest for NoQuery {
@@ -74,8 +73,8 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
             continue;
         };
         if schema["type"] == "array" {
-            // Both ways in which clients repeat a parameter: `a=1&a=2` and `a=1,2`. One item too many is enough to say
-            // so; those behind it are not looked at.
+            // Clients repeat a parameter in two ways: `a=1&a=2` and `a=1,2`. One item beyond the maximum is enough to
+            // report the error. The remaining items are not read.
             let most = schema["maxItems"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PROBLEMS);
             if let Value::Array(all) = json.entry(name).or_insert_with(|| json!([])) {
                 let room = (most + 1).saturating_sub(all.len());
@@ -104,14 +103,14 @@ fn parse<T: DeserializeOwned>(parameters: &Parameters, query: &str) -> Result<Qu
     Ok(Query { value, json })
 }
 
-/// The errors of parameters by their schemas.
+/// The errors of parameters according to their schemas.
 fn invalid(parameters: &Parameters, json: &Value) -> Vec<FieldError> {
     let violations = schema::check(&parameters.validator, json, "", "");
     Problem::invalid(violations.into_iter().map(FieldError::at).collect()).about_parameters().errors
 }
 
-/// A `+` that is not escaped is a space in a query, so that the offset of an instant gets lost. Where a value would be
-/// valid with `+` in place of its spaces, the error says how to send it.
+/// An unescaped `+` in a query means a space, so the offset of an instant gets lost. If a value would be valid with `+`
+/// in place of its spaces, the error says how to send it.
 fn name_lost_plus(parameters: &Parameters, json: &Value, errors: &mut [FieldError]) {
     let mut restored = json.clone();
     for value in restored.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -143,7 +142,7 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.as_bytes()).into_owned()
 }
 
-/// The text as the JSON value that the schema wants, if it can be read as one.
+/// Converts the text to the JSON type of the schema, if possible.
 fn typed(text: &str, schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("integer") => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
@@ -165,7 +164,7 @@ fn parameters(path: &str) -> Option<&'static Parameters> {
         schemas.insert(parameter["name"].as_str()?.to_owned(), schema);
     }
     let validator = schema::compile(json!({ "type": "object", "properties": schemas }))?;
-    // One an operation for the life of the process.
+    // One for each operation, for the lifetime of the process.
     let parameters: &'static Parameters = Box::leak(Box::new(Parameters { validator, schemas }));
     known.insert(path.to_owned(), parameters);
     Some(parameters)

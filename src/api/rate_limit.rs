@@ -1,5 +1,5 @@
-//! Rate limits: a request that is one too many is refused before anything else is done for it, and every response says
-//! what is left (`RateLimit` and `RateLimit-Policy`, of the IETF's draft).
+//! Rate limits. A request beyond a limit is rejected before anything else is done, and every response contains the
+//! remaining number (`RateLimit` and `RateLimit-Policy` of the IETF draft).
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -20,10 +20,10 @@ use crate::ops::rate_limits::RateLimits;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Counts a request, and refuses it when it is one too many for its caller or its tenant.
+/// Counts a request, and rejects it if it exceeds a limit of its caller or tenant.
 ///
 /// # Errors
-/// Never on its own account: a problem is a response.
+/// Never on its own: a problem is a response.
 pub async fn limit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -42,7 +42,7 @@ pub async fn limit(
         }
         Some(Verdict::Admitted(standing)) => {
             let mut response = next.call(request).await?.map_into_boxed_body();
-            // It may have waited for an event.
+            // The request may have waited for events, so the values are computed again.
             tell(response.headers_mut(), limits.by_now(standing));
             Ok(response)
         }
@@ -61,7 +61,7 @@ fn refusal(Standing { kind, holder, limit, seconds_left, .. }: Standing) -> Prob
     Problem::new(ErrorCode::RateLimited, detail)
 }
 
-/// The name of a limit: `reads`, or `tenant-reads` where it is the tenant's.
+/// The name of a limit: `reads`, or `tenant-reads` for a limit of the tenant.
 fn policy_name(Standing { kind, holder, .. }: Standing) -> String {
     if holder == Holder::Tenant { format!("tenant-{kind}") } else { kind.to_string() }
 }
@@ -78,13 +78,13 @@ fn tell(headers: &mut HeaderMap, standing: Standing) {
     }
 }
 
-/// Adds the headers to an answer of the document.
+/// Adds the headers to a response of the API document.
 pub fn document(answer: &mut Value) {
-    let policy = "The limit that is closest, as `\"reads\";q=6000;w=60`: the number of requests (`q`) in a number of \
-                  seconds (`w`). `\"tenant-reads\"` is the limit of all callers of the tenant together. Left out where \
-                  there is no limit.";
-    let left = "What is left of that limit, as `\"reads\";r=5990;t=42`: the number of requests (`r`) for a number of \
-                seconds (`t`). Left out where there is no limit.";
+    let policy = "The limit that is closest to being exceeded, as `\"reads\";q=6000;w=60`: `q` requests in `w` seconds. \
+                  `\"tenant-reads\"` is the limit of all callers of the tenant together. Omitted if there is no \
+                  limit.";
+    let left = "The rest of that limit, as `\"reads\";r=5990;t=42`: `r` more requests in the next `t` seconds. Omitted \
+                if there is no limit.";
     for (name, description) in [("RateLimit-Policy", policy), ("RateLimit", left)] {
         answer["headers"][name] =
             json!({ "description": description, "schema": { "type": "string", "maxLength": 200 } });

@@ -1,4 +1,4 @@
-//! Reports: rows in pages of JSON, or all of them as CSV, as the client accepts.
+//! Reports: rows as JSON in pages, or as complete CSV, depending on `Accept`.
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
@@ -17,21 +17,20 @@ use super::query::Query;
 use crate::domain::listing::{Page, Window};
 use crate::domain::refusal::ViolationCode;
 
-/// What is asked of a report.
+/// A request for a report.
 pub enum Report<Q> {
-    /// A page, as JSON.
+    /// One page, as JSON.
     Page(Listing<Q>),
-    /// All of it, as CSV, for who sends the request.
+    /// The whole report, as CSV.
     Csv(Q, HttpRequest),
 }
 
-/// The query of a report: a list's, with `columns` and `bom`.
+/// The query of a report: the query of a list, with `columns` and `bom`.
 pub trait ReportQuery: Paged + DeserializeOwned {
-    /// The names of the columns.
     type Column;
-    /// Those that were chosen, in order; empty for all.
+    /// The requested columns, in order; empty for all.
     fn columns(&self) -> &[Self::Column];
-    /// Whether CSV begins with a byte order mark.
+    /// Whether CSV starts with a byte order mark.
     fn bom(&self) -> bool;
 }
 
@@ -61,7 +60,6 @@ impl<Q: ReportQuery> Report<Q> {
         })
     }
 
-    /// What was asked.
     pub fn query(&self) -> &Q {
         match self {
             Self::Page(listing) => &listing.filter,
@@ -69,11 +67,11 @@ impl<Q: ReportQuery> Report<Q> {
         }
     }
 
-    /// The answer: a page that `list` makes of the rows and the next cursor, or a file with the report's
-    /// name and the day's.
+    /// Returns the response: a page that `list` builds from the rows and the next cursor, or a file named after the
+    /// report and the day.
     ///
     /// # Errors
-    /// Of `load`.
+    /// The errors of `load`.
     pub async fn answer<R, L>(
         self,
         name: &str,
@@ -94,7 +92,7 @@ impl<Q: ReportQuery> Report<Q> {
     }
 }
 
-/// Nothing that a client sends is dropped silently, so what has no meaning here is refused.
+/// Parameters without effect are rejected, because nothing that a client sends may be silently dropped.
 fn wrong_with_csv(query: &Map<String, Value>) -> Vec<FieldError> {
     let detail = "CSV always contains the whole report. Omit this parameter, or accept `application/json`.";
     let mut errors = refused(query, &["limit", "cursor"], detail);

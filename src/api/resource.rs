@@ -1,4 +1,4 @@
-//! Single resources: `ETag`, `If-Match`, `If-None-Match`, `Location`.
+//! Single resources: `ETag`, `If-Match`, `If-None-Match` and `Location`.
 
 use std::future::{Ready, ready};
 
@@ -14,16 +14,15 @@ use crate::ops::Precondition;
 
 const MAX_HEADER: usize = 1000;
 
-/// The condition in `If-Match`.
 pub struct IfMatch(pub Precondition);
 
-/// `If-Match`, for the document.
+/// `If-Match`, for the API document.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "this is documentation")]
 pub struct IfMatchHeader {
-    /// The `ETag` of the version that you saw, with its quotes, or several, or `*`. When the resource is at another
-    /// version, nothing changes and the answer is 412 `version_mismatch`.
+    /// The `ETag` of the version that you have, with its quotes; or several, or `*`. If the resource has another
+    /// version, nothing changes and the response is 412 `version_mismatch`.
     #[param(
         rename = "If-Match",
         nullable = false,
@@ -36,19 +35,18 @@ pub struct IfMatchHeader {
 
 /// The versions in `If-None-Match`.
 pub enum IfNoneMatch {
-    /// Any that there is: `*`.
+    /// `*`: any version.
     Any,
-    /// These.
     OneOf(Vec<Version>),
 }
 
-/// `If-None-Match`, for the document.
+/// `If-None-Match`, for the API document.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "this is documentation")]
 pub struct IfNoneMatchHeader {
-    /// The `ETag` of the version that you have, or several: when the resource is still there, the answer
-    /// is 304 without a body.
+    /// The `ETag` of the version that you have, or several. If the resource still has this version, the response is 304
+    /// without a body.
     #[param(
         rename = "If-None-Match",
         nullable = false,
@@ -85,7 +83,7 @@ impl FromRequest for IfNoneMatch {
 }
 
 impl IfNoneMatch {
-    /// The resource, or 304 when the client has this version.
+    /// Returns the resource, or 304 if the client has this version.
     pub fn answer(&self, version: Version, body: impl Serialize) -> HttpResponse {
         let has_it = match self {
             Self::Any => true,
@@ -98,12 +96,12 @@ impl IfNoneMatch {
     }
 }
 
-/// The resource as it is now.
+/// Returns the resource with its version.
 pub fn ok(version: Version, body: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::ETAG, etag(version))).json(body)
 }
 
-/// A resource that was created.
+/// Returns a created resource.
 pub fn created(location: &str, version: Option<Version>, body: impl Serialize) -> HttpResponse {
     let mut answer = HttpResponse::Created();
     answer.insert_header((header::LOCATION, location));
@@ -113,14 +111,14 @@ pub fn created(location: &str, version: Option<Version>, body: impl Serialize) -
     answer.json(body)
 }
 
-/// A version as an entity tag.
+/// Formats a version as an entity tag.
 pub fn etag(version: Version) -> String {
     format!("\"{}\"", version.0)
 }
 
-/// The tags in a list (RFC 9110, section 8.8.3) without their quotes; `None` when something else is in it. A weak tag
-/// counts as a strong one: a proxy that compresses a response weakens its tag, and a version is that version however the
-/// response came. Section 13.1.1 to the letter would make such a client fail for ever.
+/// Returns the tags of a list (RFC 9110, section 8.8.3) without their quotes; `None` if the list contains anything
+/// else. A weak tag counts as a strong tag: a proxy that compresses a response weakens its tag, but the version stays
+/// the same. With the strict rule of section 13.1.1, such a client could never write.
 fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
     let mut tags = Vec::new();
     loop {
@@ -133,13 +131,14 @@ fn entity_tags(mut list: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// The digits of the greatest version that is taken, as the document has it.
+/// The number of digits of the greatest version, as in the API document.
 const MOST_DIGITS: usize = 9;
 
-/// What proxies put behind a version when they compress a response: Apache `-gzip`, Jetty `--gzip`, others `;gzip`.
+/// The suffixes that proxies add to a version when they compress a response: Apache `-gzip`, Jetty `--gzip`, others
+/// `;gzip`.
 const CODINGS: [&str; 5] = ["gzip", "br", "zstd", "deflate", "identity"];
 
-/// The versions that a list of tags stands for.
+/// Returns the versions in a list of tags.
 fn versions(name: &str, list: &str) -> Result<Vec<Version>, Problem> {
     let versions = entity_tags(list).and_then(|tags| tags.into_iter().map(version).collect());
     versions.ok_or_else(|| {
@@ -148,8 +147,8 @@ fn versions(name: &str, list: &str) -> Result<Vec<Version>, Problem> {
     })
 }
 
-/// The version that a tag without its quotes stands for. A number has one spelling, so that a tag that no response had
-/// is never taken for a version.
+/// Returns the version of a tag without quotes. Only the canonical form of a number is accepted, so that a tag that was
+/// never in a response is not taken for a version.
 fn version(tag: &str) -> Option<Version> {
     let end = tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len());
     let (number, suffix) = tag.split_at(end);
@@ -160,7 +159,7 @@ fn version(tag: &str) -> Option<Version> {
     if is_ours { number.parse().ok().map(Version) } else { None }
 }
 
-/// A header's value, of as many lines as it has; `None` when it is not there.
+/// Returns the value of a header, with all its lines; `None` if it is missing.
 fn header_value(request: &HttpRequest, name: &'static str) -> Result<Option<String>, Problem> {
     let lines: Vec<_> = request.headers().get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     if lines.is_empty() {

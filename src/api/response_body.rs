@@ -1,4 +1,4 @@
-//! Response bodies: one that holds something until it is sent, and one of which only the size is sent.
+//! Response bodies: a body that holds a value until it is sent, and a body of which only the size is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,7 +7,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::web::Bytes;
 
-/// A body that holds something until the last of it is sent, or until nobody wants it any more.
+/// A body that holds a value until the end of the body is sent, or until the body is dropped.
 struct Holding<T> {
     body: BoxBody,
     _held: T,
@@ -25,7 +25,7 @@ impl<T: Unpin> MessageBody for Holding<T> {
     }
 }
 
-/// Holds something until a response is sent.
+/// Holds a value until the response is sent.
 pub fn hold<T: Unpin + 'static>(
     response: ServiceResponse<impl MessageBody + 'static>,
     held: T,
@@ -33,7 +33,7 @@ pub fn hold<T: Unpin + 'static>(
     response.map_body(|_, body| Holding { body: body.boxed(), _held: held }.boxed())
 }
 
-/// The size of a body, and nothing of it: what HEAD is answered.
+/// Only the size of a body, for responses to HEAD.
 struct SizeOnly(BodySize);
 
 impl MessageBody for SizeOnly {
@@ -48,7 +48,7 @@ impl MessageBody for SizeOnly {
     }
 }
 
-/// The response without its body. Its headers stay as they are, the length too.
+/// Returns the response without its body. All headers stay the same, including the length.
 pub fn size_only(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     response.map_body(|_, body| SizeOnly(body.size()).boxed())
 }

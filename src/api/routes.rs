@@ -1,5 +1,5 @@
-//! Which operation a path and a method name. Only a canonical path names one: each path has one spelling, so that
-//! routing, authorization, limits, audit and idempotency can never read two meanings into the same request.
+//! Finds the operation for a path and a method. Only a canonical path has an operation: each path has exactly one form,
+//! so that routing, authorization, limits, audit and idempotency always read the same meaning from a request.
 
 use std::sync::LazyLock;
 
@@ -8,35 +8,34 @@ use percent_encoding::percent_decode_str;
 
 use super::openapi::{DOCUMENT, Operation};
 
-/// The operations of the document by path.
+/// The operations of the API document, by path.
 static ROUTES: LazyLock<Router<Route>> = LazyLock::new(build);
 
 /// The operations of one path.
 #[derive(Debug, Default)]
 pub struct Route {
-    /// The path as the document has it, with `{…}` for its variable part.
+    /// The path in the API document, with `{…}` for the variable part.
     pub template: &'static str,
     operations: Vec<&'static Operation>,
 }
 
-/// A path that the document has.
+/// A path that exists in the API document.
 #[derive(Debug)]
 pub struct Found {
-    /// Its operations.
     pub route: &'static Route,
     /// The variable part of the path, decoded.
     pub variable: Option<String>,
 }
 
 impl Route {
-    /// The operation with a method; HEAD is the operation of GET.
+    /// Returns the operation for a method. HEAD has the operation of GET.
     #[must_use]
     pub fn operation(&self, method: &str) -> Option<&'static Operation> {
         let method = if method == "HEAD" { "GET" } else { method };
         self.operations.iter().find(|operation| operation.method == method).copied()
     }
 
-    /// The methods of the path, as `Allow` lists them.
+    /// The methods of the path, in the form of `Allow`.
     #[must_use]
     pub fn allow(&self) -> String {
         let methods = self.operations.iter().map(|operation| operation.method.as_str());
@@ -45,7 +44,7 @@ impl Route {
     }
 }
 
-/// The route of a path; `None` when the document does not have the path, or when the path is not canonical.
+/// Returns the route of a path; `None` if the path is not in the API document or not canonical.
 #[must_use]
 pub fn find(path: &str) -> Option<Found> {
     if !is_canonical(path) {
@@ -59,8 +58,8 @@ pub fn find(path: &str) -> Option<Found> {
     Some(Found { route: found.value, variable })
 }
 
-/// Whether a path escapes only what it has to: an escaped letter, digit, `-`, `.`, `_` or `~` is another spelling of
-/// the same path (RFC 3986, section 6.2.2.2).
+/// Whether a path escapes only what it must: an escaped letter, digit, `-`, `.`, `_` or `~` is another form of the same
+/// path (RFC 3986, section 6.2.2.2).
 #[must_use]
 pub fn is_canonical(path: &str) -> bool {
     path.split('%').skip(1).all(|escape| {
@@ -74,7 +73,7 @@ fn build() -> Router<Route> {
     let mut routes = Router::new();
     for operation in &DOCUMENT.operations {
         let same_path = DOCUMENT.operations.iter().filter(|other| other.path == operation.path);
-        // A path comes once for each of its methods; the first of them is enough.
+        // The path is listed once for each method; the first is enough.
         let _ = routes.insert(&operation.path, Route { template: &operation.path, operations: same_path.collect() });
     }
     routes

@@ -1,5 +1,5 @@
-//! Checks requests against the document itself, so that neither can say what the other does not: all
-//! problems of a request at once, each with its pointer.
+//! Checks requests against the API document itself, so that the two cannot differ. Reports all problems of a request at
+//! once, each with its pointer.
 
 use std::fmt::Display;
 
@@ -12,13 +12,13 @@ use super::openapi::{DOCUMENT, or_null};
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::domain::text::{self, Rule};
 
-/// The most problems that one answer lists; a body of 1 MiB can have many more.
+/// The maximum number of problems in a response. A body of 1 MiB can have many more.
 pub const MAX_PROBLEMS: usize = 100;
 
-/// Stands for `maxLength` where the schema has the format of a text.
+/// Replaces `maxLength` in schemas with the format of a text.
 const MAX_NORMALIZED: &str = "maxNormalizedLength";
 
-/// Compiles a schema of the document.
+/// Compiles a schema of the API document.
 pub fn compile(mut schema: Value) -> Option<Validator> {
     for_checking(&mut schema);
     let options =
@@ -29,8 +29,8 @@ pub fn compile(mut schema: Value) -> Option<Validator> {
     Rule::formats().fold(options, with_format).build(&schema).ok()
 }
 
-/// The most characters that a text may have after normalization. The same name can be longer as it is sent, with each
-/// accent as a character of its own.
+/// The maximum number of characters of a text after normalization. The same name can be longer as it is sent, with each
+/// accent as a separate character.
 struct MaxNormalized(usize);
 
 impl MaxNormalized {
@@ -59,9 +59,10 @@ fn too_long(limit: impl Display) -> String {
     format!("At most {limit} characters are allowed.")
 }
 
-/// Puts "nothing or X" as a choice on the type, so that what is wrong inside of X is told rather than
-/// that neither branch fits. What is to be one of the codes in a pattern has a right length then, and is told once.
-/// The length of a text is limited as it is stored: [`MaxNormalized`].
+/// Converts a choice between null and a schema to a condition on the type, so that the errors describe the problem
+/// inside the value. Otherwise they would only say that no branch matches. A pattern that lists codes also defines the
+/// length, so the length is not reported separately. The length of a text is limited in its stored form:
+/// [`MaxNormalized`].
 fn for_checking(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -92,18 +93,18 @@ fn is_text_format(format: &str) -> bool {
     Rule::formats().any(|(name, _)| name == format)
 }
 
-/// What is wrong with a value by a schema: at most [`MAX_PROBLEMS`] violations. `name` is the schema in the document to
-/// which the value belongs, and `at` a pointer to where.
+/// Returns the problems of a value according to a schema: at most [`MAX_PROBLEMS`]. `name` is the schema in the API
+/// document that contains the value, and `at` is the pointer to the value.
 pub fn check(validator: &Validator, value: &Value, name: &str, at: &str) -> Vec<Violation> {
     validator.iter_errors(value).flat_map(|error| explain(&error, name, at)).take(MAX_PROBLEMS).collect()
 }
 
-/// A list with fewer items than it must have.
+/// A list with too few items.
 pub fn too_few_items(at: &str, least: &dyn Display) -> Violation {
     Violation::new(at, ViolationCode::TooShort, format!("At least {least} item(s) are required."))
 }
 
-/// A list with more items than it may have.
+/// A list with too many items.
 pub fn too_many_items(at: &str, most: &dyn Display) -> Violation {
     Violation::new(at, ViolationCode::TooLong, format!("At most {most} items are allowed."))
 }
@@ -135,10 +136,10 @@ fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation
             one(Code::Required, format!("This must be {}, not null{instead}.", advice::types(kind)))
         }
         Kind::Type { kind } => one(Code::InvalidType, format!("This must be {}.", advice::types(kind))),
-        // Of another type: that is told already, and is all that is wrong.
+        // The wrong type is reported already, and is the only problem.
         Kind::Enum { .. } if !error.instance().is_string() => Vec::new(),
         Kind::Enum { options } => one(Code::NotAllowed, format!("Only {options} are allowed.")),
-        // Too short: that is told, and is all that is wrong.
+        // The length is reported already, and is the only problem.
         Kind::Pattern { pattern } if error.instance().as_str() == Some("") && !advice::lists_codes(pattern) => {
             Vec::new()
         }
@@ -158,7 +159,7 @@ fn explain(error: &ValidationError<'_>, schema: &str, at: &str) -> Vec<Violation
     }
 }
 
-/// Whether a value of a schema must have something at a place. An item of a list cannot be left out either.
+/// Whether a value is required at a place. An item of a list counts as required.
 fn is_required(schema: &str, at: &str) -> bool {
     let schemas = &DOCUMENT.value["components"]["schemas"];
     let (mut schema, mut is_required) = (&schemas[schema], true);
@@ -174,12 +175,12 @@ fn is_required(schema: &str, at: &str) -> bool {
     is_required
 }
 
-/// A name that a client made up, no longer than is useful.
+/// A name from a client, truncated to a useful length.
 pub fn quoted(name: &str) -> String {
     name.chars().take(100).collect()
 }
 
-/// Whether a field that a patch cannot have is one of the resource's.
+/// Whether a field that is unknown in a patch exists in the resource.
 fn is_immutable(schema: &str, field: &str) -> bool {
     schema
         .strip_suffix("Patch")

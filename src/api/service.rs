@@ -16,46 +16,44 @@ use crate::db::Schema;
 use crate::domain::label::label;
 
 label! {
-    /// `ok`. Expect more values.
+    /// `ok`. More values may be added.
     HealthStatus {
-        /// All is well.
         Ok = "ok",
     }
 }
 
-/// How the service is.
+/// The health of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// How it is.
     pub status: HealthStatus,
 }
 
-/// Everything outside of `/v1`.
+/// All routes outside of `/v1`.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(healthz).service(readyz).service(metrics).service(openapi_json);
 }
 
-/// Swagger UI, from the binary itself: it needs no internet and asks no validator on it.
+/// Swagger UI from the binary itself: it needs no internet and uses no online validator.
 pub fn docs() -> SwaggerUi {
     let config = Config::from("/openapi.json").validator_url("none").persist_authorization(true);
     SwaggerUi::new("/docs/{_:.*}").config(config)
 }
 
-/// Is the process alive?
+/// Check liveness
 ///
-/// Answers without asking the database. For liveness probes.
-#[utoipa::path(tag = "Service", responses((status = 200, description = "It is.", body = Health)))]
+/// Returns 200 while the process is alive. Does not use the database. For liveness probes.
+#[utoipa::path(tag = "Service", responses((status = 200, description = "The process is alive.", body = Health)))]
 #[get("/healthz")]
 pub async fn healthz(_: NoQuery) -> HttpResponse {
     HttpResponse::Ok().json(Health { status: HealthStatus::Ok })
 }
 
-/// Can requests be served?
+/// Check readiness
 ///
-/// Asks the database whether its schema is the one that this release was built for, at most once a second for all who
-/// ask. 503 says what is missing. For readiness probes and load balancers.
+/// Checks, at most once a second for all callers, that the database has the schema of this release. 503 says what is
+/// missing. For readiness probes and load balancers.
 #[utoipa::path(tag = "Service", extensions(("x-errors" = json!(["unavailable"]))), responses(
-    (status = 200, description = "They can.", body = Health)
+    (status = 200, description = "Requests can be served.", body = Health)
 ))]
 #[get("/readyz")]
 pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> Result<HttpResponse, Problem> {
@@ -76,7 +74,8 @@ pub async fn readyz(state: web::Data<AppState>, _: NoQuery) -> Result<HttpRespon
 
 /// Metrics
 ///
-/// In Prometheus' text format: requests by route and status, their duration, and the connection pool.
+/// Returns metrics in the Prometheus text format: requests by route and status, their duration, the connection pool,
+/// and more.
 #[utoipa::path(tag = "Service", responses(
     (status = 200, description = "The metrics.", body = String, content_type = "text/plain")
 ))]
@@ -88,7 +87,7 @@ pub async fn metrics(state: web::Data<AppState>, _: NoQuery) -> HttpResponse {
 
 /// The OpenAPI document
 ///
-/// The document that this is written in.
+/// Returns this document.
 #[utoipa::path(operation_id = "get_openapi_document", tag = "Service", responses(
     (status = 200, description = "The document.", body = OpenApiDocument)
 ))]
@@ -97,7 +96,6 @@ pub async fn openapi_json(_: NoQuery) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(DOCUMENT.text.as_str())
 }
 
-/// An OpenAPI 3.1 document.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "this is documentation")]
 pub struct OpenApiDocument {

@@ -1,5 +1,5 @@
-//! What is not read of a request's body. actix waits for the end of one that is sent in chunks, for as long as that
-//! takes, unless somebody still holds it when the answer is sent; then it closes the connection behind the answer.
+//! Unread parts of a request body. For a chunked body, actix waits until its end, however long this takes. If another
+//! owner holds the body while the response is sent, actix closes the connection after the response instead.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use futures_util::Stream;
 
 use super::response_body;
 
-/// A body that two hold.
+/// A body with two owners.
 #[derive(Clone)]
 struct Held(Rc<RefCell<Payload>>);
 
@@ -29,10 +29,10 @@ impl Stream for Held {
     }
 }
 
-/// Holds the body until the answer is sent.
+/// Holds the body until the response is sent.
 ///
 /// # Errors
-/// Never on its own account.
+/// Never on its own.
 pub async fn hold(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

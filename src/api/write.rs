@@ -1,5 +1,5 @@
-//! Requests that write: one transaction each, from what they do to what they are answered. Around the handler,
-//! this looks whether the same request was answered before, and ends the transaction with what it is answered now.
+//! Requests that write. Each is one transaction, from its changes to its stored response. This middleware returns the
+//! stored response of an earlier request with the same key, and ends the transaction with the new response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,25 +29,25 @@ use crate::ops::Context;
 use crate::ops::budget::Taken;
 use crate::ops::request::{self, Ended, Ending, Request};
 
-/// Marks a request that the client can safely send again.
+/// The header that makes a request safe to retry.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Marks an answer that was given before.
+/// The header of a stored response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The headers of an answer that are kept with it; the others are made anew each time.
+/// The response headers that are stored. All others are created again for each response.
 const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::ETAG, header::LOCATION];
 
-/// The field of an answer that is shown once and never kept.
+/// The field of a response that is shown once and never stored.
 const SECRET: &str = "secret";
 
-/// For the traces of a request to be written, and everything to be committed.
+/// The time limit for writing the records of a request and committing everything.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes one transaction of a request that may write.
+/// Runs a request that writes as one transaction.
 ///
 /// # Errors
-/// Never on its own account: a problem is an answer.
+/// Never on its own: a problem is a response.
 pub async fn write(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -59,7 +59,7 @@ pub async fn write(
     else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    // What is taken of the budget for the body is held until the response is known.
+    // The budget for the body is held until the response is known.
     let (claim, refusal, _budget) = match prepare(&mut request, &mut cx, &incoming).await {
         Ok((claim, budget)) => (claim, None, Some(budget)),
         Err(problem) => (None, Some(problem), None),
@@ -79,7 +79,7 @@ pub async fn write(
     }
     let code = answer.response().extensions().get::<Problem>().map(|problem| problem.code);
     if code == Some(ErrorCode::IdempotencyInProgress) {
-        // The other one is told and kept.
+        // The other request is recorded and stored instead.
         return Ok(answer);
     }
     let (http, answer) = as_problem(answer, &incoming).into_parts();
@@ -91,18 +91,18 @@ pub async fn write(
     Ok(ServiceResponse::new(http, answer))
 }
 
-/// Ends a request before everything that comes of it has happened: what it did is committed, and this answer is kept
-/// for whoever sends it again. What it does then is no part of it.
+/// Commits a request before its background effects are finished, and stores this response for retries. Later changes
+/// are not part of the transaction.
 ///
 /// # Errors
-/// Whether it was done, nobody knows.
+/// It is unknown whether the request was committed.
 pub async fn end_early(cx: &Context, answer: HttpResponse) -> Result<(), Problem> {
     let Some(write) = &cx.request else { return Ok(()) };
     finish(cx, write, answer, None, true).await.map(drop)
 }
 
-/// Commits a request with its answer, and answers what it is to be answered: that, what it was answered before, or that
-/// the database refuses it.
+/// Commits a request with its response, and returns the final response: this one, a stored one, or an error if the
+/// commit is rejected.
 async fn finish(
     cx: &Context,
     write: &Request,
@@ -119,7 +119,7 @@ async fn finish(
         created: location.and_then(created),
         is_audited,
     };
-    // However late it is: what was refused is told, and what was done is kept.
+    // Even if this takes long: errors are recorded, and changes are committed.
     match db::within(FINISH_TIMEOUT, request::finish(cx, write, ending)).await? {
         Ended::AsAnswered => Ok(head.set_body(BoxBody::new(body))),
         Ended::Before(answer) => Ok(replay(&answer)),
@@ -131,8 +131,8 @@ async fn finish(
     }
 }
 
-/// Reads the body, and what tells the request from others. Somebody may have revoked the caller's key while the body
-/// arrived, so the caller is looked at again.
+/// Reads the body and computes the idempotency claim. The key of the caller may have been revoked while the body
+/// arrived, so the caller is authenticated again.
 async fn prepare(
     request: &mut ServiceRequest,
     cx: &mut Context,
@@ -147,7 +147,7 @@ async fn prepare(
     Ok((Some(claim), budget))
 }
 
-/// The key that the client gives its request.
+/// Returns the `Idempotency-Key` of the request.
 fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     if request.method() == Method::DELETE {
         return Ok(None);
@@ -172,7 +172,7 @@ fn key(request: &ServiceRequest) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Everything that makes a request the one that it is: sent again, it is the same.
+/// Computes a fingerprint of everything that defines the request. The same request always has the same fingerprint.
 fn fingerprint(request: &ServiceRequest, incoming: &Incoming) -> Vec<u8> {
     let mut hash = Sha256::new();
     let condition = request.headers().get(header::IF_MATCH).map_or(&b""[..], HeaderValue::as_bytes);
@@ -185,7 +185,7 @@ fn fingerprint(request: &ServiceRequest, incoming: &Incoming) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// What stands at a `Location`: `/v1/price-lists/<id>` is a price list.
+/// Returns the resource of a `Location`: `/v1/price-lists/<id>` is a price list.
 fn created(location: &str) -> Option<(ResourceType, Uuid)> {
     let (kind, id) = location.strip_prefix("/v1/")?.split_once('/')?;
     let kind = kind.strip_suffix('s')?.replace('-', "_").parse().ok()?;
@@ -201,7 +201,7 @@ fn kept(status: StatusCode, headers: &header::HeaderMap, body: &Bytes) -> Answer
     }
 }
 
-/// A secret is shown once: who asks again sees that there was one.
+/// Removes the secret, which is shown only once. A retry shows only that there was one.
 fn without_secret(body: &Bytes) -> Vec<u8> {
     match serde_json::from_slice::<Value>(body) {
         Ok(mut answer) if answer.get(SECRET).is_some_and(Value::is_string) => {

@@ -113,7 +113,7 @@ pub struct Entry {
     pub request_id: String,
     /// The `operationId` of the request.
     pub operation: String,
-    /// The resource in the path of the request.
+    /// The resource in the path of the request, or else the resource that it created.
     pub resource: Option<(ResourceType, Uuid)>,
     pub outcome: Outcome,
     pub status: i32,

@@ -1,4 +1,4 @@
-//! The errors of the document: an answer a status, and what each code means.
+//! The errors in the API document: a response for each status, and the meaning of each code.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::api::code::ErrorCode;
 use crate::api::problem::{PROBLEM_JSON, Problem};
 use crate::api::rate_limit;
 
-/// One reusable answer a status; its description lists the codes that come with it.
+/// Returns one reusable response for each status. Its description lists the codes.
 pub(super) fn responses() -> Value {
     let mut codes: BTreeMap<&str, Vec<ErrorCode>> = BTreeMap::new();
-    // These two are about a path or a page, and no operation's.
+    // These two concern a path or a web page, not an operation.
     let of_operations = |code: &&ErrorCode| !matches!(code, ErrorCode::MethodNotAllowed | ErrorCode::CorsRefused);
     for code in ErrorCode::ALL.iter().filter(of_operations) {
         codes.entry(response_name(*code)).or_default().push(*code);
@@ -32,7 +32,7 @@ pub(super) fn responses() -> Value {
         for (header, description, schema) in codes.iter().filter_map(|code| header(*code)) {
             answer["headers"][header] = json!({ "description": description, "schema": schema });
         }
-        // Who is unknown is not counted.
+        // Requests of unknown callers are not counted.
         if first != ErrorCode::Unauthenticated {
             rate_limit::document(&mut answer);
         }
@@ -41,19 +41,19 @@ pub(super) fn responses() -> Value {
     Value::Object(answers.collect())
 }
 
-/// The header that an answer has with a code: its name, what it says, and its schema.
+/// Returns the header of a response with this code: its name, description and schema.
 fn header(code: ErrorCode) -> Option<(&'static str, &'static str, Value)> {
     let seconds = || json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": 3600 });
     match code {
         ErrorCode::RateLimited | ErrorCode::TooManyConcurrentRequests | ErrorCode::Unavailable => {
-            Some(("Retry-After", "Seconds to wait.", seconds()))
+            Some(("Retry-After", "The number of seconds to wait.", seconds()))
         }
         ErrorCode::IdempotencyInProgress => {
-            Some(("Retry-After", "Seconds to wait; with `idempotency_in_progress` alone.", seconds()))
+            Some(("Retry-After", "The number of seconds to wait. Only with `idempotency_in_progress`.", seconds()))
         }
         ErrorCode::Unauthenticated => Some((
             "WWW-Authenticate",
-            "The scheme, with `error=\"invalid_token\"` where a key or token was sent and is not taken.",
+            "The scheme, with `error=\"invalid_token\"` if a key or token was sent and rejected.",
             json!({ "type": "string", "maxLength": 200 }),
         )),
         ErrorCode::VersionMismatch => {
@@ -63,7 +63,7 @@ fn header(code: ErrorCode) -> Option<(&'static str, &'static str, Value)> {
     }
 }
 
-/// The name of the answer that a code comes with.
+/// The name of the response for a code.
 pub(super) fn response_name(code: ErrorCode) -> &'static str {
     match code.status().as_u16() {
         400 => "BadRequest",
@@ -82,11 +82,11 @@ pub(super) fn response_name(code: ErrorCode) -> &'static str {
     }
 }
 
-/// What stands behind each code.
+/// The description of all codes.
 pub(super) fn code_description() -> String {
     let lines = ErrorCode::ALL.iter().map(|code| {
         format!("- `{}` ({}): {}. {}", code.as_str(), code.status().as_u16(), code.title(), code.next_step())
     });
     let lines: Vec<_> = lines.collect();
-    format!("What went wrong, stable for programs. Expect more values.\n\n{}", lines.join("\n"))
+    format!("A stable error code for programs. More values may be added.\n\n{}", lines.join("\n"))
 }
