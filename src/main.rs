@@ -299,7 +299,7 @@ fn http(settings: &Settings) -> anyhow::Result<Http> {
         http.max_connections = allowed;
         tracing::warn!(
             max_connections = allowed,
-            "the system allows fewer connections than --max-connections says; raise its limit on open files"
+            "the system allows fewer connections than --max-connections; raise its limit of open files"
         );
     }
     Ok(http)

@@ -67,22 +67,19 @@ impl Metrics {
         let handle = PrometheusBuilder::new().set_buckets(LATENCIES)?.install_recorder()?;
         metrics::describe_counter!("http_requests_total", "Requests by method, route and status.");
         metrics::describe_histogram!("http_request_duration_seconds", "Duration of requests by method and route.");
-        let milestones = "Subscriptions that started, renewed, ended or lapsed, by milestone.";
+        let milestones = "Scheduled transitions of subscriptions that were processed, by milestone.";
         metrics::describe_counter!("subscription_milestones_total", milestones);
-        let failures = "Subscriptions that could not be processed when they were due, by code.";
+        let failures = "Due transitions of subscriptions that could not be processed, by code.";
         metrics::describe_counter!("subscription_milestone_failures_total", failures);
         let lookups =
-            "Keys and resellers that had to be looked up, as what is remembered of them could not be believed.";
+            "Lookups of API keys and resellers in the database, because the cached state was missing or not reliable.";
         metrics::describe_counter!("access_lookups_total", lookups);
-        metrics::describe_gauge!(
-            "budget_in_use",
-            "What requests have taken of the budgets of this instance, by resource."
-        );
-        let refusals = "Requests that were refused because a budget was used up, by resource and holder.";
+        metrics::describe_gauge!("budget_in_use", "Use of the concurrency budgets of this instance, by resource.");
+        let refusals = "Requests rejected because a concurrency budget was exhausted, by resource and holder.";
         metrics::describe_counter!("budget_refusals_total", refusals);
-        metrics::describe_counter!("webhook_attempts_total", "Attempts to deliver events to webhooks, by outcome.");
-        metrics::describe_gauge!("db_pool_connections", "Open database connections, by whether they are idle.");
-        metrics::describe_gauge!("db_pool_waiting", "Requests that wait for a database connection.");
+        metrics::describe_counter!("webhook_attempts_total", "Delivery attempts to webhook endpoints, by outcome.");
+        metrics::describe_gauge!("db_pool_connections", "Open database connections, by state (idle or busy).");
+        metrics::describe_gauge!("db_pool_waiting", "Requests waiting for a database connection.");
         *recorder = Some(handle.clone());
         Ok(Self(handle))
     }

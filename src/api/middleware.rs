@@ -81,7 +81,7 @@ pub async fn observe(
     let labels = [("method", method), ("route", incoming.route().to_owned()), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_duration_seconds", &labels[..2]).record(elapsed.as_secs_f64());
-    span.in_scope(|| tracing::info!(status, elapsed_us = u64::try_from(elapsed.as_micros()).ok(), "answered"));
+    span.in_scope(|| tracing::info!(status, elapsed_us = u64::try_from(elapsed.as_micros()).ok(), "request completed"));
     Ok(answer)
 }
 

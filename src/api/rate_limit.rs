@@ -80,9 +80,9 @@ fn tell(headers: &mut HeaderMap, standing: Standing) {
 
 /// Adds the headers to a response of the API document.
 pub fn document(answer: &mut Value) {
-    let policy = "The limit that is closest to being exceeded, as `\"reads\";q=6000;w=60`: `q` requests in `w` seconds. \
-                  `\"tenant-reads\"` is the limit of all callers of the tenant together. Omitted if there is no \
-                  limit.";
+    let policy = "The limit that is closest to being exceeded, as `\"reads\";q=6000;w=60`: `q` requests in `w` \
+                  seconds. `\"tenant-reads\"` is the limit of all callers of the tenant together. Omitted if there is \
+                  no limit.";
     let left = "The rest of that limit, as `\"reads\";r=5990;t=42`: `r` more requests in the next `t` seconds. Omitted \
                 if there is no limit.";
     for (name, description) in [("RateLimit-Policy", policy), ("RateLimit", left)] {

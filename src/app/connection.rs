@@ -72,7 +72,7 @@ pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
             let watch = spawn(watch(socket, Rc::clone(&idle_since), http.keep_alive + http.request_timeout));
             data.insert(Watched { idle_since, watch, is_closing: Cell::new(false) });
         }
-        Err(error) => tracing::debug!(%error, "a connection cannot be set up"),
+        Err(error) => tracing::debug!(%error, "connection setup failed"),
     }
 }
 
@@ -98,7 +98,7 @@ async fn watch(socket: Socket, idle_since: IdleSince, patience: Duration) {
         time::sleep(patience - idle).await;
     }
     if let Err(error) = socket.shutdown(Shutdown::Both) {
-        tracing::debug!(%error, "a connection is not there any more");
+        tracing::debug!(%error, "connection closed");
     }
 }
 

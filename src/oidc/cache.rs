@@ -97,7 +97,7 @@ impl Cache {
             Ok(keys) => self.state().keys = Some((Arc::new(keys), now)),
             Err(error) => {
                 let issuer = self.issuer.as_str();
-                tracing::warn!(issuer, %error, "the keys of the OpenID Connect issuer cannot be fetched");
+                tracing::warn!(issuer, %error, "cannot fetch the keys of the OpenID Connect issuer");
             }
         }
     }

@@ -84,7 +84,7 @@ async fn the_log_says_no_key_no_token_and_no_password_whatever_clients_send() {
     assert_eq!(service.ended().await, Some(0));
 
     let log = service.stderr();
-    assert!(log.contains("answered") && log.contains("database error"), "{log}");
+    assert!(log.contains("request completed") && log.contains("database error"), "{log}");
     for secret in [key, FORGED] {
         let random = secret.strip_prefix("ppk_").unwrap();
         // As a text, and as the numbers of its bytes.

@@ -240,7 +240,7 @@ async fn logs_for_machines_are_json_lines_with_request_ids_and_no_secrets() {
     let log = service.stderr();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{log}");
-    let answered: Vec<_> = lines.iter().filter(|line| line["message"] == "answered").collect();
+    let answered: Vec<_> = lines.iter().filter(|line| line["message"] == "request completed").collect();
     let ids: Vec<_> = answered.iter().map(|line| &line["span"]["request_id"]).collect();
     assert_eq!(ids.len(), 3, "{log}");
     assert!(ids.contains(&&Value::from("log-me")) && ids.contains(&&problem["request_id"]), "{log}");
@@ -256,7 +256,7 @@ async fn logs_for_people_have_no_escapes_where_there_is_no_terminal() {
     let service = Service::start(&["--database-url", &database.url]).await;
     service.get("/healthz", "none").await;
     let log = service.stderr();
-    assert!(log.contains("answered") && !log.contains('\u{1b}'), "{log:?}");
+    assert!(log.contains("request completed") && !log.contains('\u{1b}'), "{log:?}");
     service.stop().await;
 }
 
