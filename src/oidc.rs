@@ -60,8 +60,8 @@ pub enum Error {
     Invalid(String),
     /// It is the issuer's, and does not tell whom its user works for: who has it may know.
     #[error(
-        "The claim `{claim}` of this token does not say whom its user works for. Have the issuer put the id of the \
-         user's reseller there, or `{PARTNER}` for the partner's own users."
+        "The claim `{claim}` of this token does not name the user's reseller. Let the issuer put the id of the reseller \
+         there, or `{PARTNER}` for users of the provider."
     )]
     Unassigned {
         /// The claim that has to tell.

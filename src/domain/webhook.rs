@@ -45,7 +45,7 @@ label! {
 pub const MOST_ENDPOINTS: i64 = 20;
 
 /// The reason if an endpoint is disabled after [`PATIENCE`] without a successful delivery.
-const UNREACHABLE: &str = "Nothing could be delivered for three days";
+const UNREACHABLE: &str = "No successful delivery for three days";
 
 /// The reason if an endpoint is disabled because it responded with 410.
 const GONE: &str = "The receiver responded with 410 Gone";

@@ -167,7 +167,7 @@ async fn an_endpoint_where_nothing_gets_for_three_days_is_disabled_and_loses_not
     let lasted = server.clock.now() - began;
     assert!(lasted >= TimeDelta::days(3) && lasted < TimeDelta::days(4), "{lasted}");
     let disabled = admin.get(&endpoint).await.ok();
-    assert_eq!(disabled["disabled"]["reason"], "Nothing could be delivered for three days");
+    assert_eq!(disabled["disabled"]["reason"], "No successful delivery for three days");
     server.deliver().await;
     let told = other.received().remove(0).json();
     assert_eq!((&told["type"], &told["actor"]), (&json!("webhook_endpoint.disabled"), &json!("system")));
