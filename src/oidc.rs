@@ -60,7 +60,7 @@ pub enum Error {
     Invalid(String),
     /// It is the issuer's, and does not tell whom its user works for: who has it may know.
     #[error(
-        "The claim `{claim}` of this token does not name the user's reseller. Let the issuer put the id of the reseller \
+        "The claim `{claim}` of this token does not name the user's reseller. Let the issuer put the reseller's id \
          there, or `{PARTNER}` for users of the provider."
     )]
     Unassigned {

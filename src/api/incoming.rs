@@ -93,7 +93,7 @@ impl Incoming {
     /// Returns the value that was created when the request arrived.
     ///
     /// # Errors
-    /// There is none, because the middleware is set up wrongly.
+    /// An internal error if the middleware did not run.
     pub fn of(request: &HttpRequest) -> Result<Rc<Self>, Problem> {
         request.extensions().get::<Rc<Self>>().cloned().ok_or_else(|| Problem::of(ErrorCode::Internal))
     }

@@ -31,7 +31,7 @@ pub struct AddressCreate {
     pub country: Country,
 }
 
-/// Whom to talk to.
+/// The contact at the company.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactCreate {
@@ -49,7 +49,7 @@ pub struct ContactCreate {
     pub extension: Option<Extension>,
 }
 
-/// Changes of an address: what is left out stays, null clears.
+/// Changes of an address. Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddressPatch {
@@ -76,7 +76,7 @@ pub struct AddressPatch {
     pub country: Option<Country>,
 }
 
-/// Changes of a contact: what is left out stays, null clears.
+/// Changes of a contact. Omitted fields stay unchanged, null clears a field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContactPatch {
@@ -118,7 +118,7 @@ pub struct Address {
     pub country: Country,
 }
 
-/// Whom to talk to.
+/// The contact at the company.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({ "name": "Grace Claes", "email": "grace@northwind.example", "extension": null }))]
 pub struct Contact {
@@ -175,7 +175,7 @@ pub fn create(
     Company { name, address: address.into(), contact, external_id }
 }
 
-/// The company with the changes of a merge patch: what is left out stays, null clears.
+/// Returns the company after a merge patch. Omitted fields stay unchanged, null clears a field.
 pub fn patch(
     to: Company,
     name: Option<CompanyName>,

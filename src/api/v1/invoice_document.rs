@@ -74,7 +74,7 @@ fn page(issuer: &str, invoice: &Invoice, lines: &[InvoiceLine]) -> Markup {
                 (table(invoice, lines))
                 footer {
                     p {
-                        "Each line is rounded by itself to the smallest unit of the currency, halves away from zero. "
+                        "Each line is rounded separately to the smallest unit of the currency, halves away from zero. "
                         "Days are counted in UTC."
                     }
                 }
