@@ -56,7 +56,7 @@ codes! {
         "The reseller is disabled: its keys are rejected and it cannot take new customers",
         "Ask the provider to enable the reseller, or choose another reseller.";
     CorsRefused = "cors_refused", FORBIDDEN,
-        "The origin of the web page, or the method or headers that it uses, are not allowed",
+        "The origin of the web page, its method or its headers are not allowed",
         "Use what `detail` allows, or ask the operator to add the page's origin to `CORS_ORIGINS`.";
     NotFound = "not_found", NOT_FOUND,
         "The resource does not exist, or it belongs to another tenant", "Check the id and the API key.";

@@ -29,7 +29,7 @@ pub fn compile(mut schema: Value) -> Option<Validator> {
     Rule::formats().fold(options, with_format).build(&schema).ok()
 }
 
-/// The maximum number of characters of a text after normalization. The same name can be longer as it is sent, with each
+/// The maximum number of characters of a text after normalization. Before, the same name can be longer, with each
 /// accent as a separate character.
 struct MaxNormalized(usize);
 

@@ -235,7 +235,7 @@ impl Link {
         })
     }
 
-    /// Checks that this link, as the end of the chain, is not before any of the `known` links.
+    /// Checks that the chain, which ends at this link, reaches all `known` links.
     ///
     /// # Errors
     /// The chain is shorter than a known link, or differs from one.

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 /// The number of random bytes in a secret.
 pub const RANDOM_BYTES: usize = 32;
 
-/// How long the previous secret stays valid after a rotation if the request does not say: for API keys and webhook
-/// endpoints.
+/// The default overlap after a rotation: how long the previous secret of an API key or webhook endpoint stays
+/// valid.
 pub const DEFAULT_OVERLAP: TimeDelta = TimeDelta::days(1);
 
 /// The prefix of every secret, so that secret scanners can recognize it.

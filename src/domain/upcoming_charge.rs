@@ -69,8 +69,8 @@ impl UpcomingCharge {
     }
 }
 
-/// Returns the charges of the renewals of a subscription before a day, according to the current state. Uses the same
-/// transitions and quotes as the real renewals. `product` has the prices for the customer.
+/// Returns the expected charges of a subscription's renewals before a day, according to its current state. Uses the
+/// same transitions and quotes as the real renewals. `product` has the prices for the customer.
 ///
 /// # Errors
 /// A renewal would cost more than can be billed.
