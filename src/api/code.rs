@@ -121,7 +121,7 @@ codes! {
     AmountOutOfRange = "amount_out_of_range", UNPROCESSABLE_ENTITY,
         "An amount exceeds the billable maximum", "Order smaller quantities.";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS,
-        "The caller or its tenant has sent too many requests this minute", "Retry after `Retry-After` seconds.";
+        "Too many requests were sent this minute", "Retry after `Retry-After` seconds.";
     TooManyConcurrentRequests = "too_many_concurrent_requests", TOO_MANY_REQUESTS,
         "Too many requests are in progress at the same time", "Wait until some of them finish, then retry.";
     Internal = "internal", INTERNAL_SERVER_ERROR,

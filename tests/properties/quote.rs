@@ -167,7 +167,10 @@ fn what_is_held_can_be_renewed_when_the_limit_is_lowered_below_it_and_not_raised
     assert_eq!(set(100).unwrap().quote.lines[0].quantity_after, Some(100));
     let refusal = set(101).unwrap_err();
     let Refusal::Invalid(violations) = &refusal else { panic!("{refusal:?}") };
-    assert_eq!(violations[0].detail, "A subscription can hold 0 to 100 of ov, and this request makes it 101. Change the quantity.");
+    assert_eq!(
+        violations[0].detail,
+        "A subscription can hold 0 to 100 of ov, and this request makes it 101. Change the quantity."
+    );
     let raised = quote::add_current_inventory(&held, &limited(50), &[(code("ov"), 1)], noon(IN_TERM)).unwrap_err();
     assert_eq!(problems(raised), [("/lines/0/add".to_owned(), ViolationCode::OutOfRange)]);
 }
