@@ -110,10 +110,7 @@ impl Exhausted {
                 )
             }
             Resource::WebhookTests => {
-                format!(
-                    "{whose} already has {limit} webhook tests in progress. Wait until one of them finishes, then \
-                     retry."
-                )
+                format!("{whose} already has {limit} webhook tests in progress. Wait until one finishes, then retry.")
             }
         }
     }

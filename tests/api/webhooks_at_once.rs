@@ -156,8 +156,7 @@ async fn a_tenant_has_four_tests_under_way_and_the_others_are_refused_at_once() 
     let refused = keyed.act(&format!("{of_reseller}/test")).await;
     assert_eq!(refused.header("retry-after"), "2");
     let problem = refused.problem(429, "too_many_concurrent_requests");
-    let detail =
-        "This key or user already has 4 webhook tests in progress. Wait until one of them finishes, then retry.";
+    let detail = "This key or user already has 4 webhook tests in progress. Wait until one finishes, then retry.";
     assert_eq!(problem["detail"], detail);
     assert!(started.elapsed() < Duration::from_secs(5), "at once: {:?}", started.elapsed());
     let mut statuses = BTreeMap::new();
