@@ -82,7 +82,7 @@ pub enum State {
     /// Events are queued.
     Disabled {
         at: DateTime<Utc>,
-        /// Why, in the words of the person who disabled the endpoint.
+        /// Given by a user, or `UNREACHABLE` or `GONE`.
         reason: Option<Reason>,
     },
 }

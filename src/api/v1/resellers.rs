@@ -62,7 +62,7 @@ pub struct Reseller {
 pub struct Stop {
     /// The instant of the change.
     pub at: DateTime<Utc>,
-    /// The reason, in the words of the person who made the change.
+    /// The reason that was given for the change.
     #[schema(required)]
     pub reason: Option<Reason>,
 }
