@@ -11,6 +11,7 @@ use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, maybe_done};
 
+use super::rows::{AnyRows, Fragment, together};
 use super::{Conn, Result};
 
 /// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
@@ -74,14 +75,20 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for UpTo<Q> {
     }
 }
 
-/// A statement that writes, and is sent later: what a unit of work collects.
-pub struct Write(Box<dyn QueryFragment<Pg> + Send + Sync>);
+/// What is written later: a unit of work collects it.
+pub struct Write(pub(super) Kind);
+
+pub(super) enum Kind {
+    /// Rows, which go out together with others of their kind.
+    Rows(Box<dyn AnyRows>),
+    Statement(Fragment),
+}
 
 /// A statement on its way: it is sent when it is first polled, and answers how many rows were written.
 pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
 
-/// A statement that answers no rows. A connection keeps it; one that inserts a list of rows has another text for each
-/// number of them: see `write_rows`.
+/// A statement that answers no rows. A connection keeps it, so that it must not have another text each time: lists of
+/// rows are written by `rows`.
 pub trait Statement: Sized {
     /// Sends it, and answers how many rows were written.
     fn run(self, conn: &Conn) -> Running<'_>;
@@ -101,51 +108,22 @@ impl<Q: QueryFragment<Pg> + Send> Statement for Q {
     where
         Self: Sync + 'static,
     {
-        Write(Box::new(self))
-    }
-}
-
-impl Write {
-    /// Sends it.
-    pub fn run(self, conn: &Conn) -> Running<'_> {
-        self.0.run(conn)
+        Write(Kind::Statement(Box::new(self)))
     }
 }
 
 /// A statement without parameters, as `COMMIT`.
 #[must_use]
-pub fn command(sql: &'static str) -> Write {
-    diesel::sql_query(sql).later()
+pub fn command(sql: &'static str) -> impl Statement + Sync + 'static {
+    diesel::sql_query(sql)
 }
-
-/// How many rows one statement writes, where there are so many.
-pub(super) const ROWS: usize = 100;
-
-/// The statements that write rows: [`ROWS`] with each, and the rest one by one, so that there are two texts however
-/// many the rows are. `$statement` is made of one row and of several, as `$row`.
-macro_rules! write_rows {
-    ($rows:expr, $row:ident => $statement:expr) => {{
-        let mut rows = $rows;
-        let mut writes: Vec<$crate::store::Write> = Vec::new();
-        loop {
-            let $row: Vec<_> = rows.by_ref().take($crate::store::run::ROWS).collect();
-            if $row.len() < $crate::store::run::ROWS {
-                writes.extend($row.into_iter().map(|$row| $crate::store::run::Statement::later($statement)));
-                break writes;
-            }
-            writes.push($crate::store::run::Statement::later($statement));
-        }
-    }};
-}
-
-pub(super) use write_rows;
 
 /// Sends statements in their order, and waits for the database once.
 ///
 /// # Errors
 /// Of the first that fails.
 pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
-    let mut statements: Vec<_> = writes.into_iter().map(|write| maybe_done(write.run(conn))).collect();
+    let mut statements: Vec<_> = together(writes).into_iter().map(|write| maybe_done(write.run(conn))).collect();
     // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
     poll_fn(|cx| {
         for statement in &mut statements {
