@@ -83,7 +83,8 @@ impl Transaction {
             committed.and(read)
         });
         let committed = committed.await;
-        if !matches!(committed, Err(store::Error::Unavailable(_))) {
+        // Else it may not have ended, and goes with its connection.
+        if matches!(committed, Ok(_) | Err(store::Error::Taken(_))) {
             self.give_back();
         }
         committed

@@ -9,7 +9,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, maybe_done};
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use tokio::task::unconstrained;
 
 use super::rows::{AnyRows, Fragment, together};
 use super::{Conn, Result};
@@ -51,7 +52,7 @@ pub struct UpTo<Q> {
 impl<Q> UpTo<Q> {
     /// The first rows of a query without a limit.
     pub fn new(query: Q, rows: i64) -> Self {
-        let few = [1, 11, 26, 51, 101].into_iter().find(|few| *few >= rows);
+        let few = [1, 11, 26, 51, 101, 201].into_iter().find(|few| *few >= rows);
         Self { query, rows: few.unwrap_or(rows) }
     }
 }
@@ -118,26 +119,30 @@ pub fn command(sql: &'static str) -> impl Statement + Sync + 'static {
     diesel::sql_query(sql)
 }
 
-/// Sends statements in their order, and waits for the database once.
+/// Sends statements in their order, and waits for the database once. One that cannot be sent is the last.
 ///
 /// # Errors
 /// Of the first that fails.
 pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
     let mut statements: Vec<_> = together(writes).into_iter().map(|write| maybe_done(write.run(conn))).collect();
-    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
-    poll_fn(|cx| {
-        for statement in &mut statements {
+    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that. They
+    // are polled without the scheduler's budget, which would hold back all but the first hundred.
+    let sent = unconstrained(poll_fn(|cx| {
+        let is_refused = |statement: &mut MaybeDone<Running<'_>>| {
             let _ = statement.poll_unpin(cx);
-        }
-        Poll::Ready(())
-    })
+            matches!(statement, MaybeDone::Done(Err(_)))
+        };
+        let refused = statements.iter_mut().position(is_refused);
+        Poll::Ready(refused.map_or(statements.len(), |refused| refused + 1))
+    }))
     .await;
-    let mut sent = Ok(());
+    statements.truncate(sent);
+    let mut outcome = Ok(());
     // Each is waited for, also when one before it has failed: the connection goes on to somebody else.
     for mut statement in statements {
         (&mut statement).await;
         let answer = Pin::new(&mut statement).take_output().transpose();
-        sent = sent.and(answer.map(drop));
+        outcome = outcome.and(answer.map(drop));
     }
-    Ok(sent?)
+    Ok(outcome?)
 }
