@@ -233,6 +233,12 @@ impl Db {
         Self { share: Some(share), ..self.clone() }
     }
 
+    /// The same database for what somebody does for everybody: nobody's share bounds it.
+    #[must_use]
+    pub fn for_everybody(&self) -> Self {
+        Self { share: None, ..self.clone() }
+    }
+
     /// The same database for a worker, which has a connection of its own for what is read at a glance. It is opened by
     /// the thread that first needs it.
     #[must_use]
@@ -290,7 +296,7 @@ impl Db {
         E: From<store::Error> + IsUnavailable,
     {
         if let Some(lane) = &self.lane
-            && let Ok(conn) = lane.connection().await
+            && let Some(conn) = lane.connection().await
         {
             match tokio::time::timeout(shortened(self.transaction_timeout), work(&conn)).await {
                 Ok(Err(error)) if error.is_unavailable() => lane.forget(&conn),

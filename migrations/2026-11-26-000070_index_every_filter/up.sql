@@ -20,9 +20,12 @@ DO $$
 DECLARE
     place text;
 BEGIN
-    CREATE SCHEMA IF NOT EXISTS trigrams;
-    CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA trigrams;
     SELECT extnamespace::regnamespace INTO place FROM pg_extension WHERE extname = 'pg_trgm';
+    IF place IS NULL THEN
+        place := 'trigrams';
+        CREATE SCHEMA IF NOT EXISTS trigrams;
+        CREATE EXTENSION pg_trgm SCHEMA trigrams;
+    END IF;
     EXECUTE format('CREATE INDEX customers_by_piece_of_name ON customers USING gin (name_key %s.gin_trgm_ops)', place);
     EXECUTE format('CREATE INDEX resellers_by_piece_of_name ON resellers USING gin (name_key %s.gin_trgm_ops)', place);
 EXCEPTION WHEN undefined_file OR insufficient_privilege OR feature_not_supported THEN

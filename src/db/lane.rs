@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diesel_async::AsyncPgConnection;
 
 use super::connect::Target;
-use crate::store;
 
 pub(super) struct Lane {
     target: Target,
@@ -20,19 +19,15 @@ impl Lane {
         Self { target, conn: Mutex::default(), opening: tokio::sync::Mutex::default() }
     }
 
-    /// The connection, which is opened when there is none.
-    pub(super) async fn connection(&self) -> Result<Arc<AsyncPgConnection>, store::Error> {
+    /// The connection, which is opened when there is none. Nobody waits for somebody else to open it.
+    pub(super) async fn connection(&self) -> Option<Arc<AsyncPgConnection>> {
         if let Some(conn) = self.current() {
-            return Ok(conn);
+            return Some(conn);
         }
-        let _opening = self.opening.lock().await;
-        if let Some(conn) = self.current() {
-            return Ok(conn);
-        }
-        let conn = self.target.connect().await.map_err(|error| store::Error::Unavailable(error.to_string()))?;
-        let conn = Arc::new(conn);
+        let _opening = self.opening.try_lock().ok()?;
+        let conn = Arc::new(self.target.connect().await.ok()?);
         *self.conn.lock().unwrap_or_else(PoisonError::into_inner) = Some(conn.clone());
-        Ok(conn)
+        Some(conn)
     }
 
     /// Lets go of a connection that is of no use any more.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::{join, try_join};
 
 use super::Connection;
-use crate::store::{self, Conn, Write, send};
+use crate::store::{self, Conn, Statement, Write, send};
 
 /// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
 /// connection.
@@ -77,13 +77,14 @@ impl Transaction {
         read: impl AsyncFnOnce(&Conn) -> Result<T, store::Error>,
     ) -> Result<T, store::Error> {
         // In a transaction in which a statement has failed it takes everything back.
-        last.push(store::command("COMMIT"));
+        last.push(store::command("COMMIT").later());
         let committed = self.run(async |conn: &Conn| {
             let (committed, read) = join!(biased; send(conn, last), read(conn));
             committed.and(read)
         });
         let committed = committed.await;
-        if !matches!(committed, Err(store::Error::Unavailable(_))) {
+        // Else it may not have ended, and goes with its connection.
+        if matches!(committed, Ok(_) | Err(store::Error::Taken(_))) {
             self.give_back();
         }
         committed

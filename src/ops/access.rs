@@ -110,7 +110,7 @@ pub async fn write_uses(db: &Db, cache: &AccessCache) -> Result<()> {
     if uses.is_empty() {
         return Ok(());
     }
-    let written = db.send(access::save_uses(&uses)).await;
+    let written = db.send(vec![access::save_uses(&uses)]).await;
     if !matches!(written, Err(store::Error::Unavailable(_))) {
         cache.uses_are_written(&uses);
     }

@@ -97,7 +97,8 @@ async fn note(work: &mut Work<'_>, cx: &Context, taken: &Delivery, attempt: Atte
     let scope = cx.actor.scope;
     let mut is_enabled = true;
     if attempt.has_succeeded() {
-        work.write([webhook_turns::recovered(taken.endpoint_id)]);
+        // At once: whoever locks an endpoint and its deliveries locks the endpoint first.
+        webhook_turns::recovered(work.conn, taken.endpoint_id).await?;
     } else {
         let Some(endpoint) = webhooks::lock(work.conn, scope, taken.endpoint_id).await? else { return Ok(()) };
         let after = endpoint.failed(&attempt, cx.at);

@@ -112,8 +112,9 @@ async fn look(cx: &Context, ask: &Ask, through: i64) -> Result<Feed> {
     // A reader of old events is not made to come again for each stretch in which there is nothing for it.
     for _ in 0..STRETCHES {
         let Some(limit) = reading.next().filter(|_| place < through) else { break };
-        // Events of one type are found by their index, however far apart they are.
-        let reach = if ask.types.len() == 1 { through } else { through.min(place.saturating_add(REACH)) };
+        // Everyone's events of one type are found by their index, however far apart they are.
+        let is_indexed = ask.types.len() == 1 && ask.scope.reseller().is_none();
+        let reach = if is_indexed { through } else { through.min(place.saturating_add(REACH)) };
         let list =
             async |conn: &Conn| Ok::<_, Error>(events::list(conn, ask.scope, &ask.types, (place, reach), limit).await?);
         let part = cx.db.statement(list).await?;

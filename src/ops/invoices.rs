@@ -90,8 +90,7 @@ impl Entity for Invoiced {
     }
 
     fn rows(&self, _: &Context, before: &Self) -> Vec<Write> {
-        let reopened: Vec<_> = changed(before, self).map(|(_, charge)| charge.clone()).collect();
-        invoices::save(&self.0, &reopened)
+        invoices::save(&self.0, changed(before, self).map(|(_, charge)| charge))
     }
 
     fn told(&self, cx: &Context, before: &Self) -> Vec<Saved> {

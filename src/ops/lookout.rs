@@ -101,13 +101,14 @@ impl Lookout {
     /// Looks, once it is this waiter's turn, until there is something. A waiter that goes away leaves its turn to the
     /// next.
     async fn look(&self, db: &Db) -> Result<()> {
+        let db = db.for_everybody();
         let mut turn = self.turn.lock().await;
         loop {
             if let Some(at) = turn.next_look {
                 tokio::time::sleep_until(at).await;
             }
             turn.next_look = Some(Instant::now() + PAUSE);
-            let (after, through) = (turn.seen, catch_up(db).await?);
+            let (after, through) = (turn.seen, catch_up(&db).await?);
             if through > after {
                 let read = async |conn: &Conn| {
                     Ok::<_, Error>(events::headlines(conn, (after, through), MOST_HEADLINES).await?)

@@ -176,8 +176,7 @@ async fn pass_next(cx: &Context, part: Part) -> Result<bool> {
     }
     match pass_together(cx, &ids).await {
         Ok(passed) => Ok(passed > 0),
-        Err(error @ Error::Store(store::Error::Unavailable(_))) => Err(error),
-        // One of them holds up the others: each by itself, until it is found.
+        // One of them holds up the others, or they are too many for now: each by itself.
         Err(_) => {
             for id in ids.into_iter().take(usize::try_from(TOGETHER).unwrap_or(1)) {
                 catch_up(cx, id).await?;

@@ -182,7 +182,7 @@ pub async fn cancel(
         };
         let pending = store::orders::lock_pending_charges(work.conn, id).await?;
         let (_, after) = orders::confirm(work, cx, before.customer_id, Some(&before), plan, None)?;
-        work.write([store::orders::void_charges(&pending)]);
+        work.write([store::orders::save_charges(&pending, ChargeStatus::Voided, None)]);
         work.record(cx, pending.iter().map(|charge| Saved::charge(cx, charge, ChargeStatus::Voided, None)));
         found(after.into_iter().next(), "subscription")
     })

@@ -61,7 +61,7 @@ pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: Webhoo
         // It may be gone meanwhile.
         found(store::webhooks::find(work.conn, cx.actor.scope, id).await?, "webhook endpoint")?;
         let delivery = Delivery::test(cx.new_id(), id, event.id, attempt);
-        work.write(store::webhook_deliveries::insert(std::slice::from_ref(&delivery)));
+        work.write([store::webhook_deliveries::insert(std::slice::from_ref(&delivery))]);
         work.record(cx, [Saved::new(cx, None, &delivery)]);
         Ok(delivery)
     })

@@ -4,10 +4,10 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::SingleValue;
 use diesel::prelude::*;
-use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Write, write_rows};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::{access_version, api_key_uses, api_keys, resellers};
 use super::{Conn, Error, Result};
 use crate::domain::access::Role;
@@ -102,20 +102,20 @@ pub async fn reseller(mut conn: &Conn, id: ResellerId) -> Result<Option<(Reselle
     .transpose()
 }
 
-/// Writes when keys were used.
-#[must_use]
-pub fn save_uses(uses: &[(ApiKeyId, DateTime<Utc>)]) -> Vec<Write> {
-    let rows = uses.iter().map(|(id, at)| (api_key_uses::api_key_id.eq(*id), api_key_uses::last_used_at.eq(*at)));
-    let used = later(api_key_uses::last_used_at, excluded(api_key_uses::last_used_at));
-    write_rows!(rows, row => diesel::insert_into(api_key_uses::table)
-        .values(row)
-        .on_conflict(api_key_uses::api_key_id)
-        .do_update()
-        .set(api_key_uses::last_used_at.eq(used)))
+/// A key was used.
+struct Use {
+    api_key_id: ApiKeyId,
+    last_used_at: DateTime<Utc>,
 }
 
-diesel::define_sql_function! {
-    /// The later of two instants.
-    #[sql_name = "greatest"]
-    fn later(a: diesel::sql_types::Timestamptz, b: diesel::sql_types::Timestamptz) -> diesel::sql_types::Timestamptz;
+record!(Use in api_key_uses: key(api_key_id) fixed() rest(last_used_at));
+
+/// Writes when keys were used; an instance may know of a later use than another.
+#[must_use]
+pub fn save_uses(uses: &[(ApiKeyId, DateTime<Utc>)]) -> Write {
+    rows::own(
+        "INSERT INTO api_key_uses AS known (api_key_id, last_used_at) SELECT api_key_id, last_used_at FROM $rows \
+         ON CONFLICT (api_key_id) DO UPDATE SET last_used_at = greatest(known.last_used_at, excluded.last_used_at)",
+        uses.iter().map(|&(api_key_id, last_used_at)| Use { api_key_id, last_used_at }),
+    )
 }

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::filters::{between, one_of};
-use super::page::{self, company_keyset, keyset, rows};
+use super::page::{self, company_keyset, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
@@ -253,7 +253,7 @@ pub async fn list(
     }
     query = between!(query, customers::created_at, filter.created_after, filter.created_before);
     let query = company_keyset!(query, customers, sort, window);
-    let rows: Vec<KnownRow> = rows!(conn, query, window, *filter != CustomerFilter::default());
+    let rows: Vec<KnownRow> = fetch!(conn, query, window, *filter != CustomerFilter::default());
     let page = Page::cut(rows, window.limit, |(row, ..)| {
         page::company_position(sort, &row.name_key, row.created_at, row.id.0)
     });

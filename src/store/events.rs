@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::columns::Json;
+use super::rows::{self, record};
 use super::run::{Statement, Write};
 use super::schema::{event_feed, event_places, event_queue, events};
 use super::{Conn, Result};
@@ -32,8 +33,63 @@ struct Row {
     request_id: Option<String>,
 }
 
-impl From<Event> for Row {
-    fn from(event: Event) -> Self {
+/// An event that is new, and who is told: a reseller, everyone, or whoever manages a customer.
+struct New {
+    id: EventId,
+    customer_id: Option<CustomerId>,
+    kind: EventType,
+    certificate_type: Option<Code>,
+    occurred_at: DateTime<Utc>,
+    resource_type: ResourceType,
+    resource_id: Uuid,
+    resource_version: Option<Version>,
+    data: Json<serde_json::Value>,
+    actor: String,
+    request_id: Option<String>,
+    reseller_id: Option<ResellerId>,
+    managed: Option<CustomerId>,
+    for_everyone: bool,
+}
+
+record! { New in events:
+    id: SqlUuid,
+    customer_id: Nullable<SqlUuid>,
+    kind: Text,
+    certificate_type: Nullable<Text>,
+    occurred_at: Timestamptz,
+    resource_type: Text,
+    resource_id: SqlUuid,
+    resource_version: Nullable<BigInt>,
+    data: Jsonb,
+    actor: Text,
+    request_id: Nullable<Text>,
+    reseller_id: Nullable<SqlUuid>,
+    managed: Nullable<SqlUuid>,
+    for_everyone: Bool,
+}
+
+/// Until this is committed nobody moves a customer whose reseller is told, so that whoever it leaves hears nothing of it
+/// after that.
+const INSERT: &str = "\
+    WITH written AS ( \
+        INSERT INTO events (id, customer_id, kind, certificate_type, occurred_at, resource_type, resource_id, \
+            resource_version, data, actor, request_id, reseller_id, for_everyone) \
+        SELECT id, customer_id, kind, certificate_type, occurred_at, resource_type, resource_id, \
+            resource_version, data, actor, request_id, \
+            coalesce(reseller_id, (SELECT reseller_id FROM customers WHERE id = new.managed FOR KEY SHARE)), \
+            for_everyone \
+        FROM $rows \
+        RETURNING id, kind, reseller_id, for_everyone \
+    ) \
+    INSERT INTO event_queue (event_id, kind, reseller_id, for_everyone) SELECT * FROM written";
+
+impl From<(Event, Audience)> for New {
+    fn from((event, audience): (Event, Audience)) -> Self {
+        let (reseller_id, managed) = match audience {
+            Audience::Reseller(reseller) => (Some(reseller), None),
+            Audience::ResellerOf(customer) => (None, Some(customer)),
+            Audience::Partner | Audience::Everyone => (None, None),
+        };
         Self {
             id: event.id,
             customer_id: event.customer_id,
@@ -46,6 +102,9 @@ impl From<Event> for Row {
             data: Json(event.data),
             actor: event.actor,
             request_id: event.request_id,
+            reseller_id,
+            managed,
+            for_everyone: audience == Audience::Everyone,
         }
     }
 }
@@ -69,49 +128,8 @@ impl From<(Option<i64>, Row)> for Event {
 
 /// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
 #[must_use]
-pub fn insert(new: Vec<(Event, Audience)>) -> Vec<Write> {
-    let together = new.chunk_by(|(_, one), (_, next)| one == next);
-    together.filter_map(|events| Some(insert_for(events.first()?.1, events.iter().map(|(event, _)| event)))).collect()
-}
-
-/// Writes events for those who are told. Of what is told to the reseller that manages a customer: until this is
-/// committed nobody moves the customer, so that whoever it leaves hears nothing of it after that.
-fn insert_for<'a>(audience: Audience, events: impl Iterator<Item = &'a Event>) -> Write {
-    let rows: Vec<_> = events.cloned().map(Row::from).collect();
-    let (managed_by, reseller) = match audience {
-        Audience::ResellerOf(customer) => (Some(customer), None),
-        Audience::Reseller(reseller) => (None, Some(reseller)),
-        Audience::Partner | Audience::Everyone => (None, None),
-    };
-    let insert = diesel::sql_query(
-        "WITH written AS ( \
-             INSERT INTO events (id, customer_id, kind, certificate_type, occurred_at, resource_type, resource_id, \
-                 resource_version, data, actor, request_id, reseller_id, for_everyone) \
-             SELECT told.*, coalesce($12, (SELECT reseller_id FROM customers WHERE id = $13 FOR KEY SHARE)), $14 \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS told \
-             RETURNING id, kind, reseller_id, for_everyone \
-         ) \
-         INSERT INTO event_queue (event_id, kind, reseller_id, for_everyone) SELECT * FROM written",
-    )
-    .bind::<Array<SqlUuid>, _>(column(&rows, |row| row.id))
-    .bind::<Array<Nullable<SqlUuid>>, _>(column(&rows, |row| row.customer_id))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.kind))
-    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.certificate_type.clone()))
-    .bind::<Array<Timestamptz>, _>(column(&rows, |row| row.occurred_at))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.resource_type))
-    .bind::<Array<SqlUuid>, _>(column(&rows, |row| row.resource_id))
-    .bind::<Array<Nullable<BigInt>>, _>(column(&rows, |row| row.resource_version))
-    .bind::<Array<Jsonb>, _>(column(&rows, |row| row.data.clone()))
-    .bind::<Array<Text>, _>(column(&rows, |row| row.actor.clone()))
-    .bind::<Array<Nullable<Text>>, _>(column(&rows, |row| row.request_id.clone()))
-    .bind::<Nullable<SqlUuid>, _>(reseller)
-    .bind::<Nullable<SqlUuid>, _>(managed_by)
-    .bind::<Bool, _>(audience == Audience::Everyone);
-    insert.later()
-}
-
-fn column<T>(rows: &[Row], value: impl Fn(&Row) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
+pub fn insert(new: Vec<(Event, Audience)>) -> Write {
+    rows::own(INSERT, new.into_iter().map(New::from))
 }
 
 /// The last place of the feed, and whether there are events that have none yet.

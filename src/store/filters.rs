@@ -16,11 +16,17 @@ use crate::domain::id::first_at;
 
 /// That a column has one of the few values that it can have. The value stands in the statement: the planner knows how
 /// many rows have it, and an index over the rows that have a rare one serves.
-#[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
+#[derive(Debug, Clone, Copy, ValidGrouping)]
 pub(super) struct Is<Column> {
     pub(super) column: Column,
     /// One of the labels of the program, which have letters, underscores and full stops.
     pub(super) label: &'static str,
+}
+
+impl<Column> QueryId for Is<Column> {
+    type QueryId = ();
+
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 impl<Column: Expression> Expression for Is<Column> {

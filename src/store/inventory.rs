@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Statement, Write, write_rows};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
-use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
+use crate::domain::id::{AllocationId, CustomerId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::subscription::Subscription;
@@ -30,9 +29,10 @@ pub struct Cause<'a> {
     pub clock: &'a Clock,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = inventory_lines, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = inventory_lines, check_for_backend(diesel::pg::Pg))]
 pub(super) struct LineRow {
+    customer_id: CustomerId,
     pub(super) subscription_id: SubscriptionId,
     pub(super) certificate_type: Code,
     current: i32,
@@ -40,6 +40,36 @@ pub(super) struct LineRow {
     used: i32,
     low_threshold: Option<i32>,
 }
+
+record!(LineRow in inventory_lines: key(subscription_id, certificate_type) fixed(customer_id)
+    rest(current, renewal, used, low_threshold));
+
+/// An entry that is new. Its number is the next of its subscription, which is locked or new.
+struct NewEntry {
+    customer_id: CustomerId,
+    subscription_id: SubscriptionId,
+    id: LedgerEntryId,
+    certificate_type: Code,
+    measure: Measure,
+    before: Option<i32>,
+    after: Option<i32>,
+    order_id: Option<OrderId>,
+    allocation_id: Option<AllocationId>,
+    actor: String,
+    occurred_at: DateTime<Utc>,
+}
+
+record!(NewEntry in inventory_ledger: key(id) fixed(customer_id, subscription_id)
+    rest(certificate_type, measure, before, after, order_id, allocation_id, actor, occurred_at));
+
+const INSERT_ENTRIES: &str = "\
+    INSERT INTO inventory_ledger (customer_id, subscription_id, number, id, certificate_type, measure, before, after, \
+        order_id, allocation_id, actor, occurred_at) \
+    SELECT customer_id, subscription_id, \
+        (SELECT coalesce(max(number), 0) FROM inventory_ledger WHERE subscription_id = new.subscription_id) \
+            + row_number() OVER (PARTITION BY subscription_id ORDER BY place), \
+        id, certificate_type, measure, before, after, order_id, allocation_id, actor, occurred_at \
+    FROM $rows";
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = inventory_ledger, check_for_backend(diesel::pg::Pg))]
@@ -64,7 +94,8 @@ impl EntryRow {
 
 impl From<LineRow> for Line {
     fn from(row: LineRow) -> Self {
-        let LineRow { subscription_id: _, certificate_type, current, renewal, used, low_threshold } = row;
+        let LineRow { customer_id: _, subscription_id: _, certificate_type, current, renewal, used, low_threshold } =
+            row;
         Self { certificate_type, current, renewal, used, low_threshold }
     }
 }
@@ -91,61 +122,32 @@ impl From<Vec<LineJson>> for Lines {
 }
 
 /// Writes the lines that differ, and an entry for every number that does.
-pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'_>) -> Vec<Write> {
-    let (id, customer_id, after) = (subscription.id, subscription.customer_id, &*subscription.lines);
-    let changed = after.iter().filter(|line| !before.contains(line)).map(|line| {
-        let row = LineRow {
-            subscription_id: id,
-            certificate_type: line.certificate_type.clone(),
-            current: line.current,
-            renewal: line.renewal,
-            used: line.used,
-            low_threshold: line.low_threshold,
-        };
-        (row, inventory_lines::customer_id.eq(customer_id))
+pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'_>) -> [Write; 2] {
+    let (subscription_id, customer_id) = (subscription.id, subscription.customer_id);
+    let changed = subscription.lines.iter().filter(|line| !before.contains(line)).map(|line| LineRow {
+        customer_id,
+        subscription_id,
+        certificate_type: line.certificate_type.clone(),
+        current: line.current,
+        renewal: line.renewal,
+        used: line.used,
+        low_threshold: line.low_threshold,
     });
-    let mut writes = write_rows!(changed, line => diesel::insert_into(inventory_lines::table)
-    .values(line)
-    .on_conflict((inventory_lines::subscription_id, inventory_lines::certificate_type))
-    .do_update()
-    .set((
-        inventory_lines::current.eq(excluded(inventory_lines::current)),
-        inventory_lines::renewal.eq(excluded(inventory_lines::renewal)),
-        inventory_lines::used.eq(excluded(inventory_lines::used)),
-        inventory_lines::low_threshold.eq(excluded(inventory_lines::low_threshold)),
-    )));
     // A threshold is a setting, which the ledger does not count.
-    let movements = movements(before, after);
-    if !movements.is_empty() {
-        writes.push(insert_entries(subscription, &movements, cause));
-    }
-    writes
-}
-
-/// Writes entries of the ledger of a subscription that is locked or new, with its next numbers.
-fn insert_entries(subscription: &Subscription, movements: &[Movement], cause: &Cause<'_>) -> Write {
-    let customer_id = subscription.customer_id;
-    let insert = diesel::sql_query(
-        "INSERT INTO inventory_ledger (customer_id, subscription_id, number, id, certificate_type, measure, before, \
-             after, order_id, allocation_id, actor, occurred_at) \
-         SELECT $1, $2, last.number + entry.place, entry.id, entry.certificate_type, entry.measure, entry.before, \
-             entry.after, $3, $4, $5, $6 \
-         FROM (SELECT coalesce(max(number), 0) AS number FROM inventory_ledger WHERE subscription_id = $2) AS last, \
-             unnest($7, $8, $9, $10, $11) WITH ORDINALITY \
-                 AS entry (id, certificate_type, measure, before, after, place)",
-    )
-    .bind::<SqlUuid, _>(customer_id)
-    .bind::<SqlUuid, _>(subscription.id)
-    .bind::<Nullable<SqlUuid>, _>(cause.order)
-    .bind::<Nullable<SqlUuid>, _>(cause.allocation)
-    .bind::<Text, _>(cause.actor.clone())
-    .bind::<Timestamptz, _>(cause.at)
-    .bind::<Array<SqlUuid>, _>(movements.iter().map(|_| cause.clock.new_id_of(customer_id)).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(movements.iter().map(|movement| movement.certificate_type.clone()).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(movements.iter().map(|movement| movement.measure).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Integer>>, _>(movements.iter().map(|movement| movement.before).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Integer>>, _>(movements.iter().map(|movement| movement.after).collect::<Vec<_>>());
-    insert.later()
+    let entries = movements(before, &subscription.lines).into_iter().map(|movement| NewEntry {
+        customer_id,
+        subscription_id,
+        id: LedgerEntryId(cause.clock.new_id_of(customer_id)),
+        certificate_type: movement.certificate_type,
+        measure: movement.measure,
+        before: movement.before,
+        after: movement.after,
+        order_id: cause.order,
+        allocation_id: cause.allocation,
+        actor: cause.actor.clone(),
+        occurred_at: cause.at,
+    });
+    [rows::upsert(changed), rows::own(INSERT_ENTRIES, entries)]
 }
 
 /// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find

@@ -7,8 +7,9 @@ use diesel_async::RunQueryDsl;
 use super::columns::Json;
 use super::customers::{ids_in_scope, visible};
 use super::filters::{between, made_between, one_of};
-use super::orders::ChargeRow;
-use super::run::{Statement, Write, write_rows};
+use super::orders::{self, ChargeRow};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -19,13 +20,12 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::order::{Charge, ChargeStatus};
 use crate::domain::text::{Line, Reason};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = invoices, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = invoices, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: InvoiceId,
     number_year: i32,
     number_sequence: i32,
-    #[diesel(skip_update)]
     customer_id: CustomerId,
     bill_to: Json<BillTo>,
     currency: Currency,
@@ -42,8 +42,10 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Insertable)]
-#[diesel(table_name = invoice_lines, treat_none_as_default_value = false)]
+record!(Row in invoices: key(id) fixed(customer_id, number_year, number_sequence, created_at)
+    rest(bill_to, currency, total, line_count, through, status, emailed_at, paid_at, voided_at, voided_reason, version,
+        updated_at));
+
 struct LineRow {
     customer_id: CustomerId,
     invoice_id: InvoiceId,
@@ -51,6 +53,8 @@ struct LineRow {
     charge_id: ChargeId,
     product_name: Line,
 }
+
+record!(LineRow in invoice_lines: key(invoice_id, position) fixed(customer_id) rest(charge_id, product_name));
 
 /// A line as it is read.
 #[derive(Queryable, Selectable)]
@@ -204,7 +208,7 @@ pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
 
 /// Writes a new invoice with its lines, and takes their charges, which must be locked and pending.
 #[must_use]
-pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> Vec<Write> {
+pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> [Write; 3] {
     let rows = (0..).zip(lines).map(|(position, line)| LineRow {
         customer_id: invoice.customer_id,
         invoice_id: invoice.id,
@@ -212,28 +216,16 @@ pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> Vec<Write> {
         charge_id: line.charge.id,
         product_name: line.product_name.clone(),
     });
-    let mut writes = vec![diesel::insert_into(invoices::table).values(Row::from(invoice)).later()];
-    writes.extend(write_rows!(rows, row => diesel::insert_into(invoice_lines::table).values(row)));
-    writes.push(save_charges(lines.iter().map(|line| &line.charge), ChargeStatus::Invoiced, Some(invoice.id)));
-    writes
+    let charges = lines.iter().map(|line| &line.charge);
+    [
+        rows::insert([Row::from(invoice)]),
+        rows::insert(rows),
+        orders::save_charges(charges, ChargeStatus::Invoiced, Some(invoice.id)),
+    ]
 }
 
 /// Writes an invoice that was locked, and gives charges back that are pending again.
 #[must_use]
-pub fn save(invoice: &Invoice, reopened: &[Charge]) -> Vec<Write> {
-    let mut writes = vec![diesel::update(invoices::table.find(invoice.id)).set(Row::from(invoice)).later()];
-    if !reopened.is_empty() {
-        writes.push(save_charges(reopened, ChargeStatus::Pending, None));
-    }
-    writes
-}
-
-fn save_charges<'a>(
-    which: impl IntoIterator<Item = &'a Charge>,
-    status: ChargeStatus,
-    invoice_id: Option<InvoiceId>,
-) -> Write {
-    let ids: Vec<_> = which.into_iter().map(|charge| charge.id).collect();
-    let set = (charges::status.eq(status), charges::invoice_id.eq(invoice_id));
-    diesel::update(charges::table.filter(charges::id.eq_any(ids))).set(set).later()
+pub fn save<'a>(invoice: &Invoice, reopened: impl IntoIterator<Item = &'a Charge>) -> Vec<Write> {
+    vec![rows::update([Row::from(invoice)]), orders::save_charges(reopened, ChargeStatus::Pending, None)]
 }

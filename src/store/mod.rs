@@ -25,6 +25,7 @@ pub mod rate_limits;
 pub mod renewal_failures;
 pub mod reports;
 pub mod resellers;
+mod rows;
 mod run;
 pub mod sandbox;
 mod schema;
@@ -36,6 +37,7 @@ pub mod webhook_turns;
 pub mod webhooks;
 
 pub use error::{Error, Unique};
+pub use rows::ORDER as WRITE_ORDER;
 pub use run::{Statement, Write, command, send};
 
 /// A connection.

@@ -10,7 +10,8 @@ use super::columns::Json;
 use super::customers::visible;
 use super::filters::{between, one_of};
 use super::page;
-use super::run::{Statement, Write, write_rows};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -21,8 +22,8 @@ use crate::domain::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, Order
 use crate::domain::proration::Calculation;
 use crate::domain::text::Code;
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = orders, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = orders, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: OrderId,
     kind: OrderKind,
@@ -33,9 +34,12 @@ struct Row {
     confirmed_at: DateTime<Utc>,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = order_lines, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+record!(Row in orders: key(id) fixed(customer_id) rest(kind, total, currency, confirmed_by, confirmed_at));
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = order_lines, check_for_backend(diesel::pg::Pg))]
 pub(super) struct LineRow {
+    customer_id: CustomerId,
     pub(super) order_id: OrderId,
     pub(super) position: i32,
     pub(super) subscription_id: SubscriptionId,
@@ -51,8 +55,12 @@ pub(super) struct LineRow {
     price_list_id: Option<PriceListId>,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = charges, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+record!(LineRow in order_lines: key(order_id, position) fixed(customer_id)
+    rest(subscription_id, subscription_index, product_id, certificate_type, bucket, quantity_before, quantity_after,
+        calculation, amount, due_date, price_list_id));
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = charges, check_for_backend(diesel::pg::Pg))]
 pub(super) struct ChargeRow {
     id: ChargeId,
     order_id: OrderId,
@@ -67,10 +75,23 @@ pub(super) struct ChargeRow {
     invoice_id: Option<InvoiceId>,
 }
 
+record!(ChargeRow in charges: key(id) fixed(customer_id)
+    rest(order_id, subscription_id, certificate_type, calculation, amount, currency, due_date, status, invoice_id));
+
+/// What becomes of a charge.
+struct Fate {
+    id: ChargeId,
+    status: ChargeStatus,
+    invoice_id: Option<InvoiceId>,
+}
+
+record!(Fate in charges: key(id) fixed() rest(status, invoice_id));
+
 impl LineRow {
-    fn new(order_id: OrderId, position: usize, line: &OrderLine) -> Option<Self> {
+    fn new(order: &Order, position: usize, line: &OrderLine) -> Option<Self> {
         Some(Self {
-            order_id,
+            customer_id: order.customer_id,
+            order_id: order.id,
             position: i32::try_from(position).ok()?,
             subscription_id: line.subscription_id?,
             subscription_index: line.subscription_index,
@@ -147,18 +168,15 @@ pub fn insert(order: &Order) -> Write {
         confirmed_by: order.confirmed_by.clone(),
         confirmed_at: order.confirmed_at,
     };
-    diesel::insert_into(orders::table).values(row).later()
+    rows::insert([row])
 }
 
 /// Writes the lines of an order and its charges; their subscriptions must be there.
 #[must_use]
-pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> Vec<Write> {
+pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> [Write; 2] {
     let lines = order.lines.iter().enumerate();
-    let lines = lines.filter_map(|(position, line)| {
-        Some((LineRow::new(order.id, position, line)?, order_lines::customer_id.eq(order.customer_id)))
-    });
-    let mut writes = write_rows!(lines, line => diesel::insert_into(order_lines::table).values(line));
-    let rows = new_charges.iter().map(|charge| ChargeRow {
+    let lines = lines.filter_map(|(position, line)| LineRow::new(order, position, line));
+    let charges = new_charges.iter().map(|charge| ChargeRow {
         id: charge.id,
         order_id: charge.order_id,
         customer_id: charge.customer_id,
@@ -171,8 +189,7 @@ pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> Vec<Write> {
         status: charge.status,
         invoice_id: charge.invoice_id,
     });
-    writes.extend(write_rows!(rows, row => diesel::insert_into(charges::table).values(row)));
-    writes
+    [rows::insert(lines), rows::insert(charges)]
 }
 
 /// An order in scope.
@@ -299,9 +316,12 @@ pub async fn lock_pending_charges(mut conn: &Conn, id: SubscriptionId) -> Result
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
-/// Voids charges that were locked.
+/// Writes what becomes of charges that were locked: their state, and the invoice that they are on.
 #[must_use]
-pub fn void_charges(which: &[Charge]) -> Write {
-    let ids: Vec<_> = which.iter().map(|charge| charge.id).collect();
-    diesel::update(charges::table.filter(charges::id.eq_any(ids))).set(charges::status.eq(ChargeStatus::Voided)).later()
+pub fn save_charges<'a>(
+    charges: impl IntoIterator<Item = &'a Charge>,
+    status: ChargeStatus,
+    on: Option<InvoiceId>,
+) -> Write {
+    rows::update(charges.into_iter().map(|charge| Fate { id: charge.id, status, invoice_id: on }))
 }

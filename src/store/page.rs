@@ -24,7 +24,7 @@ macro_rules! keyset {
 
 /// The rows of a window and one more, which tells whether there is a next page. A filtered list is planned for the values
 /// of its filters each time, as a plan for all values cannot know which are rare.
-macro_rules! rows {
+macro_rules! fetch {
     ($conn:expr, $query:expr, $window:expr, $is_filtered:expr) => {
         if $is_filtered {
             $query.limit($window.limit + 1).load(&mut $conn).await?
@@ -48,7 +48,7 @@ macro_rules! company_keyset {
     }};
 }
 
-pub(crate) use {company_keyset, keyset, rows};
+pub(crate) use {company_keyset, fetch, keyset};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;

@@ -11,8 +11,9 @@ use diesel::sql_types::{Bool, Text};
 use diesel_async::RunQueryDsl;
 use tokio::join;
 
-use super::page::{self, keyset, rows};
-use super::run::{Prepared, Statement, Write, write_rows};
+use super::page::{self, fetch, keyset};
+use super::rows::{self, record};
+use super::run::{Prepared, Statement, Write};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::access::Scope;
@@ -35,8 +36,8 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = price_list_prices, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = price_list_prices, check_for_backend(diesel::pg::Pg))]
 struct PriceRow {
     price_list_id: PriceListId,
     product_id: ProductId,
@@ -44,6 +45,9 @@ struct PriceRow {
     term_months: i32,
     unit_price: i64,
 }
+
+record!(PriceRow in price_list_prices: key(price_list_id, product_id, certificate_type, term_months) fixed()
+    rest(unit_price));
 
 impl From<&PriceList> for Row {
     fn from(list: &PriceList) -> Self {
@@ -157,7 +161,7 @@ pub async fn list(
     }
     let query = keyset!(query, price_lists::name_key, price_lists::id, window, page::text_after(window), ascending);
     let rows: Vec<(Row, Option<i64>)> =
-        rows!(conn, query, window, *filter != PriceListFilter::default() || scope.reseller().is_some());
+        fetch!(conn, query, window, *filter != PriceListFilter::default() || scope.reseller().is_some());
     let position = |(row, _): &(Row, _)| Position { value: SortValue::Text(row.name_key.clone()), id: row.id.0 };
     let page = Page::cut(rows, window.limit, position);
     Ok(page.map(|(row, prices)| (row.into_list(Vec::new()), prices.unwrap_or_default())))
@@ -166,9 +170,7 @@ pub async fn list(
 /// Writes a new list.
 #[must_use]
 pub fn insert(list: &PriceList) -> Vec<Write> {
-    let mut writes = vec![diesel::insert_into(price_lists::table).values(Row::from(list)).later()];
-    writes.extend(insert_prices(list));
-    writes
+    vec![diesel::insert_into(price_lists::table).values(Row::from(list)).later(), insert_prices(list)]
 }
 
 /// Writes a list that was locked.
@@ -176,12 +178,10 @@ pub fn insert(list: &PriceList) -> Vec<Write> {
 pub fn save(list: &PriceList) -> Vec<Write> {
     let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
     let row = diesel::update(price_lists::table.find(list.id)).set(Row::from(list)).later();
-    let mut writes = vec![row, diesel::delete(prices).later()];
-    writes.extend(insert_prices(list));
-    writes
+    vec![row, diesel::delete(prices).later(), insert_prices(list)]
 }
 
-fn insert_prices(list: &PriceList) -> Vec<Write> {
+fn insert_prices(list: &PriceList) -> Write {
     let row = |price: &ListPrice| PriceRow {
         price_list_id: list.id,
         product_id: price.product_id,
@@ -189,8 +189,7 @@ fn insert_prices(list: &PriceList) -> Vec<Write> {
         term_months: price.term_months,
         unit_price: price.unit_price,
     };
-    let rows = list.details.prices.iter().map(row);
-    write_rows!(rows, row => diesel::insert_into(price_list_prices::table).values(row))
+    rows::insert(list.details.prices.iter().map(row))
 }
 
 /// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.

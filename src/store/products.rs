@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
 use super::filters::one_of;
-use super::page::{self, keyset, rows};
+use super::page::{self, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::{inventory_lines, products, subscriptions};
 use super::{Conn, Result};
@@ -165,7 +165,7 @@ pub async fn list(
         query = query.filter(products::status.eq(ProductStatus::Active)).filter(products::prices.contains(price));
     }
     let query = keyset!(query, products::code, products::id, window, page::text_after(window), ascending);
-    let rows: Vec<Row> = rows!(conn, query, window, *filter != ProductFilter::default() || sold_in.is_some());
+    let rows: Vec<Row> = fetch!(conn, query, window, *filter != ProductFilter::default() || sold_in.is_some());
     let page = Page::cut(rows, window.limit, |row| Position {
         value: SortValue::Text(row.code.as_str().to_owned()),
         id: row.id.0,

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::columns::Json;
-use super::page::{self, company_keyset, keyset, rows};
+use super::page::{self, company_keyset, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::resellers;
 use super::{Conn, Result};
@@ -146,7 +146,7 @@ pub async fn list(
         query = query.filter(resellers::external_id.eq(external_id));
     }
     let query = company_keyset!(query, resellers, sort, window);
-    let rows: Vec<Row> = rows!(conn, query, window, *filter != ResellerFilter::default());
+    let rows: Vec<Row> = fetch!(conn, query, window, *filter != ResellerFilter::default());
     let page =
         Page::cut(rows, window.limit, |row| page::company_position(sort, &row.name_key, row.created_at, row.id.0));
     Ok(page.map(Reseller::from))

@@ -9,8 +9,10 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, maybe_done};
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use tokio::task::unconstrained;
 
+use super::rows::{AnyRows, Fragment, together};
 use super::{Conn, Result};
 
 /// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
@@ -50,7 +52,7 @@ pub struct UpTo<Q> {
 impl<Q> UpTo<Q> {
     /// The first rows of a query without a limit.
     pub fn new(query: Q, rows: i64) -> Self {
-        let few = [1, 11, 26, 51, 101].into_iter().find(|few| *few >= rows);
+        let few = [1, 11, 26, 51, 101, 201].into_iter().find(|few| *few >= rows);
         Self { query, rows: few.unwrap_or(rows) }
     }
 }
@@ -74,14 +76,20 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for UpTo<Q> {
     }
 }
 
-/// A statement that writes, and is sent later: what a unit of work collects.
-pub struct Write(Box<dyn QueryFragment<Pg> + Send + Sync>);
+/// What is written later: a unit of work collects it.
+pub struct Write(pub(super) Kind);
+
+pub(super) enum Kind {
+    /// Rows, which go out together with others of their kind.
+    Rows(Box<dyn AnyRows>),
+    Statement(Fragment),
+}
 
 /// A statement on its way: it is sent when it is first polled, and answers how many rows were written.
 pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
 
-/// A statement that answers no rows. A connection keeps it; one that inserts a list of rows has another text for each
-/// number of them: see `write_rows`.
+/// A statement that answers no rows. A connection keeps it, so that it must not have another text each time: lists of
+/// rows are written by `rows`.
 pub trait Statement: Sized {
     /// Sends it, and answers how many rows were written.
     fn run(self, conn: &Conn) -> Running<'_>;
@@ -101,65 +109,40 @@ impl<Q: QueryFragment<Pg> + Send> Statement for Q {
     where
         Self: Sync + 'static,
     {
-        Write(Box::new(self))
-    }
-}
-
-impl Write {
-    /// Sends it.
-    pub fn run(self, conn: &Conn) -> Running<'_> {
-        self.0.run(conn)
+        Write(Kind::Statement(Box::new(self)))
     }
 }
 
 /// A statement without parameters, as `COMMIT`.
 #[must_use]
-pub fn command(sql: &'static str) -> Write {
-    diesel::sql_query(sql).later()
+pub fn command(sql: &'static str) -> impl Statement + Sync + 'static {
+    diesel::sql_query(sql)
 }
 
-/// How many rows one statement writes, where there are so many.
-pub(super) const ROWS: usize = 100;
-
-/// The statements that write rows: [`ROWS`] with each, and the rest one by one, so that there are two texts however
-/// many the rows are. `$statement` is made of one row and of several, as `$row`.
-macro_rules! write_rows {
-    ($rows:expr, $row:ident => $statement:expr) => {{
-        let mut rows = $rows;
-        let mut writes: Vec<$crate::store::Write> = Vec::new();
-        loop {
-            let $row: Vec<_> = rows.by_ref().take($crate::store::run::ROWS).collect();
-            if $row.len() < $crate::store::run::ROWS {
-                writes.extend($row.into_iter().map(|$row| $crate::store::run::Statement::later($statement)));
-                break writes;
-            }
-            writes.push($crate::store::run::Statement::later($statement));
-        }
-    }};
-}
-
-pub(super) use write_rows;
-
-/// Sends statements in their order, and waits for the database once.
+/// Sends statements in their order, and waits for the database once. One that cannot be sent is the last.
 ///
 /// # Errors
 /// Of the first that fails.
 pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
-    let mut statements: Vec<_> = writes.into_iter().map(|write| maybe_done(write.run(conn))).collect();
-    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that.
-    poll_fn(|cx| {
-        for statement in &mut statements {
+    let mut statements: Vec<_> = together(writes).into_iter().map(|write| maybe_done(write.run(conn))).collect();
+    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that. They
+    // are polled without the scheduler's budget, which would hold back all but the first hundred.
+    let sent = unconstrained(poll_fn(|cx| {
+        let is_refused = |statement: &mut MaybeDone<Running<'_>>| {
             let _ = statement.poll_unpin(cx);
-        }
-        Poll::Ready(())
-    })
+            matches!(statement, MaybeDone::Done(Err(_)))
+        };
+        let refused = statements.iter_mut().position(is_refused);
+        Poll::Ready(refused.map_or(statements.len(), |refused| refused + 1))
+    }))
     .await;
-    let mut sent = Ok(());
+    statements.truncate(sent);
+    let mut outcome = Ok(());
     // Each is waited for, also when one before it has failed: the connection goes on to somebody else.
     for mut statement in statements {
         (&mut statement).await;
         let answer = Pin::new(&mut statement).take_output().transpose();
-        sent = sent.and(answer.map(drop));
+        outcome = outcome.and(answer.map(drop));
     }
-    Ok(sent?)
+    Ok(outcome?)
 }

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::RunQueryDsl;
 
-use super::run::{Statement, Write};
+use super::run::{Statement, Write, send};
 use super::schema::sandbox_clock;
 use super::{Conn, Result};
 
@@ -38,7 +38,7 @@ pub async fn find(mut conn: &Conn) -> Result<Option<Ahead>> {
 /// # Errors
 /// The database fails.
 pub async fn lock(mut conn: &Conn) -> Result<Ahead> {
-    save(Ahead::default()).run(conn).await?;
+    send(conn, vec![save(Ahead::default())]).await?;
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
     Ok(ahead(query.for_update().first::<Row>(&mut conn).await?))
 }

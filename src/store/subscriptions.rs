@@ -10,8 +10,9 @@ use super::customers::{ids_in_scope, visible};
 use super::filters::{between, one_of};
 use super::fragments::{LinesOf, LinesOfSubscription};
 use super::inventory::{self, Cause, Lines};
-use super::page::{self, keyset, rows};
-use super::run::{Statement, Write};
+use super::page::{self, fetch, keyset};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::{customers, products, subscription_terms, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::access::Scope;
@@ -24,11 +25,10 @@ use crate::domain::subscription::{Cancellation, State, Subscription, Subscriptio
 use crate::domain::text::{Code, ExternalId, Reason};
 use crate::domain::time::Schedule;
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = subscriptions, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = subscriptions, check_for_backend(diesel::pg::Pg))]
 struct Row {
     id: SubscriptionId,
-    #[diesel(skip_update)]
     customer_id: CustomerId,
     product_id: ProductId,
     external_id: Option<ExternalId>,
@@ -51,11 +51,18 @@ struct Row {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     due_date: Option<NaiveDate>,
+    updated_by: String,
 }
 
-#[derive(Queryable, Selectable, Insertable)]
-#[diesel(table_name = subscription_terms, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]
+record!(Row in subscriptions: key(id) fixed(customer_id, created_at)
+    rest(product_id, external_id, currency, status, suspended_at, suspended_reason, cancelled_at, cancelled_reason,
+        lapsed, auto_renew, anchor, anchor_term, term_months, term_number, start_date, end_date, unit_prices, version,
+        updated_at, due_date, updated_by));
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = subscription_terms, check_for_backend(diesel::pg::Pg))]
 struct TermRow {
+    customer_id: CustomerId,
     subscription_id: SubscriptionId,
     number: i32,
     start_date: NaiveDate,
@@ -63,8 +70,25 @@ struct TermRow {
     unit_prices: Json<UnitPrices>,
 }
 
-impl From<&Subscription> for Row {
+record!(TermRow in subscription_terms: key(subscription_id, number) fixed(customer_id, start_date, end_date)
+    rest(unit_prices));
+
+impl From<&Subscription> for TermRow {
     fn from(subscription: &Subscription) -> Self {
+        let term = &subscription.term;
+        Self {
+            customer_id: subscription.customer_id,
+            subscription_id: subscription.id,
+            number: term.number,
+            start_date: term.start_date,
+            end_date: term.end_date,
+            unit_prices: Json(term.unit_prices.clone()),
+        }
+    }
+}
+
+impl Row {
+    fn new(subscription: &Subscription, updated_by: String) -> Self {
         let suspension = subscription.suspension();
         let cancellation = subscription.cancellation();
         Self {
@@ -91,11 +115,10 @@ impl From<&Subscription> for Row {
             created_at: subscription.created_at,
             updated_at: subscription.updated_at,
             due_date: subscription.next_due().map(|due| due.on),
+            updated_by,
         }
     }
-}
 
-impl Row {
     fn into_subscription(self, product_code: Code, lines: Vec<Line>) -> Result<Subscription> {
         let state = match (self.status, self.suspended_at, self.cancelled_at) {
             (SubscriptionStatus::Pending, None, None) => State::Pending,
@@ -236,7 +259,7 @@ pub async fn list(
         }
     };
     let rows: Vec<Found> =
-        rows!(conn, query, window, *filter != SubscriptionFilter::default() || scope.reseller().is_some());
+        fetch!(conn, query, window, *filter != SubscriptionFilter::default() || scope.reseller().is_some());
     let page = Page::cut(rows, window.limit, |(row, ..)| Position {
         value: match sort {
             SubscriptionSort::EndAscending | SubscriptionSort::EndDescending => SortValue::Date(row.end_date),
@@ -252,9 +275,8 @@ pub async fn list(
 /// Writes a new subscription, its first term, its lines and their first ledger entries.
 #[must_use]
 pub fn insert(subscription: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
-    let by = subscriptions::updated_by.eq(cause.actor.clone());
-    let row = diesel::insert_into(subscriptions::table).values((Row::from(subscription), by)).later();
-    let mut writes = vec![row, insert_term(subscription)];
+    let row = rows::insert([Row::new(subscription, cause.actor.clone())]);
+    let mut writes = vec![row, rows::insert([TermRow::from(subscription)])];
     writes.extend(inventory::save(subscription, &[], cause));
     writes
 }
@@ -264,37 +286,16 @@ pub fn insert(subscription: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
 pub fn save(before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
     let mut writes = Vec::new();
     if after.version != before.version {
-        let by = subscriptions::updated_by.eq(cause.actor.clone());
-        writes.push(diesel::update(subscriptions::table.find(after.id)).set((Row::from(after), by)).later());
+        writes.push(rows::update([Row::new(after, cause.actor.clone())]));
     }
     if after.term.number != before.term.number {
-        writes.push(insert_term(after));
+        // A term is written once: its number twice would be a renewal twice, which the database refuses.
+        writes.push(rows::insert([TermRow::from(after)]));
     } else if after.term != before.term {
-        writes.push(update_term_prices(after));
+        writes.push(rows::update([TermRow::from(after)]));
     }
     writes.extend(inventory::save(after, &before.lines, cause));
     writes
-}
-
-/// A term is written once: its number twice would be a renewal twice, which the database refuses.
-fn insert_term(subscription: &Subscription) -> Write {
-    let term = &subscription.term;
-    let row = TermRow {
-        subscription_id: subscription.id,
-        number: term.number,
-        start_date: term.start_date,
-        end_date: term.end_date,
-        unit_prices: Json(term.unit_prices.clone()),
-    };
-    let customer = subscription_terms::customer_id.eq(subscription.customer_id);
-    diesel::insert_into(subscription_terms::table).values((row, customer)).later()
-}
-
-/// Adds prices to the running term: those of certificate types that it did not have.
-fn update_term_prices(subscription: &Subscription) -> Write {
-    let term = subscription_terms::table.find((subscription.id, subscription.term.number));
-    let prices = Json(subscription.term.unit_prices.clone());
-    diesel::update(term).set(subscription_terms::unit_prices.eq(prices)).later()
 }
 
 /// The terms of a subscription, newest first. Find the subscription first: this knows no scope.

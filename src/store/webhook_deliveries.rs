@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::filters::one_of;
-use super::run::{Statement, Write, write_rows};
+use super::rows::{self, record};
+use super::run::Write;
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
 use super::{Conn, Result};
@@ -15,8 +16,8 @@ use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::listing::{Page, Position, SortValue, WebhookDeliveryFilter, Window};
 use crate::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus, State};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = webhook_deliveries, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = webhook_deliveries, check_for_backend(diesel::pg::Pg))]
 pub(super) struct Row {
     id: WebhookDeliveryId,
     endpoint_id: WebhookEndpointId,
@@ -32,6 +33,9 @@ pub(super) struct Row {
     last_error: Option<String>,
     created_at: DateTime<Utc>,
 }
+
+record!(Row in webhook_deliveries: key(id) fixed(endpoint_id, event_id, event_type, created_at)
+    rest(status, failures, next_attempt_at, attempts, last_attempt_at, last_duration_ms, last_http_status, last_error));
 
 impl From<&Delivery> for Row {
     fn from(delivery: &Delivery) -> Self {
@@ -144,15 +148,12 @@ pub async fn list(
 
 /// Writes new deliveries; an event that an endpoint has a delivery of is left out.
 #[must_use]
-pub fn insert(deliveries: &[Delivery]) -> Vec<Write> {
-    write_rows!(deliveries.iter().map(Row::from), row => diesel::insert_into(webhook_deliveries::table)
-        .values(row)
-        .on_conflict((webhook_deliveries::endpoint_id, webhook_deliveries::event_id))
-        .do_nothing())
+pub fn insert(deliveries: &[Delivery]) -> Write {
+    rows::insert_missing(deliveries.iter().map(Row::from))
 }
 
 /// Writes a delivery that was locked.
 #[must_use]
 pub fn save(delivery: &Delivery) -> Write {
-    diesel::update(webhook_deliveries::table.find(delivery.id)).set(Row::from(delivery)).later()
+    rows::update([Row::from(delivery)])
 }

@@ -29,12 +29,15 @@ pub struct Due {
 }
 
 /// Keeps that something has got to an endpoint.
-#[must_use]
-pub fn recovered(id: WebhookEndpointId) -> Write {
+///
+/// # Errors
+/// The database fails.
+pub async fn recovered(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
     let never = None::<DateTime<Utc>>;
     let recovered = (webhook_endpoints::failing_since.eq(never), webhook_endpoints::last_failure_at.eq(never));
-    diesel::update(failing).set(recovered).later()
+    diesel::update(failing).set(recovered).run(conn).await?;
+    Ok(())
 }
 
 /// Whether the endpoint of the query around this is sent events: it is enabled, and so is its reseller.

@@ -1,5 +1,6 @@
 //! Ids of what is a customer's: a database that is one day spread over several servers finds by them where a row is.
 
+use partner_platform::store::WRITE_ORDER;
 use serde_json::json;
 
 use crate::support::world::World;
@@ -40,4 +41,25 @@ async fn a_ledger_is_numbered_within_its_subscription_from_one_without_gaps() {
     let numbers = "SELECT bool_and(most = rows) AND count(*) > 1 FROM (SELECT max(number) AS most, count(*) AS rows \
         FROM inventory_ledger GROUP BY subscription_id) AS ledger";
     assert_eq!(world.server.database.text(numbers).await, "t");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_rows_are_written_behind_those_that_they_refer_to() {
+    let world = World::new().await;
+    let database = &world.server.database;
+    let references = "SELECT string_agg(conrelid::regclass || ' ' || confrelid::regclass, ',') FROM pg_constraint \
+        WHERE contype = 'f' AND conrelid <> confrelid";
+    let place = |table| WRITE_ORDER.iter().position(|written| *written == table);
+    let mut seen = 0;
+    for reference in database.text(references).await.split(',') {
+        let (table, other) = reference.split_once(' ').unwrap();
+        // A charge that is new is on no invoice.
+        if (table, other) == ("charges", "invoice_lines") {
+            continue;
+        }
+        let (Some(from), Some(to)) = (place(table), place(other)) else { continue };
+        assert!(from > to, "{table} refers to {other}");
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen} references");
 }

@@ -70,7 +70,7 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
         let at = cx.clock.machine();
         let deliveries: Vec<_> =
             found.into_iter().map(|(_, event)| Delivery::queue(cx.new_id(), id, event, at)).collect();
-        work.write(webhook_deliveries::insert(&deliveries));
+        work.write([webhook_deliveries::insert(&deliveries)]);
         work.write([webhook_turns::set_place(id, place)]);
         Ok(place < last)
     })

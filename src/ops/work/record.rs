@@ -90,6 +90,6 @@ impl Work<'_> {
                 self.outbox.tell(Change::between(reference, before, after));
             }
         }
-        self.write(events::insert(new));
+        self.write([events::insert(new)]);
     }
 }
