@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
-use crate::domain::credential::Credential;
+use crate::domain::credentials::credential::Credential;
+use crate::domain::credentials::secret::SecretHash;
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
-use crate::domain::reseller::ResellerStatus;
-use crate::domain::secret::SecretHash;
+use crate::domain::parties::reseller::ResellerStatus;
 use strangers::Strangers;
 
 /// How long a version is believed to be the last one, from when it was asked for.

@@ -33,7 +33,7 @@
 //!
 //! A request becomes one value when it arrives ([`api::incoming`]): the one spelling of its path, its operation, its
 //! source. Everything further in reads that value. What it may cost is taken from budgets before the work is done
-//! ([`domain::budget`], [`ops::budget`]).
+//! ([`domain::limits::budget`], [`ops::budget`]).
 //!
 //! `api` finds out who asks ([`api::auth`]), checks the request against the document ([`api::json`],
 //! [`api::body_schema`], [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
@@ -57,9 +57,9 @@
 //! 3. `api` never calls `store`; only `ops` opens transactions.
 //! 4. A state machine is one place: a guard that says what is possible, and `apply`, which does it. A status
 //!    is written by `store::…::save` alone.
-//! 5. What touches tenant data takes a [`Scope`](domain::access::Scope), which only authentication, the command
+//! 5. What touches tenant data takes a [`Scope`](domain::authorization::Scope), which only authentication, the command
 //!    line and the service itself make. What is out of scope is not found.
-//! 6. Preview and confirm call the same function of [`domain::quote`]. Nothing else computes an amount.
+//! 6. Preview and confirm call the same function of [`domain::billing::quote`]. Nothing else computes an amount.
 //! 7. Money is `i64` minor units and a currency. Time is handed in.
 //! 8. Constraints have names; one table says what each means to a caller (`store/error.rs`).
 //! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.

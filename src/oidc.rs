@@ -12,7 +12,7 @@ pub use jsonwebtoken::Algorithm;
 use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode, decode_header};
 use reqwest::Url;
 
-use crate::domain::access::Role;
+use crate::domain::authorization::Role;
 use crate::domain::id::ResellerId;
 use crate::outbound;
 use cache::Cache;

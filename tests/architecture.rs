@@ -108,7 +108,7 @@ const KEPT: &[(&str, &str)] = &[
     ("domain/refusal.rs", "let detail = \"crate::store said panic!\";"),
     ("domain/listing.rs", "Instant(DateTime<Utc>), let db = 1; let api_key = store;"),
     ("domain/id.rs", "#[derive(utoipa::ToSchema, diesel_derive_newtype::DieselNewType)]"),
-    ("domain/access.rs", "matches!(scope, Scope::Partner)"),
+    ("domain/authorization.rs", "matches!(scope, Scope::Partner)"),
     ("store/orders.rs", "use diesel::prelude::*; query.unwrap_or_default()"),
     ("db/connect.rs", "use diesel::ConnectionError;"),
     ("ops/orders.rs", "cx.db.transaction(async |tx| orders::insert(tx).await)"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::domain::secret::SecretHash;
+use crate::domain::credentials::secret::SecretHash;
 
 /// The most unknown keys of one address in a window; then the database is not asked for more. Those that are being
 /// looked up at that moment may come on top.

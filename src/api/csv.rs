@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use super::auth;
 use super::code::ErrorCode;
 use super::problem::Problem;
+use crate::domain::billing::order::{Bucket, OrderKind};
 use crate::domain::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
 use crate::domain::listing::{Page, Position, Window};
 use crate::domain::money::Currency;
-use crate::domain::order::{Bucket, OrderKind};
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{self, Code, CompanyName, Line};
 

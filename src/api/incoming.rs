@@ -22,8 +22,8 @@ use super::openapi::Operation;
 use super::problem::Problem;
 use super::routes;
 use crate::app::{AppState, Surface};
-use crate::domain::event::ResourceType;
-use crate::domain::secret::without_credentials;
+use crate::domain::credentials::secret::without_credentials;
+use crate::domain::events::ResourceType;
 
 /// The request and response header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

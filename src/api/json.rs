@@ -20,8 +20,8 @@ use super::large::turn;
 use super::problem::{FieldError, Problem};
 use super::schema;
 use crate::app::AppState;
-use crate::domain::access::Actor;
-use crate::domain::budget::Resource;
+use crate::domain::authorization::Actor;
+use crate::domain::limits::budget::Resource;
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::ops::budget::Taken;
 

@@ -12,9 +12,9 @@ use super::incoming::Incoming;
 use super::resource::etag;
 use super::schema::MAX_PROBLEMS;
 use super::v1::quote::Quote;
-use crate::domain::access::{Obstacle, Offer};
-use crate::domain::budget::Exhausted;
+use crate::domain::authorization::{Obstacle, Offer};
 use crate::domain::id::Version;
+use crate::domain::limits::budget::Exhausted;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::{oidc, ops, store};
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::code::ErrorCode;
 use super::problem::Problem;
 use crate::app::AppState;
-use crate::domain::access::Actor;
-use crate::domain::budget::Holder;
-use crate::domain::rate_limit::{RateLimitKind, Standing, Verdict, WINDOW_SECONDS};
+use crate::domain::authorization::Actor;
+use crate::domain::limits::budget::Holder;
+use crate::domain::limits::rate_limit::{RateLimitKind, Standing, Verdict, WINDOW_SECONDS};
 use crate::ops::Context;
 use crate::ops::rate_limits::RateLimits;
 

@@ -22,7 +22,7 @@ use super::json;
 use super::middleware::as_problem;
 use super::problem::{FieldError, Problem};
 use crate::db;
-use crate::domain::event::ResourceType;
+use crate::domain::events::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, MAX_KEY};
 use crate::domain::refusal::ViolationCode;
 use crate::ops::Context;

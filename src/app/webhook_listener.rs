@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::domain::webhook::signature::Secret;
+use crate::domain::webhooks::signature::Secret;
 
 /// How far a message's time may be from now, in minutes: an older one may have been recorded.
 const TOLERANCE_MINUTES: i64 = 5;

@@ -4,8 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::event::ResourceType;
-use super::label::label;
+use crate::domain::events::ResourceType;
+use crate::domain::label::label;
 
 label! {
     /// State of a request: `in_progress`, or `completed` when it has a response. More values may be added.

@@ -6,22 +6,22 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::access::Role;
-use super::api_key::ApiKeyStatus;
-use super::audit::Outcome;
-use super::customer::CustomerStatus;
-use super::event::EventType;
-use super::id::{CustomerId, InvoiceNumber, ProductId, ResellerId, SubscriptionId};
-use super::invoice::InvoiceStatus;
-use super::label::label;
-use super::money::Currency;
-use super::order::{ChargeStatus, OrderKind};
-use super::product::ProductStatus;
-use super::reseller::ResellerStatus;
-use super::subscription::SubscriptionStatus;
-use super::text::{Country, ExternalId, SearchText};
-use super::webhook::WebhookEndpointStatus;
-use super::webhook::delivery::DeliveryStatus;
+use crate::domain::authorization::Role;
+use crate::domain::billing::invoice::InvoiceStatus;
+use crate::domain::billing::order::{ChargeStatus, OrderKind};
+use crate::domain::catalog::product::ProductStatus;
+use crate::domain::credentials::api_key::ApiKeyStatus;
+use crate::domain::events::EventType;
+use crate::domain::events::audit::Outcome;
+use crate::domain::id::{CustomerId, InvoiceNumber, ProductId, ResellerId, SubscriptionId};
+use crate::domain::label::label;
+use crate::domain::money::Currency;
+use crate::domain::parties::customer::CustomerStatus;
+use crate::domain::parties::reseller::ResellerStatus;
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::text::{Country, ExternalId, SearchText};
+use crate::domain::webhooks::WebhookEndpointStatus;
+use crate::domain::webhooks::delivery::DeliveryStatus;
 
 label! {
     /// Sort order of companies: by name or by creation, descending with `-`. Rows with the same value are sorted by id.

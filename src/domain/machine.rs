@@ -1,6 +1,6 @@
 //! Types that all state machines share.
 
-use super::refusal::Refusal;
+use crate::domain::refusal::Refusal;
 
 /// The result of a guard for an allowed action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-use super::refusal::{Violation, ViolationCode};
+use crate::domain::refusal::{Violation, ViolationCode};
 
 /// The maximum amount in both directions, in minor units: 2^53 − 1, which every JSON client can represent.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;

@@ -3,10 +3,10 @@
 
 use chrono::NaiveDate;
 
-use super::access::{Right, needs};
-use super::label::label;
-use super::money::AmountOutOfRange;
-use super::text::Code;
+use crate::domain::authorization::{Right, needs};
+use crate::domain::label::label;
+use crate::domain::money::AmountOutOfRange;
+use crate::domain::text::Code;
 
 label! {
     /// What is wrong with a field or parameter. `required`: missing, or would be cleared; `unknown_field`: does not

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
-use super::inventory;
-use super::money::Money;
-use super::order::{OrderKind, OrderLine};
-use super::subscription::SubscriptionStatus;
-use super::text::{Code, CompanyName, Line};
+use crate::domain::billing::order::{OrderKind, OrderLine};
+use crate::domain::id::{CustomerId, OrderId, ProductId, ResellerId, SubscriptionId};
+use crate::domain::money::Money;
+use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::subscription::inventory;
+use crate::domain::text::{Code, CompanyName, Line};
 
 /// The customer, and the reseller that manages it now.
 #[derive(Debug, Clone, PartialEq, Eq)]

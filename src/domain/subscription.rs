@@ -1,25 +1,28 @@
 //! Subscriptions: one state machine. [`Subscription::guard`] decides whether an action is allowed, and
 //! [`Subscription::apply`] applies it. The `actions` of the API come from the same guard.
 
+pub mod allocation;
 mod command;
+pub mod inventory;
 mod milestone;
+pub mod renewal_failure;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
 pub use command::{Action, Command, LISTED_ACTIONS};
 pub use milestone::{Due, Milestone};
 
-use super::access::Right;
-use super::customer::Customer;
-use super::id::{CustomerId, ProductId, SubscriptionId, Version};
-use super::inventory::{self, Line};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::money::Currency;
-use super::product::UnitPrices;
-use super::refusal::{Refusal, Violation, ViolationCode, none_of};
-use super::text::{Code, ExternalId, Reason};
-use super::time::Schedule;
+use crate::domain::authorization::Right;
+use crate::domain::catalog::product::UnitPrices;
+use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::money::Currency;
+use crate::domain::parties::customer::Customer;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
+use crate::domain::subscription::inventory::Line;
+use crate::domain::text::{Code, ExternalId, Reason};
+use crate::domain::time::Schedule;
 
 label! {
     /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term; `suspended`:

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::domain::access::Actor;
+use crate::domain::authorization::Actor;
 use crate::ops::{Context, Error, billing, milestones, sandbox};
 use crate::shutdown::Shutdown;
 

@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::{PAUSE, Pace};
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::domain::access::Actor;
+use crate::domain::authorization::Actor;
 use crate::domain::id::WebhookEndpointId;
 use crate::ops::courier::{self, Courier, LANES};
 use crate::ops::{Context, Error};

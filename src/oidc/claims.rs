@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use uuid::Uuid;
 
 use super::{Claims, Error, Settings};
-use crate::domain::access::Role;
+use crate::domain::authorization::Role;
 use crate::domain::id::ResellerId;
 
 /// So far the issuer's clock and the machine's may be apart.

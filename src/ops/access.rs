@@ -9,10 +9,10 @@ use super::{Error, Result};
 use crate::access_cache::AccessCache;
 use crate::access_cache::strangers::Admission;
 use crate::db::Db;
-use crate::domain::credential::Credential;
+use crate::domain::credentials::credential::Credential;
+use crate::domain::credentials::secret::{Secret, SecretHash};
 use crate::domain::id::ResellerId;
-use crate::domain::reseller::ResellerStatus;
-use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::parties::reseller::ResellerStatus;
 use crate::store::{self, access};
 
 /// What became of looking for a key.

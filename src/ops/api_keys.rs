@@ -5,13 +5,13 @@ use tokio::try_join;
 
 use super::work::{Entity, Saved, refused};
 use super::{Context, Error, Named, Precondition, Result, found};
-use crate::domain::access::{Right, Role, Scope};
-use crate::domain::api_key::{ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS};
+use crate::domain::authorization::{Right, Role, Scope};
+use crate::domain::credentials::api_key::{ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS};
+use crate::domain::credentials::secret::{RANDOM_BYTES, Secret};
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::listing::{ApiKeyFilter, Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::domain::secret::{RANDOM_BYTES, Secret};
 use crate::domain::text::{KeyName, Reason};
 use crate::store::{self, Conn, Write, api_keys, resellers};
 

@@ -2,7 +2,7 @@
 
 use super::{Context, Error, Named, Result};
 use crate::db::Db;
-use crate::domain::audit::{Broken, Entry, Link};
+use crate::domain::events::audit::{Broken, Entry, Link};
 use crate::domain::listing::{AuditFilter, Page, Reading, Window, json_size};
 use crate::store::Conn;
 use crate::store::audit::{self, Sealed};

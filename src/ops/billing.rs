@@ -4,16 +4,16 @@ use chrono::{Datelike, NaiveDate};
 
 use super::work::{Saved, Work};
 use super::{Context, Error, Result, found, milestones};
-use crate::domain::billing::{self, Draft, Month, Run};
+use crate::domain::billing::invoice::{Invoice, InvoiceLine};
+use crate::domain::billing::invoice_run::{self, Draft, Month, Run};
+use crate::domain::billing::order::{Charge, ChargeStatus};
 use crate::domain::id::CustomerId;
-use crate::domain::invoice::{Invoice, InvoiceLine};
 use crate::domain::listing::Whose;
-use crate::domain::order::{Charge, ChargeStatus};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::{self, Conn, invoices};
 
 /// The most charges that one transaction of the monthly run takes: enough for the longest invoice.
-const BATCH: usize = billing::MAX_LINES;
+const BATCH: usize = invoice_run::MAX_LINES;
 
 /// The most charges that a run takes which somebody asks for, and waits for.
 const RUN: usize = 3 * BATCH;
@@ -78,7 +78,7 @@ async fn bill(
     if charges.len() == limit {
         rest = Rest::Behind(leave_last_customer(&mut charges).or(after));
     }
-    let mut drafts = billing::split(with_products(work.conn, charges).await?);
+    let mut drafts = invoice_run::split(with_products(work.conn, charges).await?);
     let billed = drafts.iter().take_while(|draft| run.count(draft).is_ok()).count();
     if billed < drafts.len() {
         drafts.truncate(billed);
@@ -142,7 +142,7 @@ async fn issue(work: &mut Work<'_>, cx: &Context, through: NaiveDate, drafts: Ve
 pub async fn run_monthly(cx: &Context, invoice_day: u32) -> Result<Vec<(Month, Run)>> {
     let last = cx.db.statement(async |conn| Ok::<_, Error>(store::billing::last_month(conn).await?)).await?;
     let mut runs = Vec::new();
-    for month in billing::months_due(last, invoice_day, cx.today()) {
+    for month in invoice_run::months_due(last, invoice_day, cx.today()) {
         loop {
             let done = run_on(cx, month.through).await?;
             let is_complete = done.complete;

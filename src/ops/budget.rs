@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use crate::domain::access::{Actor, Scope};
-use crate::domain::budget::{Exhausted, Ledger, Limits, Resource};
+use crate::domain::authorization::{Actor, Scope};
+use crate::domain::limits::budget::{Exhausted, Ledger, Limits, Resource};
 
 /// Shares of tenants that are kept although nobody uses them.
 const IDLE_SHARES: usize = 1000;

@@ -7,11 +7,11 @@ mod message;
 
 use super::work::{Saved, Work};
 use super::{Context, Result};
-use crate::domain::event::Event;
+use crate::domain::events::Event;
 use crate::domain::id::WebhookEndpointId;
-use crate::domain::webhook::Endpoint;
-use crate::domain::webhook::delivery::{Attempt, Delivery};
-use crate::domain::webhook::schedule::Pacing;
+use crate::domain::webhooks::Endpoint;
+use crate::domain::webhooks::delivery::{Attempt, Delivery};
+use crate::domain::webhooks::schedule::Pacing;
 pub use crate::store::webhook_turns::Due;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns, webhooks};
 pub use line::{fan_out, sweep};

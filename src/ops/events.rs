@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::lookout::{Ask, Lookout};
 use super::{Context, Error, Result};
 use crate::db::Db;
-use crate::domain::event::{Event, EventType};
+use crate::domain::events::{Event, EventType};
 use crate::domain::listing::{Reading, fitting, json_size};
 use crate::shutdown::Shutdown;
 use crate::store::{Conn, events};

@@ -3,13 +3,13 @@
 use super::subscriptions::find;
 use super::work::refused;
 use super::{Context, Precondition, Result, found, milestones, offers, orders, subscriptions};
+use crate::domain::billing::order::Order;
+use crate::domain::billing::quote::{self, Plan, Quote};
+use crate::domain::catalog::product::Product;
 use crate::domain::id::{SubscriptionId, Version};
-use crate::domain::inventory::{Entry, Line, replay};
 use crate::domain::listing::{Page, Whose, Window};
-use crate::domain::order::Order;
-use crate::domain::product::Product;
-use crate::domain::quote::{self, Plan, Quote};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::subscription::inventory::{Entry, Line, replay};
 use crate::domain::subscription::{Command, Subscription};
 use crate::domain::text::Code;
 use crate::store::inventory;

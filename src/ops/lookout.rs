@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::events::{Feed, catch_up};
 use super::{Error, Result};
 use crate::db::Db;
-use crate::domain::access::Scope;
-use crate::domain::event::{EventType, Headline};
+use crate::domain::authorization::Scope;
+use crate::domain::events::{EventType, Headline};
 use crate::store::{Conn, events};
 
 /// Between one look and the next.

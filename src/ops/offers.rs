@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::try_join;
 
 use super::Result;
+use crate::domain::catalog::price_list::{self, Overrides};
+use crate::domain::catalog::product::Product;
 use crate::domain::id::{CustomerId, PriceListId, ProductId};
 use crate::domain::listing::Page;
-use crate::domain::price_list::{self, Overrides};
-use crate::domain::product::Product;
 use crate::domain::subscription::Subscription;
 use crate::store::{Conn, price_lists, products};
 

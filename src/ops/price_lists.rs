@@ -6,13 +6,13 @@ use tokio::try_join;
 
 use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found};
-use crate::domain::access::{Right, Scope};
+use crate::domain::authorization::{Right, Scope};
+use crate::domain::catalog::price_list::{Details, PriceList};
+use crate::domain::catalog::product::Product;
 use crate::domain::id::{PriceListId, ProductId, Version};
 use crate::domain::listing::{Page, PriceListFilter, Whose, Window};
 use crate::domain::machine::Possibility;
 use crate::domain::money::Currency;
-use crate::domain::price_list::{Details, PriceList};
-use crate::domain::product::Product;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::{self, Conn, Write, price_lists, products};
 

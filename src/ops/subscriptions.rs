@@ -6,16 +6,16 @@ use tokio::try_join;
 
 use super::work::{Entity, Saved, refused};
 use super::{Context, Named, Precondition, Result, customers, found, milestones, offers, orders};
-use crate::domain::access::{Right, Scope};
-use crate::domain::basket::{self, Item};
-use crate::domain::customer::{Action, Customer};
-use crate::domain::event::Inventory;
+use crate::domain::authorization::{Right, Scope};
+use crate::domain::billing::add_subscriptions::{self, Item};
+use crate::domain::billing::order::{ChargeStatus, Order, OrderKind};
+use crate::domain::billing::quote::{self, Plan, Quote};
+use crate::domain::catalog::product::Product;
+use crate::domain::events::Inventory;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
 use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
 use crate::domain::machine::Possibility;
-use crate::domain::order::{ChargeStatus, Order, OrderKind};
-use crate::domain::product::Product;
-use crate::domain::quote::{self, Plan, Quote};
+use crate::domain::parties::customer::{Action, Customer};
 use crate::domain::subscription::{Command, Details, Subscription, Term};
 use crate::domain::text::Reason;
 use crate::store::{self, Conn, Write};
@@ -130,7 +130,7 @@ fn plan_add(
 ) -> Result<Plan> {
     customer.guard(Action::AddSubscriptions, Default::default())?;
     let products: BTreeMap<_, _> = products.into_iter().map(|product| (product.id, product)).collect();
-    let opened = basket::open(customer, items, &products, cx.at, || cx.new_id_of(customer.id))?;
+    let opened = add_subscriptions::open(customer, items, &products, cx.at, || cx.new_id_of(customer.id))?;
     Ok(quote::add_subscriptions(customer, opened, orders_before, cx.today())?)
 }
 

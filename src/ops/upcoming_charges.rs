@@ -4,14 +4,14 @@ use chrono::{Days, NaiveDate};
 
 use super::offers::Offers;
 use super::{Context, Named, Result, found, milestones};
+use crate::domain::billing::order::ChargeStatus;
+use crate::domain::billing::upcoming_charge::{Forecast, UpcomingCharge, renewals};
 use crate::domain::id::CustomerId;
 use crate::domain::listing::{ChargeFilter, Page, SubscriptionFilter, SubscriptionSort, UpcomingFilter, Whose, Window};
 use crate::domain::money::Money;
-use crate::domain::order::ChargeStatus;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::time::add_months;
-use crate::domain::upcoming_charge::{Forecast, UpcomingCharge, renewals};
 use crate::store::{Conn, customers, orders, subscriptions};
 
 /// How far ahead can be looked, in days.

@@ -6,11 +6,11 @@ use super::budget::Budgets;
 use super::courier::{Courier, Message};
 use super::work::Saved;
 use super::{Context, Result, found, webhooks};
-use crate::domain::budget;
-use crate::domain::event::{Event, EventType, Resource, Shown};
+use crate::domain::events::{Event, EventType, Resource, Shown};
 use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
+use crate::domain::limits::budget;
 use crate::domain::listing::{Page, WebhookDeliveryFilter, Window};
-use crate::domain::webhook::delivery::Delivery;
+use crate::domain::webhooks::delivery::Delivery;
 use crate::store;
 
 /// The deliveries to a webhook endpoint, newest first.

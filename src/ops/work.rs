@@ -8,7 +8,7 @@ pub mod request;
 
 use super::{Context, Error, Result, milestones};
 use crate::db::Transaction;
-use crate::domain::audit::{Change, MAX_CHANGES};
+use crate::domain::events::audit::{Change, MAX_CHANGES};
 use crate::domain::idempotency::{Answer, Claim};
 use crate::domain::listing::Whose;
 use crate::store::{Conn, Write, due_subscriptions};

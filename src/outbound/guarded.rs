@@ -17,7 +17,7 @@ use tower::util::MapResponseLayer;
 
 use super::{Error, builder};
 use crate::domain::text::WebhookUrl;
-use crate::domain::webhook::address::Addresses;
+use crate::domain::webhooks::address::Addresses;
 
 /// For a call, all in all.
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -10,11 +10,11 @@ use super::rows::{self, record};
 use super::run::Write;
 use super::schema::{access_version, api_key_uses, api_keys, resellers};
 use super::{Conn, Error, Result};
-use crate::domain::access::Role;
-use crate::domain::credential::Credential;
+use crate::domain::authorization::Role;
+use crate::domain::credentials::credential::Credential;
+use crate::domain::credentials::secret::SecretHash;
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
-use crate::domain::reseller::ResellerStatus;
-use crate::domain::secret::SecretHash;
+use crate::domain::parties::reseller::ResellerStatus;
 
 #[derive(Queryable)]
 struct Row {

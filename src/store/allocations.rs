@@ -8,10 +8,10 @@ use super::customers::visible;
 use super::run::{Statement, Write};
 use super::schema::allocations;
 use super::{Conn, Result};
-use crate::domain::access::Scope;
-use crate::domain::allocation::Allocation;
+use crate::domain::authorization::Scope;
 use crate::domain::id::{AllocationId, CustomerId, SubscriptionId};
 use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::subscription::allocation::Allocation;
 use crate::domain::text::{Code, Reference};
 
 #[derive(Queryable, Selectable, Insertable)]

@@ -10,11 +10,11 @@ use tokio::try_join;
 use super::run::{Statement, Write};
 use super::schema::{api_key_uses, api_keys};
 use super::{Conn, Error, Result};
-use crate::domain::access::{Role, Scope};
-use crate::domain::api_key::{ApiKey, ApiKeyStatus, Details, Fingerprint, Rotation, State};
+use crate::domain::authorization::{Role, Scope};
+use crate::domain::credentials::api_key::{ApiKey, ApiKeyStatus, Details, Fingerprint, Rotation, State};
+use crate::domain::credentials::secret::{Hint, SecretHash};
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::listing::{ApiKeyFilter, Page, Position, SortValue, Window};
-use crate::domain::secret::{Hint, SecretHash};
 use crate::domain::text::{KeyName, Reason};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

@@ -11,9 +11,9 @@ use super::filters::{between, made_between, one_of};
 use super::run::{Statement, Write, send};
 use super::schema::{audit_chain, audit_entries, audit_queue, audit_resources, audit_seals};
 use super::{Conn, Result};
-use crate::domain::access::{Role, Scope};
-use crate::domain::audit::{Change, Entry, Link, Outcome};
-use crate::domain::event::ResourceType;
+use crate::domain::authorization::{Role, Scope};
+use crate::domain::events::ResourceType;
+use crate::domain::events::audit::{Change, Entry, Link, Outcome};
 use crate::domain::id::{AuditEntryId, CustomerId, ResellerId};
 use crate::domain::listing::{AuditFilter, Page, Position, SortValue, Window};
 

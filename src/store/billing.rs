@@ -13,11 +13,11 @@ use super::orders::ChargeRow;
 use super::run::{Prepared, Statement, Write};
 use super::schema::{charges, customers, invoice_numbers, invoice_runs, products, subscriptions};
 use super::{Conn, Result};
-use crate::domain::billing::Month;
-use crate::domain::company::{Address, Contact};
+use crate::domain::billing::invoice::BillTo;
+use crate::domain::billing::invoice_run::Month;
+use crate::domain::billing::order::{Charge, ChargeStatus};
 use crate::domain::id::{CustomerId, InvoiceNumber, ProductId, SubscriptionId};
-use crate::domain::invoice::BillTo;
-use crate::domain::order::{Charge, ChargeStatus};
+use crate::domain::parties::company::{Address, Contact};
 use crate::domain::text::{CompanyName, Line};
 
 /// What an invoice says of a customer.

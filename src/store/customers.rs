@@ -12,12 +12,12 @@ use super::page::{self, company_keyset, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
-use crate::domain::access::Scope;
-use crate::domain::company::{Address, Company, Contact};
-use crate::domain::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
+use crate::domain::authorization::Scope;
 use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter, Page, Window};
 use crate::domain::money::Currency;
+use crate::domain::parties::company::{Address, Company, Contact};
+use crate::domain::parties::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{CompanyName, Email, ExternalId, sort_key};
 

@@ -10,10 +10,10 @@ use super::customers::ids_in_scope;
 use super::run::{Prepared, UpTo};
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
-use crate::domain::access::Scope;
+use crate::domain::authorization::Scope;
 use crate::domain::id::{CustomerId, SubscriptionId, Version};
 use crate::domain::listing::Whose;
-use crate::domain::renewal_failure::Waiting;
+use crate::domain::subscription::renewal_failure::Waiting;
 
 type WaitingRow = (SubscriptionId, CustomerId, Option<NaiveDate>, Version);
 

@@ -12,8 +12,8 @@ use super::rows::{self, record};
 use super::run::{Statement, Write};
 use super::schema::{event_feed, event_places, event_queue, events};
 use super::{Conn, Result};
-use crate::domain::access::Scope;
-use crate::domain::event::{Audience, Event, EventType, Headline, Reference, ResourceType};
+use crate::domain::authorization::Scope;
+use crate::domain::events::{Audience, Event, EventType, Headline, Reference, ResourceType};
 use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
 use crate::domain::text::Code;
 

@@ -10,7 +10,7 @@ use super::columns::Json;
 use super::run::{Prepared, Statement, Write};
 use super::schema::idempotency_keys;
 use super::{Conn, Result};
-use crate::domain::event::ResourceType;
+use crate::domain::events::ResourceType;
 use crate::domain::idempotency::{Answer, Claim, Kept};
 
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]

@@ -10,9 +10,9 @@ use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
 use crate::clock::Clock;
 use crate::domain::id::{AllocationId, CustomerId, LedgerEntryId, OrderId, SubscriptionId};
-use crate::domain::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::subscription::Subscription;
+use crate::domain::subscription::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::text::Code;
 
 /// Why lines change: what every ledger entry tells.

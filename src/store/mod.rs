@@ -1,5 +1,5 @@
 //! All SQL. Functions over a connection, one file per aggregate; whoever calls them decides on the
-//! transaction. What touches tenant data takes a [`Scope`](crate::domain::access::Scope), and what is out
+//! transaction. What touches tenant data takes a [`Scope`](crate::domain::authorization::Scope), and what is out
 //! of scope is not found.
 
 pub mod access;

@@ -16,11 +16,11 @@ use super::rows::{self, record};
 use super::run::{Prepared, Statement, Write};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
-use crate::domain::access::Scope;
+use crate::domain::authorization::Scope;
+use crate::domain::catalog::price_list::{Details, ListPrice, Overrides, PriceList};
 use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
 use crate::domain::listing::{Page, Position, PriceListFilter, SortValue, Window};
 use crate::domain::money::Currency;
-use crate::domain::price_list::{Details, ListPrice, Overrides, PriceList};
 use crate::domain::text::{Code, Line, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

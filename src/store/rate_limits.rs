@@ -7,7 +7,7 @@ use diesel_async::RunQueryDsl;
 use super::run::{Statement, Write};
 use super::schema::rate_limit_windows as windows;
 use super::{Conn, Result};
-use crate::domain::rate_limit::{Count, RateLimitKind, Window};
+use crate::domain::limits::rate_limit::{Count, RateLimitKind, Window};
 
 /// A statement has 65,535 parameters at most, and a row four of them.
 const ROWS: usize = 10_000;

@@ -8,10 +8,10 @@ use super::customers::visible;
 use super::run::{Statement, Write};
 use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
-use crate::domain::access::Scope;
+use crate::domain::authorization::Scope;
 use crate::domain::id::{CustomerId, SubscriptionId, Version};
 use crate::domain::listing::{Page, Position, SortValue, Window};
-use crate::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
+use crate::domain::subscription::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = renewal_failures, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]

@@ -14,11 +14,11 @@ use super::orders::LineRow as OrderLineRow;
 use super::page::text_after;
 use super::schema::{customers, inventory_lines, order_lines, orders, products, resellers, subscriptions};
 use super::{Conn, Error, Result};
-use crate::domain::access::Scope;
+use crate::domain::authorization::Scope;
+use crate::domain::billing::order::OrderKind;
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::{self, Currency, Money};
-use crate::domain::order::OrderKind;
 use crate::domain::report::{
     Holder, Sold, SubscriptionReportFilter, SubscriptionRow, TransactionReportFilter, TransactionRow,
     UsageReportFilter, UsageRow,

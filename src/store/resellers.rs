@@ -9,11 +9,11 @@ use super::page::{self, company_keyset, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::resellers;
 use super::{Conn, Result};
-use crate::domain::access::Scope;
-use crate::domain::company::{Address, Company, Contact};
+use crate::domain::authorization::Scope;
 use crate::domain::id::{PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
-use crate::domain::reseller::{Reseller, ResellerStatus, State};
+use crate::domain::parties::company::{Address, Company, Contact};
+use crate::domain::parties::reseller::{Reseller, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

@@ -10,11 +10,11 @@ use super::run::Write;
 use super::schema::webhook_deliveries;
 use super::webhooks::ids_in_scope;
 use super::{Conn, Result};
-use crate::domain::access::Scope;
-use crate::domain::event::EventType;
+use crate::domain::authorization::Scope;
+use crate::domain::events::EventType;
 use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::listing::{Page, Position, SortValue, WebhookDeliveryFilter, Window};
-use crate::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus, State};
+use crate::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus, State};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = webhook_deliveries, check_for_backend(diesel::pg::Pg))]

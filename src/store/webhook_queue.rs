@@ -11,7 +11,7 @@ use super::schema::webhook_deliveries;
 use super::webhook_deliveries::Row;
 use super::{Conn, Result};
 use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
-use crate::domain::webhook::delivery::Delivery;
+use crate::domain::webhooks::delivery::Delivery;
 
 /// The delivery to an endpoint that is due longest and that nobody else is taking up; nobody else will, until the
 /// transaction ends.

@@ -12,7 +12,7 @@ use super::schema::{resellers, webhook_endpoints};
 use super::webhooks::Row;
 use super::{Conn, Result};
 use crate::domain::id::WebhookEndpointId;
-use crate::domain::webhook::Endpoint;
+use crate::domain::webhooks::Endpoint;
 
 /// An endpoint whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]

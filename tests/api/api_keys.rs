@@ -1,7 +1,7 @@
 //! API keys: made once, shown once, given another secret, ended. What an instance remembers of them is in
 //! `api_keys_remembered.rs`.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, company, id};

@@ -1,7 +1,7 @@
 //! The audit trail: who wrote what, and who tried; and what finds an entry that was altered or removed.
 
-use partner_platform::domain::access::Role;
-use partner_platform::domain::audit::{Broken, Link};
+use partner_platform::domain::authorization::Role;
+use partner_platform::domain::events::audit::{Broken, Link};
 use partner_platform::ops::audit;
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use partner_platform::domain::access::{Role, Scope};
-use partner_platform::domain::budget::{Limit, Limits, Resource};
+use partner_platform::domain::authorization::{Role, Scope};
 use partner_platform::domain::id::ResellerId;
+use partner_platform::domain::limits::budget::{Limit, Limits, Resource};
 use partner_platform::ops::budget::Budgets;
 use serde_json::Value;
 use tokio::task::JoinSet;

@@ -2,7 +2,7 @@
 //! another.
 
 use futures_util::future::{join, join_all};
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::steps::{all, allocate, assert_ledger_adds_up, subscribe, used, whole_orders};

@@ -3,7 +3,7 @@
 
 use partner_platform::api::openapi::{DOCUMENT, Operation};
 use partner_platform::api::routes;
-use partner_platform::domain::access::{Right, Role};
+use partner_platform::domain::authorization::{Right, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Customers: who manages them, who administers them, what they pay in, and when they can be put away.
 //! What they share with resellers is in `companies.rs`.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, basket, company, id};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use partner_platform::domain::access::Actor;
+use partner_platform::domain::authorization::Actor;
 use partner_platform::domain::money::MAX_AMOUNT;
 use partner_platform::ops::{Context, billing};
 use serde_json::{Value, json};

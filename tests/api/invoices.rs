@@ -1,6 +1,6 @@
 //! Invoices: what they show, and how they go from created to emailed to paid, or void.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::concurrency::{ROUNDS, act, at_once, successes};

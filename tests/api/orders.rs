@@ -1,6 +1,6 @@
 //! Orders and charges: the record of what was confirmed, and what of it costs money.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::steps::{all, on_day, whole_orders};

@@ -1,6 +1,6 @@
 //! Who may assign a price list, to whom, and who sees it then.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::price_lists::create;

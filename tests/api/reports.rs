@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::steps::{all, allocate, on_day, whole_orders};

@@ -1,7 +1,7 @@
 //! Resellers: disabling cuts off the reseller and nobody else; what they share with customers is in
 //! `companies.rs`.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, basket, company, id};

@@ -1,7 +1,7 @@
 //! The clock of a sandbox.
 
 use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta, Utc};
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use partner_platform::ops::sandbox;
 use serde_json::{Value, json};
 

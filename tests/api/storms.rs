@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 

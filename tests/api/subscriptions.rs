@@ -1,6 +1,6 @@
 //! The life of a subscription: switched off and on, edited, cancelled, renewed, and what its `actions` say.
 
-use partner_platform::domain::access::{Right, Role};
+use partner_platform::domain::authorization::{Right, Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 

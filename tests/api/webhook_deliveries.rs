@@ -1,7 +1,7 @@
 //! Deliveries: what is sent to whom, signed how, and what its tenant can see and do about it.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use partner_platform::ops::courier;
 use serde_json::{Value, json};
 

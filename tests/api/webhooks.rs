@@ -1,6 +1,6 @@
 //! Webhook endpoints: whose they are, what they may be, and that their secrets are told once.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
 
 use crate::support::world::{World, company, endpoint_of, id};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use partner_platform::domain::access::Role;
-use partner_platform::domain::budget::{Limit, Limits};
-use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::domain::authorization::Role;
+use partner_platform::domain::limits::budget::{Limit, Limits};
+use partner_platform::domain::webhooks::address::Addresses;
 use partner_platform::ops::budget::Budgets;
 use partner_platform::ops::courier::Courier;
 use partner_platform::outbound::guarded::Caller;

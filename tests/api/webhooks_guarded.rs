@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::domain::webhooks::address::Addresses;
 use partner_platform::outbound::guarded::{Called, Caller};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use partner_platform::domain::webhook::address::Addresses;
+use partner_platform::domain::webhooks::address::Addresses;
 use partner_platform::outbound::guarded::Caller;
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use partner_platform::ops::milestones;
 use serde_json::json;
 

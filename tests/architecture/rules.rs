@@ -12,7 +12,8 @@ const LENGTH: usize = 500;
 const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", "domain/text.rs"];
 
 /// Who says what a caller sees; access.rs is where the type is. A webhook endpoint is told what its tenant sees.
-const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "domain/webhook.rs", "ops/demo.rs"];
+const SCOPE_MAKERS: &[&str] =
+    &["api/auth.rs", "main.rs", "domain/authorization.rs", "domain/webhooks.rs", "ops/demo.rs"];
 
 /// The files of `store` with data that belongs to a tenant.
 const TENANTS: [&str; 13] = [
@@ -143,12 +144,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "6",
-        says: "an amount is computed by `domain::quote` alone",
+        says: "an amount is computed by `domain::billing::quote` alone",
         remedy: "ask for a quote",
         is_broken: |source, line| {
             // In `api` a type of the same name shows what was computed.
             let made = line.contains("Calculation::new(") && source.ring() != "api";
-            (made || line.contains(".amount()")) && !source.is_one_of(&["domain/quote.rs", "domain/proration.rs"])
+            (made || line.contains(".amount()"))
+                && !source.is_one_of(&["domain/billing/quote.rs", "domain/billing/proration.rs"])
         },
     },
     Rule {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use partner_platform::clock::Clock;
-use partner_platform::domain::webhook::signature::{Secret, sign};
+use partner_platform::domain::webhooks::signature::{Secret, sign};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

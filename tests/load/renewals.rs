@@ -13,7 +13,7 @@ use fill::{connect, fill, number};
 use futures_util::future::join_all;
 use partner_platform::clock::Clock;
 use partner_platform::db::{self, Db};
-use partner_platform::domain::access::Actor;
+use partner_platform::domain::authorization::Actor;
 use partner_platform::embedded::{Durability, Embedded, Options};
 use partner_platform::ops::{Context, milestones};
 

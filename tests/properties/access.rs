@@ -1,6 +1,6 @@
 //! Rights: the table of roles, and what a caller is offered.
 
-use partner_platform::domain::access::{Actor, Identity, Obstacle, Right, Role, Scope};
+use partner_platform::domain::authorization::{Actor, Identity, Obstacle, Right, Role, Scope};
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::subscription::State;

@@ -1,15 +1,15 @@
 //! API keys: their secrets, their end, and that none gives more than it has.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use partner_platform::domain::access::Role;
-use partner_platform::domain::api_key::{
+use partner_platform::domain::authorization::Role;
+use partner_platform::domain::credentials::api_key::{
     Action, ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MAX_VALIDITY_DAYS, State,
 };
-use partner_platform::domain::credential::{Credential, Rejection};
+use partner_platform::domain::credentials::credential::{Credential, Rejection};
+use partner_platform::domain::credentials::secret::Secret;
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::refusal::ViolationCode;
-use partner_platform::domain::secret::Secret;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 

@@ -1,9 +1,9 @@
 //! The audit trail: what a change says, and what the chain finds.
 
 use chrono::{TimeDelta, TimeZone, Utc};
-use partner_platform::domain::access::Role;
-use partner_platform::domain::audit::{Broken, Change, Entry, Link, Outcome};
-use partner_platform::domain::event::{Reference, ResourceType};
+use partner_platform::domain::authorization::Role;
+use partner_platform::domain::events::audit::{Broken, Change, Entry, Link, Outcome};
+use partner_platform::domain::events::{Reference, ResourceType};
 use partner_platform::domain::id::{AuditEntryId, ResellerId};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

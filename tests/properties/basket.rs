@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use partner_platform::domain::basket::{self, Item, ItemLine};
-use partner_platform::domain::customer::Customer;
-use partner_platform::domain::inventory::Line;
-use partner_platform::domain::product::{Product, ProductStatus};
+use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
+use partner_platform::domain::catalog::product::{Product, ProductStatus};
+use partner_platform::domain::parties::customer::Customer;
 use partner_platform::domain::refusal::{Refusal, ViolationCode as Code};
+use partner_platform::domain::subscription::inventory::Line;
 use partner_platform::domain::subscription::{Subscription, SubscriptionStatus};
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ use crate::samples::{
 
 fn open_on(today: NaiveDate, items: &[Item], product: Product) -> Result<Vec<Subscription>, Refusal> {
     let products = BTreeMap::from([(product.id, product)]);
-    let opened = basket::open(&customer(), items, &products, at(today), || id(100))?;
+    let opened = add_subscriptions::open(&customer(), items, &products, at(today), || id(100))?;
     Ok(opened.into_iter().map(|opened| opened.subscription).collect())
 }
 
@@ -99,7 +99,7 @@ fn a_term_that_is_not_offered_is_refused() {
 #[test]
 fn a_product_without_prices_in_the_customer_s_currency_is_not_sold() {
     let customer = Customer { currency: text("EUR"), ..customer() };
-    let refusal = basket::open(&customer, &[item()], &products(), noon(IN_TERM), || id(100)).unwrap_err();
+    let refusal = add_subscriptions::open(&customer, &[item()], &products(), noon(IN_TERM), || id(100)).unwrap_err();
     assert_eq!(problems(refusal), at_item("product_id", Code::NotAllowed));
 }
 

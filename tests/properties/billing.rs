@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{Datelike, NaiveDate};
-use partner_platform::domain::billing::{Draft, MAX_LINES, Month, Run, months_due, split};
-use partner_platform::domain::invoice::InvoiceLine;
+use partner_platform::domain::billing::invoice::InvoiceLine;
+use partner_platform::domain::billing::invoice_run::{Draft, MAX_LINES, Month, Run, months_due, split};
 use partner_platform::domain::money::{MAX_AMOUNT, total};
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Customers: archived, restored and edited.
 
-use partner_platform::domain::customer::{
+use partner_platform::domain::machine::Outcome;
+use partner_platform::domain::parties::customer::{
     Action, Administration, AdministrationKind, Customer, CustomerStatus, Details, Holdings,
 };
-use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 
 use crate::samples::{END, IN_TERM, changed, customer, id, noon, problems, text};

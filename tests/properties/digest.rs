@@ -1,11 +1,11 @@
 //! The digest: the same for the same facts, another for each fact that changes.
 
 use chrono::Days;
-use partner_platform::domain::basket::{self, Item, ItemLine};
-use partner_platform::domain::customer::Customer;
+use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
+use partner_platform::domain::billing::quote;
+use partner_platform::domain::catalog::product::{Product, ProductStatus};
 use partner_platform::domain::id::{SubscriptionId, Version};
-use partner_platform::domain::product::{Product, ProductStatus};
-use partner_platform::domain::quote;
+use partner_platform::domain::parties::customer::Customer;
 use partner_platform::domain::subscription::{State, Subscription};
 use partner_platform::domain::text::Code;
 use proptest::prelude::*;
@@ -34,7 +34,8 @@ impl Facts {
         let today = day(IN_TERM) + Days::new(self.days_later);
         let products = [(self.product.id, self.product.clone())].into();
         let ids = &mut (first_id..).map(id::<SubscriptionId>);
-        let opened = basket::open(&self.customer, &self.items, &products, at(today), || ids.next().unwrap()).unwrap();
+        let opened =
+            add_subscriptions::open(&self.customer, &self.items, &products, at(today), || ids.next().unwrap()).unwrap();
         quote::add_subscriptions(&self.customer, opened, self.orders_before, today).unwrap().quote.digest
     }
 

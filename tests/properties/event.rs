@@ -1,8 +1,8 @@
 //! Events: no change goes untold, and nothing is told that did not happen.
 
-use partner_platform::domain::event::{EventType, Happening, Inventory, Resource};
-use partner_platform::domain::inventory::Line;
+use partner_platform::domain::events::{EventType, Happening, Inventory, Resource};
 use partner_platform::domain::machine::Outcome;
+use partner_platform::domain::subscription::inventory::Line;
 use partner_platform::domain::subscription::{Command, State, Subscription};
 use proptest::prelude::*;
 

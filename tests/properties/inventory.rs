@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use partner_platform::domain::inventory::{self, Line, Measure, Movement};
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::refusal::Refusal;
+use partner_platform::domain::subscription::inventory::{self, Line, Measure, Movement};
 use partner_platform::domain::subscription::{Command, State, Subscription};
 use partner_platform::domain::text::Code;
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
 //! Invoices: from created to emailed to paid, or void, and nothing else changes.
 
 use chrono::{DateTime, Utc};
+use partner_platform::domain::billing::invoice::{Action, Command, Invoice, InvoiceStatus, State};
 use partner_platform::domain::id::InvoiceNumber;
-use partner_platform::domain::invoice::{Action, Command, Invoice, InvoiceStatus, State};
 use partner_platform::domain::machine::{Outcome, Verdict};
 use proptest::prelude::*;
 

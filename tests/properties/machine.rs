@@ -1,15 +1,15 @@
 //! The state machines as tables: what every action meets in every state.
 
 use chrono::{Days, NaiveDate};
-use partner_platform::domain::access::Right;
-use partner_platform::domain::api_key::{self, ApiKey};
-use partner_platform::domain::customer::{self, Customer, CustomerStatus, Holdings};
-use partner_platform::domain::invoice::{self, Invoice};
+use partner_platform::domain::authorization::Right;
+use partner_platform::domain::billing::invoice::{self, Invoice};
+use partner_platform::domain::credentials::api_key::{self, ApiKey};
 use partner_platform::domain::machine::{Possibility, Verdict};
+use partner_platform::domain::parties::customer::{self, Customer, CustomerStatus, Holdings};
+use partner_platform::domain::parties::reseller::{self, Reseller};
 use partner_platform::domain::refusal::Refusal;
-use partner_platform::domain::reseller::{self, Reseller};
 use partner_platform::domain::subscription::{Action, LISTED_ACTIONS, State, Subscription};
-use partner_platform::domain::webhook::{self, Endpoint};
+use partner_platform::domain::webhooks::{self, Endpoint};
 use proptest::prelude::*;
 
 use crate::samples::{
@@ -108,8 +108,8 @@ fn what_every_action_meets_in_every_state_of_a_reseller() {
 #[test]
 fn what_every_action_meets_in_every_state_of_a_webhook_endpoint() {
     let states = [("enabled", crate::webhook::endpoint()), ("disabled", crate::webhook::disabled())];
-    let actions: Vec<_> = webhook::Action::ALL.iter().map(|action| action.as_str()).collect();
-    let cell = |index: usize, endpoint: &Endpoint| word(Ok(endpoint.guard(webhook::Action::ALL[index])));
+    let actions: Vec<_> = webhooks::Action::ALL.iter().map(|action| action.as_str()).collect();
+    let cell = |index: usize, endpoint: &Endpoint| word(Ok(endpoint.guard(webhooks::Action::ALL[index])));
     insta::assert_snapshot!(table(&states, &actions, cell), @r"
                            enabled    disabled
     disable                yes        already

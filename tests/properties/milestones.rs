@@ -1,12 +1,12 @@
 //! What time does: when, in which order, and that it does not matter when somebody gets round to it.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
+use partner_platform::domain::billing::order::{Bucket, OrderKind};
+use partner_platform::domain::billing::quote::{self, Plan};
 use partner_platform::domain::id::{CustomerId, SubscriptionId, Version};
-use partner_platform::domain::inventory::Line;
 use partner_platform::domain::machine::{Outcome, Verdict};
-use partner_platform::domain::order::{Bucket, OrderKind};
-use partner_platform::domain::quote::{self, Plan};
-use partner_platform::domain::renewal_failure::{FailureCode, RenewalFailure, Waiting};
+use partner_platform::domain::subscription::inventory::Line;
+use partner_platform::domain::subscription::renewal_failure::{FailureCode, RenewalFailure, Waiting};
 use partner_platform::domain::subscription::{
     Action, Command, Due, Milestone, Opening, State, Subscription, SubscriptionStatus,
 };

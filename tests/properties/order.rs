@@ -1,9 +1,9 @@
 //! Orders and charges: a quote confirmed to the letter.
 
-use partner_platform::domain::basket::{self, Item, ItemLine};
+use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
+use partner_platform::domain::billing::order::{Bucket, ChargeStatus, Order, OrderLine};
+use partner_platform::domain::billing::quote::{self, Plan};
 use partner_platform::domain::id::{ChargeId, OrderId, SubscriptionId};
-use partner_platform::domain::order::{Bucket, ChargeStatus, Order, OrderLine};
-use partner_platform::domain::quote::{self, Plan};
 use partner_platform::domain::subscription::State;
 
 use crate::samples::{IN_TERM, code, customer, day, id, in_state, item, noon, product, products, subscription};
@@ -22,7 +22,8 @@ fn basket_plan() -> Plan {
     let ids = &mut (100..).map(id::<SubscriptionId>);
     let items = [item(), Item { inventory, ..item() }];
     let products = products();
-    let opened = basket::open(&customer(), &items, &products, noon(IN_TERM), || ids.next().unwrap()).unwrap();
+    let opened =
+        add_subscriptions::open(&customer(), &items, &products, noon(IN_TERM), || ids.next().unwrap()).unwrap();
     quote::add_subscriptions(&customer(), opened, 0, day(IN_TERM)).unwrap()
 }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use partner_platform::domain::billing::order::OrderLine;
+use partner_platform::domain::billing::quote;
+use partner_platform::domain::catalog::price_list::{Details, ListPrice, Overrides, PriceList, offered};
+use partner_platform::domain::catalog::product::{Price, Product, UnitPrice};
 use partner_platform::domain::id::{PriceListId, Version};
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::money::Currency;
-use partner_platform::domain::order::OrderLine;
-use partner_platform::domain::price_list::{Details, ListPrice, Overrides, PriceList, offered};
-use partner_platform::domain::product::{Price, Product, UnitPrice};
-use partner_platform::domain::quote;
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::subscription::{Command, Subscription};
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use partner_platform::domain::catalog::product::{Details, Product};
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::product::{Details, Product};
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
 use partner_platform::domain::text::Code;
 

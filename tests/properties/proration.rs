@@ -1,9 +1,9 @@
 //! Amounts: the worked cases, the properties, and the limits.
 
 use chrono::{Days, NaiveDate};
+use partner_platform::domain::billing::proration::Calculation;
+use partner_platform::domain::catalog::product::MAX_QUANTITY;
 use partner_platform::domain::money::{AmountOutOfRange, MAX_AMOUNT, MAX_UNIT_PRICE};
-use partner_platform::domain::product::MAX_QUANTITY;
-use partner_platform::domain::proration::Calculation;
 use partner_platform::domain::time::{MAX_TERM_MONTHS, add_months, days_between};
 use proptest::prelude::*;
 use serde::Deserialize;

@@ -1,14 +1,14 @@
 //! Quotes: what a change does, costs and warns of, with arithmetic that anyone can repeat.
 
 use chrono::NaiveDate;
-use partner_platform::domain::basket::{self, Item, ItemLine};
+use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
+use partner_platform::domain::billing::order::{Bucket, OrderKind, OrderLine};
+use partner_platform::domain::billing::quote::{self, Plan, WarningCode};
+use partner_platform::domain::catalog::product::Product;
 use partner_platform::domain::id::SubscriptionId;
-use partner_platform::domain::inventory;
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::order::{Bucket, OrderKind, OrderLine};
-use partner_platform::domain::product::Product;
-use partner_platform::domain::quote::{self, Plan, WarningCode};
 use partner_platform::domain::refusal::{Refusal, ViolationCode};
+use partner_platform::domain::subscription::inventory;
 use partner_platform::domain::subscription::{Command, State, Subscription};
 use partner_platform::domain::text::Code;
 use proptest::prelude::*;
@@ -21,7 +21,8 @@ use crate::samples::{
 /// The plan for a basket, confirmed on a day.
 fn add(items: &[Item], today: NaiveDate) -> Plan {
     let products = products();
-    let opened = basket::open(&customer(), items, &products, at(today), || id::<SubscriptionId>(100)).unwrap();
+    let opened =
+        add_subscriptions::open(&customer(), items, &products, at(today), || id::<SubscriptionId>(100)).unwrap();
     quote::add_subscriptions(&customer(), opened, 0, today).unwrap()
 }
 
@@ -214,7 +215,8 @@ fn an_amount_beyond_the_limit_is_refused() {
     });
     let products = [(dear.id, dear)].into();
     let inventory = vec![ItemLine { certificate_type: code("ov"), quantity: 9_008, renewal_quantity: Some(0) }];
-    let opened = basket::open(&customer(), &[Item { inventory, ..item() }], &products, noon(IN_TERM), || id(100));
+    let opened =
+        add_subscriptions::open(&customer(), &[Item { inventory, ..item() }], &products, noon(IN_TERM), || id(100));
     let refusal = quote::add_subscriptions(&customer(), opened.unwrap(), 0, day(IN_TERM)).unwrap_err();
     assert_eq!(refusal, Refusal::AmountOutOfRange);
 }

@@ -1,8 +1,8 @@
 //! Rate limits: windows, counting, and what instances make of it together.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use partner_platform::domain::budget::Holder;
-use partner_platform::domain::rate_limit::{
+use partner_platform::domain::limits::budget::Holder;
+use partner_platform::domain::limits::rate_limit::{
     Count, Counts, Limited, Limits, RateLimitKind, Standing, Verdict, WINDOW_SECONDS, Window,
 };
 use proptest::prelude::*;

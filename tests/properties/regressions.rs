@@ -1,9 +1,9 @@
 //! Mistakes that were made once.
 
-use partner_platform::domain::inventory;
+use partner_platform::domain::billing::quote;
+use partner_platform::domain::catalog::product::UnitPrice;
 use partner_platform::domain::money::{AmountOutOfRange, in_range, total};
-use partner_platform::domain::product::UnitPrice;
-use partner_platform::domain::quote;
+use partner_platform::domain::subscription::inventory;
 use partner_platform::domain::subscription::{Command, State, Subscription};
 
 use crate::samples::{IN_TERM, code, day, edited, in_state, line, noon, product, subscription};

@@ -1,8 +1,8 @@
 //! Resellers: disabled and enabled, with nothing lost.
 
-use partner_platform::domain::company::Company;
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::reseller::{Command, Details, Reseller, ResellerStatus, State};
+use partner_platform::domain::parties::company::Company;
+use partner_platform::domain::parties::reseller::{Command, Details, Reseller, ResellerStatus, State};
 
 use crate::samples::{END, IN_TERM, changed, company, noon, reseller, text};
 

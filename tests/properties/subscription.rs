@@ -1,8 +1,8 @@
 //! The table of transitions row by row: what changes, and that nothing else does.
 
 use chrono::Days;
+use partner_platform::domain::catalog::product::{UnitPrice, UnitPrices};
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::product::{UnitPrice, UnitPrices};
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::subscription::{
     Action, Cancellation, Command, Details, State, Subscription, SubscriptionStatus, Suspension, Term,

@@ -1,19 +1,19 @@
 //! What is to be paid soon: renewals foretold as they will happen, and pages of a forecast.
 
 use chrono::{Days, NaiveDate};
+use partner_platform::domain::billing::proration::Calculation;
+use partner_platform::domain::billing::quote;
+use partner_platform::domain::billing::upcoming_charge::{Forecast, UpcomingCharge, UpcomingKind, renewals};
+use partner_platform::domain::catalog::price_list::offered;
+use partner_platform::domain::catalog::product::Product;
 use partner_platform::domain::id::CustomerId;
-use partner_platform::domain::inventory::Line;
 use partner_platform::domain::listing::{Page, Position, Window};
 use partner_platform::domain::machine::Outcome;
 use partner_platform::domain::money::{MAX_AMOUNT, Money};
-use partner_platform::domain::price_list::offered;
-use partner_platform::domain::product::Product;
-use partner_platform::domain::proration::Calculation;
-use partner_platform::domain::quote;
 use partner_platform::domain::refusal::Refusal;
+use partner_platform::domain::subscription::inventory::Line;
 use partner_platform::domain::subscription::{Command, Milestone, State, Subscription, Term};
 use partner_platform::domain::time::{Schedule, start_of};
-use partner_platform::domain::upcoming_charge::{Forecast, UpcomingCharge, UpcomingKind, renewals};
 use proptest::prelude::*;
 
 use crate::samples::{

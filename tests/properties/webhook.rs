@@ -1,13 +1,13 @@
 //! Webhooks: what an endpoint goes through, how long a delivery is tried, and what messages are signed with.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use partner_platform::domain::event::{EventType, Resource};
+use partner_platform::domain::events::{EventType, Resource};
 use partner_platform::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
 use partner_platform::domain::machine::Outcome;
-use partner_platform::domain::webhook::delivery::{Attempt, Delivery, DeliveryStatus, State};
-use partner_platform::domain::webhook::schedule::{Pacing, wait};
-use partner_platform::domain::webhook::signature::{Secret, sign};
-use partner_platform::domain::webhook::{self, Action, Command, Details, Endpoint};
+use partner_platform::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus, State};
+use partner_platform::domain::webhooks::schedule::{Pacing, wait};
+use partner_platform::domain::webhooks::signature::{Secret, sign};
+use partner_platform::domain::webhooks::{self, Action, Command, Details, Endpoint};
 use proptest::prelude::*;
 use standardwebhooks::Webhook;
 use uuid::Uuid;
@@ -200,7 +200,7 @@ fn time_in_which_nothing_was_tried_is_not_held_against_an_endpoint() {
 fn an_endpoint_that_is_gone_is_disabled_at_once() {
     let at = noon(START);
     let gone = endpoint().failed(&attempt(at, Some(410)), at);
-    let webhook::State::Disabled { reason: Some(reason), .. } = &gone.state else { panic!("{:?}", gone.state) };
+    let webhooks::State::Disabled { reason: Some(reason), .. } = &gone.state else { panic!("{:?}", gone.state) };
     assert!(reason.as_str().contains("410"), "{reason}");
 }
 

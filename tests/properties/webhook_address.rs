@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use partner_platform::domain::refusal::ViolationCode;
-use partner_platform::domain::webhook::address::{Addresses, is_public};
+use partner_platform::domain::webhooks::address::{Addresses, is_public};
 use proptest::prelude::*;
 
 use crate::samples::text;

@@ -11,8 +11,8 @@ use crate::api::page::{Listing, PageQuery, list};
 use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
-use crate::domain::allocation::{self, AllocationStatus};
 use crate::domain::id::{AllocationId, SubscriptionId};
+use crate::domain::subscription::allocation::{self, AllocationStatus};
 use crate::domain::text::{Code, Reference};
 use crate::ops::allocations;
 

@@ -14,7 +14,7 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, created};
-use crate::domain::basket::{Item, ItemLine};
+use crate::domain::billing::add_subscriptions::{Item, ItemLine};
 use crate::domain::id::{CustomerId, ProductId};
 use crate::domain::text::{Code, ExternalId};
 use crate::ops::subscriptions;

@@ -10,7 +10,7 @@ use crate::api::auth::{Permit, WriteInvoices};
 use crate::api::json::OptionalJson;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
-use crate::domain::billing::Run;
+use crate::domain::billing::invoice_run::Run;
 use crate::domain::money;
 use crate::ops::billing;
 

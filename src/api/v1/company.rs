@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::clearable;
-use crate::domain::company::{self, Company};
+use crate::domain::parties::company::{self, Company};
 use crate::domain::text::{CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode};
 
 /// A postal address.

@@ -15,11 +15,11 @@ use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::app::AppState;
-use crate::domain::access::Actor;
-use crate::domain::customer::{Action, AdministrationKind, CustomerStatus, Details};
+use crate::domain::authorization::Actor;
 use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
 use crate::domain::listing::{CompanySort, CustomerFilter};
 use crate::domain::money::Currency;
+use crate::domain::parties::customer::{Action, AdministrationKind, CustomerStatus, Details};
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
 use crate::ops::customers::{self, Known, NewCustomer};
 

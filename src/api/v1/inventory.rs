@@ -15,7 +15,7 @@ use crate::api::problem::{Problem, in_query};
 use crate::api::query::{NoQuery, Query};
 use crate::api::resource::{IfMatch, IfMatchHeader, created, ok};
 use crate::domain::id::{AllocationId, LedgerEntryId, OrderId, SubscriptionId};
-use crate::domain::inventory::{Entry, Line, Measure};
+use crate::domain::subscription::inventory::{Entry, Line, Measure};
 use crate::domain::text::Code;
 use crate::domain::time::as_kept;
 use crate::ops::inventory::{self, Change};

@@ -12,10 +12,10 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::app::AppState;
+use crate::domain::billing::invoice::{BillTo, Invoice, InvoiceLine, State};
+use crate::domain::billing::proration::Calculation;
 use crate::domain::id::InvoiceId;
-use crate::domain::invoice::{BillTo, Invoice, InvoiceLine, State};
 use crate::domain::money::{Currency, Money};
-use crate::domain::proration::Calculation;
 use crate::ops::invoices;
 
 /// The page runs and loads nothing, whatever text a customer's name contains.

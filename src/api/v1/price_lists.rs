@@ -13,10 +13,10 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
+use crate::domain::catalog::price_list::{self, Details, ListPrice};
 use crate::domain::id::{PriceListId, ProductId, Version};
 use crate::domain::listing::PriceListFilter;
 use crate::domain::money::Currency;
-use crate::domain::price_list::{self, Details, ListPrice};
 use crate::domain::text::{Code, Line, SearchText};
 use crate::ops::price_lists;
 

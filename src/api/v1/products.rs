@@ -14,10 +14,10 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
+use crate::domain::catalog::product::{self, Details, ProductStatus};
 use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
 use crate::domain::listing::ProductFilter;
 use crate::domain::money::Currency;
-use crate::domain::product::{self, Details, ProductStatus};
 use crate::domain::text::{Code, Description, Line, SearchText};
 use crate::ops::{customers, products};
 

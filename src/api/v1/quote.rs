@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::money::Money;
+use crate::domain::billing::order::{self, Bucket, OrderKind};
+use crate::domain::billing::proration;
+use crate::domain::billing::quote::{self, WarningCode};
 use crate::domain::id::{PriceListId, ProductId, SubscriptionId};
 use crate::domain::label::label;
-use crate::domain::order::{self, Bucket, OrderKind};
-use crate::domain::quote::{self, WarningCode};
+use crate::domain::money;
 use crate::domain::text::Code;
-use crate::domain::{money, proration};
 
 label! {
     /// How amounts are rounded: once for each line, half away from zero.

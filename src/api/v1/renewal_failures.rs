@@ -9,7 +9,7 @@ use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, PageQuery, list};
 use crate::api::problem::Problem;
 use crate::domain::id::{CustomerId, SubscriptionId};
-use crate::domain::renewal_failure::{self, FailureCode};
+use crate::domain::subscription::renewal_failure::{self, FailureCode};
 use crate::ops::milestones;
 
 /// A subscription that could not be started, renewed or ended when this was due. Processing is retried automatically,

@@ -17,11 +17,17 @@ use super::resellers::Reseller;
 use super::subscriptions::Subscription;
 use super::webhook_deliveries::WebhookDelivery;
 use super::webhook_endpoints::WebhookEndpoint;
-use crate::domain::access::Actor;
-use crate::domain::customer::Holdings;
-use crate::domain::event::{self, Event, Shown};
-use crate::domain::webhook::delivery::Delivery;
-use crate::domain::{api_key, customer, invoice, order, price_list, product, reseller, subscription, webhook};
+use crate::domain::authorization::Actor;
+use crate::domain::billing::{invoice, order};
+use crate::domain::catalog::{price_list, product};
+use crate::domain::credentials::api_key;
+use crate::domain::events as event;
+use crate::domain::events::{Event, Shown};
+use crate::domain::parties::customer::Holdings;
+use crate::domain::parties::{customer, reseller};
+use crate::domain::subscription;
+use crate::domain::webhooks as webhook;
+use crate::domain::webhooks::delivery::Delivery;
 
 fn json(answer: impl Serialize) -> Value {
     serde_json::to_value(answer).unwrap_or_default()

@@ -11,11 +11,11 @@ use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, listing};
 use crate::api::path::Id;
 use crate::api::problem::{Problem, in_query};
+use crate::domain::billing::upcoming_charge::{self, UpcomingKind};
 use crate::domain::id::{ChargeId, CustomerId, PriceListId, ResellerId, SubscriptionId};
 use crate::domain::listing::{Page, UpcomingFilter};
 use crate::domain::money;
 use crate::domain::text::Code;
-use crate::domain::upcoming_charge::{self, UpcomingKind};
 use crate::ops::upcoming_charges;
 
 /// An upcoming charge: a charge that is not on an invoice yet, or the expected cost of a renewal.

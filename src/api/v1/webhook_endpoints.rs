@@ -16,12 +16,12 @@ use crate::api::problem::{ActionState, Problem, in_query};
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::app::AppState;
-use crate::domain::access::Actor;
-use crate::domain::event::EventType;
+use crate::domain::authorization::Actor;
+use crate::domain::events::EventType;
 use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
 use crate::domain::listing::WebhookEndpointFilter;
 use crate::domain::text::{Line, WebhookUrl};
-use crate::domain::webhook::{Command, Details, Endpoint, State, WebhookEndpointStatus};
+use crate::domain::webhooks::{Command, Details, Endpoint, State, WebhookEndpointStatus};
 use crate::ops::{Context, webhooks};
 
 /// A URL that the events of a tenant's feed are sent to, starting with the events after its creation.

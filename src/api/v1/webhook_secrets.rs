@@ -12,9 +12,9 @@ use crate::api::path::Id;
 use crate::api::problem::Problem;
 use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, ok};
+use crate::domain::credentials::secret::DEFAULT_OVERLAP;
 use crate::domain::id::WebhookEndpointId;
-use crate::domain::secret::DEFAULT_OVERLAP;
-use crate::domain::webhook::Endpoint;
+use crate::domain::webhooks::Endpoint;
 use crate::ops::{Context, webhooks};
 
 /// A webhook endpoint with its secret. The secret is shown only once.

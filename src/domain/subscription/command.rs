@@ -1,8 +1,8 @@
 //! Actions and commands of a subscription: by request, or scheduled.
 
-use crate::domain::access::Right;
+use crate::domain::authorization::Right;
+use crate::domain::catalog::product::UnitPrices;
 use crate::domain::label::label;
-use crate::domain::product::UnitPrices;
 use crate::domain::text::{Code, Reason};
 
 label! {

@@ -53,7 +53,7 @@ pub(super) static EMAIL: Rule = Rule {
     },
 };
 
-/// An HTTP URL in visible ASCII. [`address`](crate::domain::webhook::address) decides which URLs may be called.
+/// An HTTP URL in visible ASCII. [`address`](crate::domain::webhooks::address) decides which URLs may be called.
 pub(super) static URL: Rule = Rule {
     keyword: Keyword::Pattern("^https?://[!-~]+$"),
     advice: "Use a complete URL, for example `https://receiver.example.com/hooks`. Percent-encode non-ASCII \

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::db::Db;
 use crate::domain::id::WebhookEndpointId;
-use crate::domain::webhook::delivery::Delivery;
+use crate::domain::webhooks::delivery::Delivery;
 use crate::ops::{Context, Error, Result, events};
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns};
 

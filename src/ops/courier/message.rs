@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::event::{Event, Shown};
-use crate::domain::webhook::Endpoint;
-use crate::domain::webhook::address::Addresses;
-use crate::domain::webhook::delivery::Attempt;
-use crate::domain::webhook::signature::sign;
+use crate::domain::events::{Event, Shown};
+use crate::domain::webhooks::Endpoint;
+use crate::domain::webhooks::address::Addresses;
+use crate::domain::webhooks::delivery::Attempt;
+use crate::domain::webhooks::signature::sign;
 use crate::ops::work::Work;
 use crate::ops::{Context, Result};
 use crate::outbound::guarded::{Answered, Called, Caller};

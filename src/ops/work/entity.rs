@@ -1,8 +1,8 @@
 //! What is locked, changed and saved as a whole.
 
 use super::{Saved, Work};
-use crate::domain::access::{Right, Scope};
-use crate::domain::event::Resource;
+use crate::domain::authorization::{Right, Scope};
+use crate::domain::events::Resource;
 use crate::domain::id::Version;
 use crate::domain::listing::Whose;
 use crate::domain::machine::{Outcome, Possibility};

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::Work;
-use crate::domain::audit::Change;
-use crate::domain::event::{Audience, Event, EventType, Happening, Reference, Resource};
+use crate::domain::billing::order::{Charge, ChargeStatus};
+use crate::domain::events::audit::Change;
+use crate::domain::events::{Audience, Event, EventType, Happening, Reference, Resource};
 use crate::domain::id::{CustomerId, InvoiceId};
-use crate::domain::order::{Charge, ChargeStatus};
 use crate::ops::Context;
 use crate::store::events;
 

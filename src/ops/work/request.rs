@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Begun, Outbox, Work, begin, collect};
 use crate::db::{Db, Transaction};
-use crate::domain::audit::{self as audit_trail, Change, Entry, Outcome};
-use crate::domain::event::ResourceType;
+use crate::domain::events::ResourceType;
+use crate::domain::events::audit::{self as audit_trail, Change, Entry, Outcome};
 use crate::domain::id::CustomerId;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
 use crate::domain::listing::Whose;

@@ -1,6 +1,6 @@
 //! A small world: two resellers, a customer of the first with subscriptions, and everyone's keys.
 
-use partner_platform::domain::access::Role;
+use partner_platform::domain::authorization::Role;
 use partner_platform::ops::courier;
 use serde_json::{Value, json};
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::id::{PriceListId, ProductId, Version};
-use super::machine::Outcome;
-use super::money::Currency;
-use super::product::{Price, Product};
-use super::refusal::{Refusal, Violation, ViolationCode, none_of};
-use super::text::{Code, Line};
+use crate::domain::catalog::product::{Price, Product};
+use crate::domain::id::{PriceListId, ProductId, Version};
+use crate::domain::machine::Outcome;
+use crate::domain::money::Currency;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
+use crate::domain::text::{Code, Line};
 
 /// A price list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use super::budget::Holder;
-use super::label::label;
+use crate::domain::label::label;
+use crate::domain::limits::budget::Holder;
 
 label! {
     /// How a request is counted.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::access::Role;
-use super::id::{ApiKeyId, ResellerId};
+use crate::domain::authorization::Role;
+use crate::domain::id::{ApiKeyId, ResellerId};
 
 /// The key that a presented secret belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,16 +3,16 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::access::Right;
-use super::billing::Draft;
-use super::company::{Address, Contact};
-use super::id::{CustomerId, InvoiceId, InvoiceNumber, ProductId, Version};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::money::Money;
-use super::order::Charge;
-use super::refusal::Refusal;
-use super::text::{CompanyName, Line, Reason, stored};
+use crate::domain::authorization::Right;
+use crate::domain::billing::invoice_run::Draft;
+use crate::domain::billing::order::Charge;
+use crate::domain::id::{CustomerId, InvoiceId, InvoiceNumber, ProductId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::money::Money;
+use crate::domain::parties::company::{Address, Contact};
+use crate::domain::refusal::Refusal;
+use crate::domain::text::{CompanyName, Line, Reason, stored};
 
 label! {
     /// State of an invoice. `created`: issued, with a number; `emailed`: sent to the customer; `paid`: final; `void`:

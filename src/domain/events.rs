@@ -1,6 +1,7 @@
 //! Domain events. They are derived by comparing the states of a resource before and after a change. Every function that
 //! saves a resource records both states, so no change is missed.
 
+pub mod audit;
 mod happened;
 
 use chrono::{DateTime, Utc};
@@ -8,10 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::access::Scope;
-use super::id::{CustomerId, EventId, ResellerId, Version};
-use super::label::label;
-use super::text::Code;
+use crate::domain::authorization::Scope;
+use crate::domain::id::{CustomerId, EventId, ResellerId, Version};
+use crate::domain::label::label;
+use crate::domain::text::Code;
 
 pub use happened::Inventory;
 

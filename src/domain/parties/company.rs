@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::{
+use crate::domain::text::{
     CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode, stored, stored_or_null,
 };
 

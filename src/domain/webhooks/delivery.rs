@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::schedule::{Pacing, wait};
-use crate::domain::event::EventType;
+use crate::domain::events::EventType;
 use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::label::label;
 use crate::domain::refusal::Refusal;

@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::id::{AllocationId, LedgerEntryId, OrderId};
-use super::label::label;
-use super::text::Code;
+use crate::domain::id::{AllocationId, LedgerEntryId, OrderId};
+use crate::domain::label::label;
+use crate::domain::text::Code;
 
 label! {
     /// What a ledger entry counts: the `current` quantity, the `renewal` quantity, or the certificates `used`. More

@@ -8,13 +8,13 @@ mod told;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::access::{Right, Scope};
-use super::event::EventType;
-use super::id::{ResellerId, Version, WebhookEndpointId};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::refusal::Refusal;
-use super::text::{Line, Reason, WebhookUrl};
+use crate::domain::authorization::{Right, Scope};
+use crate::domain::events::EventType;
+use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::refusal::Refusal;
+use crate::domain::text::{Line, Reason, WebhookUrl};
 use delivery::Attempt;
 use schedule::{LONGEST_GAP, PATIENCE};
 use signature::{Secret, Secrets};

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::customer::Customer;
-use super::id::{ProductId, SubscriptionId};
-use super::inventory::Line;
-use super::product::{Product, ProductStatus};
-use super::refusal::{Refusal, Violation, ViolationCode, none_of};
-use super::subscription::{Opening, Subscription};
-use super::text::{Code, ExternalId};
-use super::time::{MAX_START_AHEAD_DAYS, Schedule};
+use crate::domain::catalog::product::{Product, ProductStatus};
+use crate::domain::id::{ProductId, SubscriptionId};
+use crate::domain::parties::customer::Customer;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
+use crate::domain::subscription::inventory::Line;
+use crate::domain::subscription::{Opening, Subscription};
+use crate::domain::text::{Code, ExternalId};
+use crate::domain::time::{MAX_START_AHEAD_DAYS, Schedule};
 
 /// The maximum number of inventory lines of a request, over all its subscriptions. Keeps the order and the response
 /// below 1 MiB.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::{PriceListId, ProductId, Version};
-use super::label::label;
-use super::machine::Outcome;
-use super::money::Currency;
-use super::refusal::{self, Refusal, Violation, ViolationCode};
-use super::text::{Code, Description, Line, stored};
+use crate::domain::id::{PriceListId, ProductId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::Outcome;
+use crate::domain::money::Currency;
+use crate::domain::refusal::{self, Refusal, Violation, ViolationCode};
+use crate::domain::text::{Code, Description, Line, stored};
 
 label! {
     /// State of a product. `active`: accepts new subscriptions; `retired`: existing subscriptions continue and renew,

@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::access::Role;
-use super::event::{Reference, ResourceType};
-use super::id::{AuditEntryId, CustomerId, ResellerId};
-use super::label::label;
-use super::listing::json_size;
+use crate::domain::authorization::Role;
+use crate::domain::events::{Reference, ResourceType};
+use crate::domain::id::{AuditEntryId, CustomerId, ResellerId};
+use crate::domain::label::label;
+use crate::domain::listing::json_size;
 
 label! {
     /// How a write ended. `succeeded`: it was done; `refused`: nothing was written, and `code` says why. More values

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
 
-use super::id::{ChargeId, CustomerId, PriceListId, SubscriptionId};
-use super::label::label;
-use super::listing::{Page, Position, SortValue, Window};
-use super::machine::Outcome;
-use super::money::{Currency, Money, in_range};
-use super::order::Charge;
-use super::product::Product;
-use super::proration::Calculation;
-use super::quote;
-use super::refusal::Refusal;
-use super::subscription::{Command, Milestone, Subscription};
-use super::text::Code;
-use super::time::start_of;
+use crate::domain::billing::order::Charge;
+use crate::domain::billing::proration::Calculation;
+use crate::domain::billing::quote;
+use crate::domain::catalog::product::Product;
+use crate::domain::id::{ChargeId, CustomerId, PriceListId, SubscriptionId};
+use crate::domain::label::label;
+use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::machine::Outcome;
+use crate::domain::money::{Currency, Money, in_range};
+use crate::domain::refusal::Refusal;
+use crate::domain::subscription::{Command, Milestone, Subscription};
+use crate::domain::text::Code;
+use crate::domain::time::start_of;
 
 label! {
     /// The kind of an upcoming charge. `pending`: ordered, but not on an invoice yet; `renewal`: expected with the next

@@ -3,8 +3,8 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::money::{self, AmountOutOfRange};
-use super::time::days_between;
+use crate::domain::money::{self, AmountOutOfRange};
+use crate::domain::time::days_between;
 
 /// The inputs of an amount, so that anyone can compute it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

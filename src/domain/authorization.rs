@@ -1,9 +1,9 @@
 //! Authorization: roles, rights and tenants, in one table.
 
-use super::id::{ApiKeyId, ResellerId};
-use super::label::label;
-use super::machine::Possibility;
-use super::refusal::Refusal;
+use crate::domain::id::{ApiKeyId, ResellerId};
+use crate::domain::label::label;
+use crate::domain::machine::Possibility;
+use crate::domain::refusal::Refusal;
 
 label! {
     /// What a key or token may do. All roles can read in their tenant, with exceptions: only `admin` and `technician`

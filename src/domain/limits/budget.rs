@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::access::{Actor, Scope};
-use super::label::label;
+use crate::domain::authorization::{Actor, Scope};
+use crate::domain::label::label;
 
 label! {
     /// A resource with a budget.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use super::id::{CustomerId, SubscriptionId, Version};
-use super::label::label;
+use crate::domain::id::{CustomerId, SubscriptionId, Version};
+use crate::domain::label::label;
 
 label! {
     /// Why a subscription could not be processed. `amount_out_of_range`: the new term would cost more than can be

@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::access::{Right, Role};
-use super::credential::is_over;
-use super::id::{ApiKeyId, ResellerId, Version};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::refusal::{Refusal, Violation, ViolationCode};
-use super::secret::{Hint, Secret, SecretHash};
-use super::text::{KeyName, Reason};
-use super::time::{as_kept, written};
+use crate::domain::authorization::{Right, Role};
+use crate::domain::credentials::credential::is_over;
+use crate::domain::credentials::secret::{Hint, Secret, SecretHash};
+use crate::domain::id::{ApiKeyId, ResellerId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::text::{KeyName, Reason};
+use crate::domain::time::{as_kept, written};
 
 /// The maximum time until a key expires, in days: ten years.
 pub const MAX_VALIDITY_DAYS: i64 = 3653;

@@ -2,15 +2,15 @@
 
 use super::EventType::{self, *};
 use super::{Audience, Happening, Reference, Resource, ResourceType};
-use crate::domain::api_key::ApiKey;
-use crate::domain::customer::{Customer, CustomerStatus, Holdings};
+use crate::domain::billing::invoice::{Invoice, InvoiceLine, InvoiceStatus};
+use crate::domain::billing::order::{Charge, ChargeStatus, Order};
+use crate::domain::catalog::price_list::PriceList;
+use crate::domain::catalog::product::Product;
+use crate::domain::credentials::api_key::ApiKey;
 use crate::domain::id::CustomerId;
-use crate::domain::inventory::{self, Line};
-use crate::domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
-use crate::domain::order::{Charge, ChargeStatus, Order};
-use crate::domain::price_list::PriceList;
-use crate::domain::product::Product;
-use crate::domain::reseller::{Reseller, ResellerStatus};
+use crate::domain::parties::customer::{Customer, CustomerStatus, Holdings};
+use crate::domain::parties::reseller::{Reseller, ResellerStatus};
+use crate::domain::subscription::inventory::{self, Line};
 use crate::domain::subscription::{Subscription, SubscriptionStatus};
 
 /// A single event of the resource as a whole.

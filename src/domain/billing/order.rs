@@ -3,13 +3,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use super::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
-use super::label::label;
-use super::money::Money;
-use super::proration::Calculation;
-use super::quote::Quote;
-use super::subscription::Subscription;
-use super::text::Code;
+use crate::domain::billing::proration::Calculation;
+use crate::domain::billing::quote::Quote;
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
+use crate::domain::label::label;
+use crate::domain::money::Money;
+use crate::domain::subscription::Subscription;
+use crate::domain::text::Code;
 
 label! {
     /// What an order changed: `add_subscriptions`, `current_inventory`, `renewal_inventory`, `renewal` of a term, or

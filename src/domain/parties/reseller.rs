@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 
-use super::access::Right;
-use super::company::Company;
-use super::id::{PriceListId, ResellerId, Version};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::refusal::Refusal;
-use super::text::Reason;
+use crate::domain::authorization::Right;
+use crate::domain::id::{PriceListId, ResellerId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::parties::company::Company;
+use crate::domain::refusal::Refusal;
+use crate::domain::text::Reason;
 
 label! {
     /// State of a reseller. `enabled`: can work; `disabled`: its keys are rejected and it cannot take new customers,

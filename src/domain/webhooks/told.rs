@@ -2,7 +2,7 @@
 
 use super::Endpoint;
 use super::delivery::Delivery;
-use crate::domain::event::{Audience, EventType, Happening, Reference, Resource, ResourceType};
+use crate::domain::events::{Audience, EventType, Happening, Reference, Resource, ResourceType};
 
 impl Resource for Endpoint {
     fn reference(&self) -> Reference {

@@ -5,18 +5,18 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::basket::{Opened, check_type};
-use super::customer::Customer;
-use super::inventory::{self, Line};
-use super::label::label;
-use super::machine::Outcome;
-use super::money::{self, Currency, Money};
-use super::order::{Bucket, OrderKind, OrderLine};
-use super::product::{Product, UnitPrice, UnitPrices};
-use super::proration::Calculation;
-use super::refusal::{Refusal, Violation, ViolationCode, none_of};
-use super::subscription::{Action, Command, Subscription};
-use super::text::{Code, Reason};
+use crate::domain::billing::add_subscriptions::{Opened, check_type};
+use crate::domain::billing::order::{Bucket, OrderKind, OrderLine};
+use crate::domain::billing::proration::Calculation;
+use crate::domain::catalog::product::{Product, UnitPrice, UnitPrices};
+use crate::domain::label::label;
+use crate::domain::machine::Outcome;
+use crate::domain::money::{self, Currency, Money};
+use crate::domain::parties::customer::Customer;
+use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
+use crate::domain::subscription::inventory::{self, Line};
+use crate::domain::subscription::{Action, Command, Subscription};
+use crate::domain::text::{Code, Reason};
 
 label! {
     /// A warning to review before confirming. `renewal_below_used`: the next term would start with fewer certificates

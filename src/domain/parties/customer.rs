@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::access::Right;
-use super::company::Company;
-use super::id::{CustomerId, PriceListId, ResellerId, Version};
-use super::label::label;
-use super::machine::{Outcome, Possibility, Verdict};
-use super::money::Currency;
-use super::refusal::{self, Refusal, Violation, ViolationCode};
-use super::text::Email;
+use crate::domain::authorization::Right;
+use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
+use crate::domain::label::label;
+use crate::domain::machine::{Outcome, Possibility, Verdict};
+use crate::domain::money::Currency;
+use crate::domain::parties::company::Company;
+use crate::domain::refusal::{self, Refusal, Violation, ViolationCode};
+use crate::domain::text::Email;
 
 label! {
     /// State of a customer. `active`: can get new subscriptions; `archived`: can only be read and restored. More values

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::id::{AllocationId, SubscriptionId};
-use super::label::label;
-use super::text::{Code, Reference};
+use crate::domain::id::{AllocationId, SubscriptionId};
+use crate::domain::label::label;
+use crate::domain::text::{Code, Reference};
 
 label! {
     /// State of an allocation. `open`: its certificates are in use; `released`: its certificates were returned to the
