@@ -3,17 +3,17 @@
 // A failed helper is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod access;
 mod access_cache;
+mod add_subscriptions;
 mod api_key;
 mod audit;
-mod basket;
-mod billing;
+mod authorization;
 mod customer;
 mod digest;
-mod event;
+mod events;
 mod inventory;
 mod invoice;
+mod invoice_run;
 mod machine;
 mod milestones;
 mod money;
@@ -30,5 +30,5 @@ mod subscription;
 mod terms;
 mod text;
 mod upcoming_charge;
-mod webhook;
-mod webhook_address;
+mod webhooks;
+mod webhooks_address;

@@ -118,7 +118,7 @@ fn an_amount_too_much_goes_on_the_next_invoice() {
     let of = |amounts: &[i64]| {
         let numbered = (1..).zip(amounts);
         let lines = numbered.map(|(number, amount)| invoice_line(number, 1, *amount, "USD", "2026-01-01")).collect();
-        split(lines).iter().map(crate::billing::amounts).collect::<Vec<_>>()
+        split(lines).iter().map(crate::invoice_run::amounts).collect::<Vec<_>>()
     };
     assert_eq!(of(&[HALF, HALF, 1]), [vec![HALF, HALF, 1]]);
     assert_eq!(of(&[HALF, HALF, 1, 1]), [vec![HALF, HALF, 1], vec![1]]);
