@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::result::QueryResult;
+use diesel::result::{Error, QueryResult};
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
@@ -128,12 +128,12 @@ pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
     // A connection has what is sent in the order in which it was; while it parses one, the others wait for that. They
     // are polled without the scheduler's budget, which would hold back all but the first hundred.
     let sent = unconstrained(poll_fn(|cx| {
-        let is_refused = |statement: &mut MaybeDone<Running<'_>>| {
+        let is_not_sent = |statement: &mut MaybeDone<Running<'_>>| {
             let _ = statement.poll_unpin(cx);
-            matches!(statement, MaybeDone::Done(Err(_)))
+            matches!(statement, MaybeDone::Done(Err(error)) if !matches!(error, Error::DatabaseError(..)))
         };
-        let refused = statements.iter_mut().position(is_refused);
-        Poll::Ready(refused.map_or(statements.len(), |refused| refused + 1))
+        let not_sent = statements.iter_mut().position(is_not_sent);
+        Poll::Ready(not_sent.map_or(statements.len(), |not_sent| not_sent + 1))
     }))
     .await;
     statements.truncate(sent);

@@ -46,7 +46,7 @@ async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     let world = World::on(server).await;
     run_all(&world, &proxy).await;
     let world = World::on_with(world.server, "again").await;
-    proxy.wire.slow(Duration::from_millis(10));
+    proxy.wire.slow(Duration::from_millis(40));
     let Told { costs, over_everyone } = run_all(&world, &proxy).await;
     insta::assert_snapshot!(costs);
     // Lists, what is due to whomever, and numbers that are one for all: nothing that is about one thing.
