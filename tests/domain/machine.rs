@@ -107,7 +107,7 @@ fn what_every_action_meets_in_every_state_of_a_reseller() {
 
 #[test]
 fn what_every_action_meets_in_every_state_of_a_webhook_endpoint() {
-    let states = [("enabled", crate::webhooks::endpoint()), ("disabled", crate::webhook::disabled())];
+    let states = [("enabled", crate::webhooks::endpoint()), ("disabled", crate::webhooks::disabled())];
     let actions: Vec<_> = webhooks::Action::ALL.iter().map(|action| action.as_str()).collect();
     let cell = |index: usize, endpoint: &Endpoint| word(Ok(endpoint.guard(webhooks::Action::ALL[index])));
     insta::assert_snapshot!(table(&states, &actions, cell), @r"

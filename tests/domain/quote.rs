@@ -141,10 +141,10 @@ fn raising_the_current_quantity_warns_while_the_next_term_starts_with_fewer_than
         plan.quote.warnings.into_iter().map(|of| (of.code, of.pointer.unwrap(), of.detail)).collect::<Vec<_>>()
     };
     let set = warnings(vec![line("ev", 5, Some(1), 4)], &[(code("ov"), 1), (code("ev"), 3)]);
-    let detail = "4 certificates of ev are in use; the next term would start with 1 and an overage of 3.";
+    let detail = "4 certificates of ev are in use. The next term would start with 1 and an overage of 3.";
     assert_eq!(set, [(WarningCode::RenewalBelowUsed, "/lines/1/add".to_owned(), detail.to_owned())]);
     let over = vec![line("ev", 1, None, 4)];
-    let detail = "4 certificates of ev are in use; the next term would start with 3 and an overage of 1.";
+    let detail = "4 certificates of ev are in use. The next term would start with 3 and an overage of 1.";
     let pointer = "/lines/0/add".to_owned();
     assert_eq!(
         warnings(over.clone(), &[(code("ev"), 2)]),
