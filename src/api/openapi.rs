@@ -20,7 +20,8 @@ use super::v1::reports::subscriptions::SubscriptionReportColumn;
 use super::v1::reports::transactions::TransactionReportColumn;
 use super::v1::reports::usage::UsageReportColumn;
 use crate::domain::idempotency::{MAX_KEY, is_kept};
-use crate::domain::listing::{CompanySort, SubscriptionSort};
+use crate::domain::parties::company::CompanySort;
+use crate::domain::subscription::SubscriptionSort;
 use crate::domain::text::SearchText;
 
 /// The document, created once.

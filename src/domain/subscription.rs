@@ -14,7 +14,7 @@ pub use milestone::{Due, Milestone};
 
 use crate::domain::authorization::Right;
 use crate::domain::catalog::product::UnitPrices;
-use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
+use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId, Version};
 use crate::domain::label::label;
 use crate::domain::machine::{Outcome, Possibility, Verdict};
 use crate::domain::money::Currency;
@@ -399,5 +399,48 @@ impl Subscription {
             action: action.as_str(),
             allowed: LISTED_ACTIONS.iter().filter(proceeds).map(|action| action.as_str()).collect(),
         }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubscriptionFilter {
+    pub customer_id: Option<CustomerId>,
+    /// The reseller that manages the customers.
+    pub partner_id: Option<ResellerId>,
+    pub product_id: Option<ProductId>,
+    /// An empty list means all states.
+    pub status: Vec<SubscriptionStatus>,
+    pub auto_renew: Option<bool>,
+    /// Inclusive end of the term.
+    pub ends_after: Option<NaiveDate>,
+    /// Exclusive end of the term.
+    pub ends_before: Option<NaiveDate>,
+}
+
+label! {
+    /// Sort order of subscriptions: by the end of the term or by creation, descending with `-`. Rows with the same
+    /// value are sorted by id.
+    SubscriptionSort {
+        EndAscending = "end_date",
+        EndDescending = "-end_date",
+        CreatedAscending = "created_at",
+        CreatedDescending = "-created_at",
+    }
+}
+
+/// Which subscriptions to include.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// One subscription.
+    Its(SubscriptionId),
+    /// The subscriptions of a customer.
+    OfCustomer(CustomerId),
+    /// All visible subscriptions.
+    Everyones,
+}
+
+impl From<Option<CustomerId>> for Whose {
+    fn from(customer_id: Option<CustomerId>) -> Self {
+        customer_id.map_or(Self::Everyones, Self::OfCustomer)
     }
 }

@@ -260,3 +260,10 @@ impl Details {
         self
     }
 }
+
+#[derive(Debug, Clone, Default)]
+pub struct WebhookEndpointFilter {
+    pub partner_id: Option<ResellerId>,
+    /// An empty list means all states.
+    pub status: Vec<WebhookEndpointStatus>,
+}

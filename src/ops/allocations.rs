@@ -6,10 +6,10 @@ use super::subscriptions::{find, told};
 use super::work::{Work, refused};
 use super::{Context, Error, Precondition, Result, found, milestones};
 use crate::domain::id::{AllocationId, SubscriptionId};
-use crate::domain::listing::{Page, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::Outcome;
 use crate::domain::subscription::allocation::Allocation;
-use crate::domain::subscription::{Command, Subscription};
+use crate::domain::subscription::{Command, Subscription, Whose};
 use crate::domain::text::{Code, Reference};
 use crate::store::{Conn, allocations, subscriptions};
 

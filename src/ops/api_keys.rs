@@ -6,10 +6,12 @@ use tokio::try_join;
 use super::work::{Entity, Saved, refused};
 use super::{Context, Error, Named, Precondition, Result, found};
 use crate::domain::authorization::{Right, Role, Scope};
-use crate::domain::credentials::api_key::{ApiKey, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS};
+use crate::domain::credentials::api_key::{
+    ApiKey, ApiKeyFilter, ApiKeyStatus, Command, Details, Fingerprint, MOST_LIVE_KEYS,
+};
 use crate::domain::credentials::secret::{RANDOM_BYTES, Secret};
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
-use crate::domain::listing::{ApiKeyFilter, Page, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::text::{KeyName, Reason};

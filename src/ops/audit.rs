@@ -2,8 +2,8 @@
 
 use super::{Context, Error, Named, Result};
 use crate::db::Db;
-use crate::domain::events::audit::{Broken, Entry, Link};
-use crate::domain::listing::{AuditFilter, Page, Reading, Window, json_size};
+use crate::domain::events::audit::{AuditFilter, Broken, Entry, Link};
+use crate::domain::listing::{Page, Reading, Window, json_size};
 use crate::store::Conn;
 use crate::store::audit::{self, Sealed};
 

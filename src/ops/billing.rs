@@ -8,8 +8,8 @@ use crate::domain::billing::invoice::{Invoice, InvoiceLine};
 use crate::domain::billing::invoice_run::{self, Draft, Month, Run};
 use crate::domain::billing::order::{Charge, ChargeStatus};
 use crate::domain::id::CustomerId;
-use crate::domain::listing::Whose;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, invoices};
 
 /// The most charges that one transaction of the monthly run takes: enough for the longest invoice.

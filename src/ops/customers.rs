@@ -6,16 +6,19 @@ use tokio::try_join;
 use super::work::{Entity, Saved};
 use super::{Context, Named, Precondition, Result, found, milestones, offers, price_lists};
 use crate::domain::authorization::{Right, Scope};
-use crate::domain::catalog::product::Product;
+use crate::domain::catalog::product::{Product, ProductFilter};
 use crate::domain::events::EventType;
 use crate::domain::id::{CustomerId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, CustomerFilter, Page, ProductFilter, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::money::Currency;
-use crate::domain::parties::company::Company;
-use crate::domain::parties::customer::{Action, Administration, AdministrationKind, Customer, Details, Holdings};
+use crate::domain::parties::company::{Company, CompanySort};
+use crate::domain::parties::customer::{
+    Action, Administration, AdministrationKind, Customer, CustomerFilter, Details, Holdings,
+};
 use crate::domain::parties::reseller::ResellerStatus;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
+use crate::domain::subscription::Whose;
 use crate::domain::text::Email;
 use crate::store::{self, Conn, Write, customers, products, resellers};
 

@@ -5,10 +5,10 @@ use tokio::try_join;
 use super::work::{Entity, Saved, refused};
 use super::{Context, Named, Precondition, Result, found};
 use crate::domain::authorization::{Right, Scope};
-use crate::domain::billing::invoice::{Command, Invoice, InvoiceLine, InvoiceStatus};
+use crate::domain::billing::invoice::{Command, Invoice, InvoiceFilter, InvoiceLine, InvoiceStatus};
 use crate::domain::billing::order::{Charge, ChargeStatus};
 use crate::domain::id::{InvoiceId, Version};
-use crate::domain::listing::{InvoiceFilter, Page, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
 use crate::store::{self, Conn, Write, invoices};
 

@@ -3,10 +3,10 @@
 use super::subscriptions::told;
 use super::work::{Saved, Work};
 use super::{Context, Error, Named, Result, found, milestones};
-use crate::domain::billing::order::{Charge, Order, OrderLine};
+use crate::domain::billing::order::{Charge, ChargeFilter, Order, OrderFilter, OrderLine};
 use crate::domain::billing::quote::Plan;
 use crate::domain::id::{CustomerId, OrderId};
-use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::subscription::Subscription;
 use crate::store::{orders, subscriptions};
 

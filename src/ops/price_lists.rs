@@ -7,13 +7,14 @@ use tokio::try_join;
 use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found};
 use crate::domain::authorization::{Right, Scope};
-use crate::domain::catalog::price_list::{Details, PriceList};
+use crate::domain::catalog::price_list::{Details, PriceList, PriceListFilter};
 use crate::domain::catalog::product::Product;
 use crate::domain::id::{PriceListId, ProductId, Version};
-use crate::domain::listing::{Page, PriceListFilter, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::Possibility;
 use crate::domain::money::Currency;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
+use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, Write, price_lists, products};
 
 /// The price lists in the tenant, without their prices, and how many these are.

@@ -5,10 +5,11 @@ use tokio::try_join;
 use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found};
 use crate::domain::authorization::{Right, Scope};
-use crate::domain::catalog::product::{Details, Product};
+use crate::domain::catalog::product::{Details, Product, ProductFilter};
 use crate::domain::id::{ProductId, Version};
-use crate::domain::listing::{Page, ProductFilter, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::Possibility;
+use crate::domain::subscription::Whose;
 use crate::domain::text::Code;
 use crate::store::{self, Conn, Write, products};
 

@@ -4,10 +4,11 @@ use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found, price_lists};
 use crate::domain::authorization::{Right, Scope};
 use crate::domain::id::{ResellerId, Version};
-use crate::domain::listing::{CompanySort, Page, ResellerFilter, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
-use crate::domain::parties::company::Company;
-use crate::domain::parties::reseller::{Command, Details, Reseller};
+use crate::domain::parties::company::{Company, CompanySort};
+use crate::domain::parties::reseller::{Command, Details, Reseller, ResellerFilter};
+use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, Write, resellers};
 
 /// Resellers in the tenant.

@@ -13,10 +13,10 @@ use crate::domain::billing::quote::{self, Plan, Quote};
 use crate::domain::catalog::product::Product;
 use crate::domain::events::Inventory;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
-use crate::domain::listing::{Page, SubscriptionFilter, SubscriptionSort, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::Possibility;
 use crate::domain::parties::customer::{Action, Customer};
-use crate::domain::subscription::{Command, Details, Subscription, Term};
+use crate::domain::subscription::{Command, Details, Subscription, SubscriptionFilter, SubscriptionSort, Term, Whose};
 use crate::domain::text::Reason;
 use crate::store::{self, Conn, Write};
 

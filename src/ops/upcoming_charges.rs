@@ -4,13 +4,13 @@ use chrono::{Days, NaiveDate};
 
 use super::offers::Offers;
 use super::{Context, Named, Result, found, milestones};
-use crate::domain::billing::order::ChargeStatus;
-use crate::domain::billing::upcoming_charge::{Forecast, UpcomingCharge, renewals};
+use crate::domain::billing::order::{ChargeFilter, ChargeStatus};
+use crate::domain::billing::upcoming_charge::{Forecast, UpcomingCharge, UpcomingFilter, renewals};
 use crate::domain::id::CustomerId;
-use crate::domain::listing::{ChargeFilter, Page, SubscriptionFilter, SubscriptionSort, UpcomingFilter, Whose, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::money::Money;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
-use crate::domain::subscription::SubscriptionStatus;
+use crate::domain::subscription::{SubscriptionFilter, SubscriptionSort, SubscriptionStatus, Whose};
 use crate::domain::time::add_months;
 use crate::store::{Conn, customers, orders, subscriptions};
 

@@ -9,8 +9,8 @@ use super::{Context, Result, found, webhooks};
 use crate::domain::events::{Event, EventType, Resource, Shown};
 use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::limits::budget;
-use crate::domain::listing::{Page, WebhookDeliveryFilter, Window};
-use crate::domain::webhooks::delivery::Delivery;
+use crate::domain::listing::{Page, Window};
+use crate::domain::webhooks::delivery::{Delivery, WebhookDeliveryFilter};
 use crate::store;
 
 /// The deliveries to a webhook endpoint, newest first.

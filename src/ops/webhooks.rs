@@ -6,12 +6,12 @@ use super::work::{Entity, Saved};
 use super::{Context, Named, Precondition, Result, events, found};
 use crate::domain::authorization::{Right, Scope};
 use crate::domain::id::{Version, WebhookEndpointId};
-use crate::domain::listing::{Page, WebhookEndpointFilter, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::Refusal;
 use crate::domain::webhooks::address::Addresses;
 use crate::domain::webhooks::signature::{SECRET_BYTES, Secret};
-use crate::domain::webhooks::{Command, Details, Endpoint, MOST_ENDPOINTS};
+use crate::domain::webhooks::{Command, Details, Endpoint, MOST_ENDPOINTS, WebhookEndpointFilter};
 use crate::store::{self, Conn, Write, webhook_queue, webhooks};
 
 /// Webhook endpoints in the tenant, newest first.

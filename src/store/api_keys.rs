@@ -11,10 +11,10 @@ use super::run::{Statement, Write};
 use super::schema::{api_key_uses, api_keys};
 use super::{Conn, Error, Result};
 use crate::domain::authorization::{Role, Scope};
-use crate::domain::credentials::api_key::{ApiKey, ApiKeyStatus, Details, Fingerprint, Rotation, State};
+use crate::domain::credentials::api_key::{ApiKey, ApiKeyFilter, ApiKeyStatus, Details, Fingerprint, Rotation, State};
 use crate::domain::credentials::secret::{Hint, SecretHash};
 use crate::domain::id::{ApiKeyId, ResellerId, Version};
-use crate::domain::listing::{ApiKeyFilter, Page, Position, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::text::{KeyName, Reason};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

@@ -13,9 +13,9 @@ use super::schema::{audit_chain, audit_entries, audit_queue, audit_resources, au
 use super::{Conn, Result};
 use crate::domain::authorization::{Role, Scope};
 use crate::domain::events::ResourceType;
-use crate::domain::events::audit::{Change, Entry, Link, Outcome};
+use crate::domain::events::audit::{AuditFilter, Change, Entry, Link, Outcome};
 use crate::domain::id::{AuditEntryId, CustomerId, ResellerId};
-use crate::domain::listing::{AuditFilter, Page, Position, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit_entries, treat_none_as_default_value = false, check_for_backend(diesel::pg::Pg))]

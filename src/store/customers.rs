@@ -14,10 +14,12 @@ use super::schema::{customers, orders, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, CustomerFilter, Page, Window};
+use crate::domain::listing::{Page, Window};
 use crate::domain::money::Currency;
-use crate::domain::parties::company::{Address, Company, Contact};
-use crate::domain::parties::customer::{Administration, AdministrationKind, Customer, CustomerStatus, Holdings};
+use crate::domain::parties::company::{Address, Company, CompanySort, Contact};
+use crate::domain::parties::customer::{
+    Administration, AdministrationKind, Customer, CustomerFilter, CustomerStatus, Holdings,
+};
 use crate::domain::subscription::SubscriptionStatus;
 use crate::domain::text::{CompanyName, Email, ExternalId, sort_key};
 

@@ -12,7 +12,7 @@ use super::schema::{renewal_failures, subscriptions};
 use super::{Conn, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::id::{CustomerId, SubscriptionId, Version};
-use crate::domain::listing::Whose;
+use crate::domain::subscription::Whose;
 use crate::domain::subscription::renewal_failure::Waiting;
 
 type WaitingRow = (SubscriptionId, CustomerId, Option<NaiveDate>, Version);

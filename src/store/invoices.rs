@@ -13,10 +13,10 @@ use super::run::Write;
 use super::schema::{charges, invoice_lines, invoices, subscriptions};
 use super::{Conn, Error, Result};
 use crate::domain::authorization::Scope;
-use crate::domain::billing::invoice::{BillTo, Invoice, InvoiceLine, InvoiceStatus, State};
+use crate::domain::billing::invoice::{BillTo, Invoice, InvoiceFilter, InvoiceLine, InvoiceStatus, State};
 use crate::domain::billing::order::{Charge, ChargeStatus};
 use crate::domain::id::{ChargeId, CustomerId, InvoiceId, InvoiceNumber, ProductId, Version};
-use crate::domain::listing::{InvoiceFilter, Page, Position, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
 use crate::domain::text::{Line, Reason};
 

@@ -15,10 +15,12 @@ use super::run::Write;
 use super::schema::{charges, customers, order_lines, orders};
 use super::{Conn, Result};
 use crate::domain::authorization::Scope;
-use crate::domain::billing::order::{Bucket, Charge, ChargeStatus, Order, OrderKind, OrderLine};
+use crate::domain::billing::order::{
+    Bucket, Charge, ChargeFilter, ChargeStatus, Order, OrderFilter, OrderKind, OrderLine,
+};
 use crate::domain::billing::proration::Calculation;
 use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
-use crate::domain::listing::{ChargeFilter, OrderFilter, Page, Position, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::{Currency, Money};
 use crate::domain::text::Code;
 

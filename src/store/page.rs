@@ -53,7 +53,8 @@ pub(crate) use {company_keyset, fetch, keyset};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use crate::domain::listing::{CompanySort, Position, SortValue, Window};
+use crate::domain::listing::{Position, SortValue, Window};
+use crate::domain::parties::company::CompanySort;
 use crate::domain::text::sort_key;
 
 /// Where a page of companies ends.

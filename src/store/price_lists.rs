@@ -17,9 +17,9 @@ use super::run::{Prepared, Statement, Write};
 use super::schema::{customers, order_lines, price_list_prices, price_lists, resellers, subscription_terms};
 use super::{Conn, Result};
 use crate::domain::authorization::Scope;
-use crate::domain::catalog::price_list::{Details, ListPrice, Overrides, PriceList};
+use crate::domain::catalog::price_list::{Details, ListPrice, Overrides, PriceList, PriceListFilter};
 use crate::domain::id::{CustomerId, PriceListId, ProductId, Version};
-use crate::domain::listing::{Page, Position, PriceListFilter, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::Currency;
 use crate::domain::text::{Code, Line, sort_key};
 

@@ -12,9 +12,9 @@ use super::page::{self, fetch, keyset};
 use super::run::{Statement, Write};
 use super::schema::{inventory_lines, products, subscriptions};
 use super::{Conn, Result};
-use crate::domain::catalog::product::{CertificateType, Details, Price, Product, ProductStatus};
+use crate::domain::catalog::product::{CertificateType, Details, Price, Product, ProductFilter, ProductStatus};
 use crate::domain::id::{ProductId, Version};
-use crate::domain::listing::{Page, Position, ProductFilter, SortValue, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::Currency;
 use crate::domain::text::{Code, Description, Line, sort_key};
 

@@ -11,9 +11,9 @@ use super::schema::resellers;
 use super::{Conn, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::id::{PriceListId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, Page, ResellerFilter, Window};
-use crate::domain::parties::company::{Address, Company, Contact};
-use crate::domain::parties::reseller::{Reseller, ResellerStatus, State};
+use crate::domain::listing::{Page, Window};
+use crate::domain::parties::company::{Address, Company, CompanySort, Contact};
+use crate::domain::parties::reseller::{Reseller, ResellerFilter, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, sort_key};
 
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

@@ -18,10 +18,12 @@ use super::{Conn, Error, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::catalog::product::UnitPrices;
 use crate::domain::id::{CustomerId, ProductId, SubscriptionId, Version};
-use crate::domain::listing::{Page, Position, SortValue, SubscriptionFilter, SubscriptionSort, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::money::Currency;
 use crate::domain::subscription::inventory::Line;
-use crate::domain::subscription::{Cancellation, State, Subscription, SubscriptionStatus, Suspension, Term};
+use crate::domain::subscription::{
+    Cancellation, State, Subscription, SubscriptionFilter, SubscriptionSort, SubscriptionStatus, Suspension, Term,
+};
 use crate::domain::text::{Code, ExternalId, Reason};
 use crate::domain::time::Schedule;
 

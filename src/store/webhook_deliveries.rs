@@ -13,8 +13,8 @@ use super::{Conn, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::events::EventType;
 use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
-use crate::domain::listing::{Page, Position, SortValue, WebhookDeliveryFilter, Window};
-use crate::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus, State};
+use crate::domain::listing::{Page, Position, SortValue, Window};
+use crate::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus, State, WebhookDeliveryFilter};
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = webhook_deliveries, check_for_backend(diesel::pg::Pg))]

@@ -13,10 +13,10 @@ use super::{Conn, Error, Result};
 use crate::domain::authorization::Scope;
 use crate::domain::events::EventType;
 use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
-use crate::domain::listing::{Page, Position, SortValue, WebhookEndpointFilter, Window};
+use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::text::{Line, Reason, WebhookUrl};
 use crate::domain::webhooks::signature::{Secret, Secrets};
-use crate::domain::webhooks::{Details, Endpoint, Failing, State, WebhookEndpointStatus};
+use crate::domain::webhooks::{Details, Endpoint, Failing, State, WebhookEndpointFilter, WebhookEndpointStatus};
 
 /// Everything but its place in the feed, which is not the endpoint's own doing.
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]

@@ -14,9 +14,8 @@ use crate::api::page::{Listing, list, listing};
 use crate::api::problem::{Problem, in_query};
 use crate::domain::authorization::Role;
 use crate::domain::events::ResourceType;
-use crate::domain::events::audit::{self, Outcome};
+use crate::domain::events::audit::{self, AuditFilter, Outcome};
 use crate::domain::id::{AuditEntryId, ResellerId};
-use crate::domain::listing::AuditFilter;
 use crate::ops::audit as trail;
 
 /// An entry of the audit trail: a write, or an attempt to write.

@@ -10,9 +10,8 @@ use super::quote::Calculation;
 use crate::api::auth::{Permit, Read};
 use crate::api::page::{Listing, list, listing};
 use crate::api::problem::{Problem, in_query};
-use crate::domain::billing::order::{self, ChargeStatus};
+use crate::domain::billing::order::{self, ChargeFilter, ChargeStatus};
 use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, SubscriptionId};
-use crate::domain::listing::ChargeFilter;
 use crate::domain::text::Code;
 use crate::ops::orders;
 

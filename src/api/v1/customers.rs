@@ -17,9 +17,9 @@ use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeade
 use crate::app::AppState;
 use crate::domain::authorization::Actor;
 use crate::domain::id::{CustomerId, PriceListId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, CustomerFilter};
 use crate::domain::money::Currency;
-use crate::domain::parties::customer::{Action, AdministrationKind, CustomerStatus, Details};
+use crate::domain::parties::company::CompanySort;
+use crate::domain::parties::customer::{Action, AdministrationKind, CustomerFilter, CustomerStatus, Details};
 use crate::domain::text::{CompanyName, Country, Email, ExternalId, SearchText};
 use crate::ops::customers::{self, Known, NewCustomer};
 

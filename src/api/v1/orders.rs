@@ -12,9 +12,8 @@ use crate::api::page::{Listing, PageQuery, list, listing};
 use crate::api::path::Id;
 use crate::api::problem::{Problem, in_query};
 use crate::api::query::NoQuery;
-use crate::domain::billing::order::{self, OrderKind};
+use crate::domain::billing::order::{self, OrderFilter, OrderKind};
 use crate::domain::id::{CustomerId, OrderId, SubscriptionId};
-use crate::domain::listing::OrderFilter;
 use crate::ops::orders;
 
 /// The record of a confirmed change. It is never edited.

@@ -16,9 +16,8 @@ use crate::api::query::NoQuery;
 use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeader, created, ok};
 use crate::domain::authorization::Actor;
 use crate::domain::id::{PriceListId, ResellerId, Version};
-use crate::domain::listing::{CompanySort, ResellerFilter};
-use crate::domain::parties::company::Company;
-use crate::domain::parties::reseller::{self, Command, Details, ResellerStatus, State};
+use crate::domain::parties::company::{Company, CompanySort};
+use crate::domain::parties::reseller::{self, Command, Details, ResellerFilter, ResellerStatus, State};
 use crate::domain::text::{CompanyName, ExternalId, Reason, SearchText};
 use crate::ops::resellers;
 

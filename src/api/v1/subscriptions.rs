@@ -18,8 +18,7 @@ use crate::api::resource::{IfMatch, IfMatchHeader, IfNoneMatch, IfNoneMatchHeade
 use crate::domain::authorization::Actor;
 use crate::domain::catalog::product::UnitPrice;
 use crate::domain::id::{CustomerId, PriceListId, ProductId, ResellerId, SubscriptionId, Version};
-use crate::domain::listing::{SubscriptionFilter, SubscriptionSort};
-use crate::domain::subscription::{self, Command, Details, SubscriptionStatus};
+use crate::domain::subscription::{self, Command, Details, SubscriptionFilter, SubscriptionSort, SubscriptionStatus};
 use crate::domain::text::{Code, ExternalId};
 use crate::ops::{Context, subscriptions};
 

@@ -14,8 +14,7 @@ use crate::api::query::NoQuery;
 use crate::app::AppState;
 use crate::domain::events::EventType;
 use crate::domain::id::{EventId, WebhookDeliveryId, WebhookEndpointId};
-use crate::domain::listing::WebhookDeliveryFilter;
-use crate::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus};
+use crate::domain::webhooks::delivery::{Attempt, Delivery, DeliveryStatus, WebhookDeliveryFilter};
 use crate::ops::webhook_deliveries;
 
 /// The delivery of an event to a webhook endpoint. A finished delivery is kept for 30 days.

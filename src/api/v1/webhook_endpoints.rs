@@ -19,9 +19,8 @@ use crate::app::AppState;
 use crate::domain::authorization::Actor;
 use crate::domain::events::EventType;
 use crate::domain::id::{ResellerId, Version, WebhookEndpointId};
-use crate::domain::listing::WebhookEndpointFilter;
 use crate::domain::text::{Line, WebhookUrl};
-use crate::domain::webhooks::{Command, Details, Endpoint, State, WebhookEndpointStatus};
+use crate::domain::webhooks::{Command, Details, Endpoint, State, WebhookEndpointFilter, WebhookEndpointStatus};
 use crate::ops::{Context, webhooks};
 
 /// A URL that the events of a tenant's feed are sent to, starting with the events after its creation.

@@ -235,3 +235,15 @@ impl Invoice {
         }
     }
 }
+
+#[derive(Debug, Clone, Default)]
+pub struct InvoiceFilter {
+    pub customer_id: Option<CustomerId>,
+    /// An empty list means all states.
+    pub status: Vec<InvoiceStatus>,
+    pub number: Option<InvoiceNumber>,
+    /// Inclusive.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub created_before: Option<DateTime<Utc>>,
+}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::domain::billing::proration::Calculation;
 use crate::domain::billing::quote::Quote;
-use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, PriceListId, ProductId, ResellerId, SubscriptionId};
 use crate::domain::label::label;
 use crate::domain::money::Money;
 use crate::domain::subscription::Subscription;
@@ -155,4 +155,30 @@ impl Order {
             })
             .collect()
     }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct OrderFilter {
+    pub customer_id: Option<CustomerId>,
+    /// At least one line concerns this subscription.
+    pub subscription_id: Option<SubscriptionId>,
+    /// An empty list means all kinds.
+    pub kind: Vec<OrderKind>,
+    /// Inclusive.
+    pub confirmed_after: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub confirmed_before: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ChargeFilter {
+    pub customer_id: Option<CustomerId>,
+    /// The reseller that manages the customers.
+    pub partner_id: Option<ResellerId>,
+    /// An empty list means all states.
+    pub status: Vec<ChargeStatus>,
+    /// Inclusive.
+    pub due_after: Option<NaiveDate>,
+    /// Exclusive.
+    pub due_before: Option<NaiveDate>,
 }

@@ -8,7 +8,7 @@ use crate::domain::billing::order::Charge;
 use crate::domain::billing::proration::Calculation;
 use crate::domain::billing::quote;
 use crate::domain::catalog::product::Product;
-use crate::domain::id::{ChargeId, CustomerId, PriceListId, SubscriptionId};
+use crate::domain::id::{ChargeId, CustomerId, PriceListId, ResellerId, SubscriptionId};
 use crate::domain::label::label;
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::machine::Outcome;
@@ -155,4 +155,15 @@ impl<'a> Forecast<'a> {
         });
         Ok((page.map(|(_, charge)| charge), totals))
     }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpcomingFilter {
+    pub customer_id: Option<CustomerId>,
+    /// The reseller that manages the customers.
+    pub partner_id: Option<ResellerId>,
+    /// Inclusive.
+    pub from: Option<NaiveDate>,
+    /// Exclusive.
+    pub to: Option<NaiveDate>,
 }

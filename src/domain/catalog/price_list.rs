@@ -10,7 +10,7 @@ use crate::domain::id::{PriceListId, ProductId, Version};
 use crate::domain::machine::Outcome;
 use crate::domain::money::Currency;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode, none_of};
-use crate::domain::text::{Code, Line};
+use crate::domain::text::{Code, Line, SearchText};
 
 /// A price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,4 +167,11 @@ pub fn offered(mut product: Product, lists: &[&Overrides]) -> Product {
         }
     }
     product
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PriceListFilter {
+    /// The name contains this text.
+    pub q: Option<SearchText>,
+    pub currency: Option<Currency>,
 }

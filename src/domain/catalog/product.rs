@@ -10,7 +10,7 @@ use crate::domain::label::label;
 use crate::domain::machine::Outcome;
 use crate::domain::money::Currency;
 use crate::domain::refusal::{self, Refusal, Violation, ViolationCode};
-use crate::domain::text::{Code, Description, Line, stored};
+use crate::domain::text::{Code, Description, Line, SearchText, stored};
 
 label! {
     /// State of a product. `active`: accepts new subscriptions; `retired`: existing subscriptions continue and renew,
@@ -194,4 +194,12 @@ impl Details {
         }
         found
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductFilter {
+    /// The name contains this text.
+    pub q: Option<SearchText>,
+    /// An empty list means all states.
+    pub status: Vec<ProductStatus>,
 }

@@ -261,3 +261,12 @@ fn checked_end(end: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Result<Option<D
     }
     Ok(end)
 }
+
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeyFilter {
+    /// An empty list means all states.
+    pub status: Vec<ApiKeyStatus>,
+    /// An empty list means all roles.
+    pub role: Vec<Role>,
+    pub partner_id: Option<ResellerId>,
+}

@@ -252,3 +252,22 @@ impl Link {
         if known.iter().any(is_other) { Err(Broken::Rewritten(self.position)) } else { Ok(()) }
     }
 }
+
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// The tenant of the actor.
+    pub partner_id: Option<ResellerId>,
+    /// `api_key:<id>` or `subject:<subject>`.
+    pub actor: Option<String>,
+    /// The `operationId`.
+    pub operation: Option<String>,
+    /// The resource in the path of the request, or a resource that it changed.
+    pub resource_id: Option<Uuid>,
+    pub request_id: Option<String>,
+    /// An empty list means all outcomes.
+    pub outcome: Vec<Outcome>,
+    /// Inclusive.
+    pub occurred_after: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub occurred_before: Option<DateTime<Utc>>,
+}

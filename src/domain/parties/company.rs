@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::label::label;
 use crate::domain::text::{
     CompanyName, Country, Email, Extension, ExternalId, Line, Phone, PostalCode, stored, stored_or_null,
 };
@@ -50,5 +51,15 @@ impl Contact {
     #[must_use]
     pub fn unless_empty(self) -> Option<Self> {
         (self != Self::default()).then_some(self)
+    }
+}
+
+label! {
+    /// Sort order of companies: by name or by creation, descending with `-`. Rows with the same value are sorted by id.
+    CompanySort {
+        NameAscending = "company_name",
+        NameDescending = "-company_name",
+        CreatedAscending = "created_at",
+        CreatedDescending = "-created_at",
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::machine::{Outcome, Possibility, Verdict};
 use crate::domain::money::Currency;
 use crate::domain::parties::company::Company;
 use crate::domain::refusal::{self, Refusal, Violation, ViolationCode};
-use crate::domain::text::Email;
+use crate::domain::text::{Country, Email, ExternalId, SearchText};
 
 label! {
     /// State of a customer. `active`: can get new subscriptions; `archived`: can only be read and restored. More values
@@ -251,4 +251,19 @@ impl Action {
             Self::AddSubscriptions => Right::WriteSubscriptions,
         }
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomerFilter {
+    /// The name contains this text.
+    pub q: Option<SearchText>,
+    pub partner_id: Option<ResellerId>,
+    /// An empty list means all states.
+    pub status: Vec<CustomerStatus>,
+    pub country: Option<Country>,
+    pub external_id: Option<ExternalId>,
+    /// Inclusive.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub created_before: Option<DateTime<Utc>>,
 }

@@ -8,7 +8,7 @@ use crate::domain::label::label;
 use crate::domain::machine::{Outcome, Possibility, Verdict};
 use crate::domain::parties::company::Company;
 use crate::domain::refusal::Refusal;
-use crate::domain::text::Reason;
+use crate::domain::text::{ExternalId, Reason, SearchText};
 
 label! {
     /// State of a reseller. `enabled`: can work; `disabled`: its keys are rejected and it cannot take new customers,
@@ -154,4 +154,13 @@ impl Reseller {
             allowed: Action::ALL.iter().filter(proceeds).map(|action| action.as_str()).collect(),
         }
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResellerFilter {
+    /// The name contains this text.
+    pub q: Option<SearchText>,
+    /// An empty list means all states.
+    pub status: Vec<ResellerStatus>,
+    pub external_id: Option<ExternalId>,
 }

@@ -182,3 +182,11 @@ impl Delivery {
         Ok(Self { state: State::Pending { failures: 0, next_attempt_at }, ..self.clone() })
     }
 }
+
+#[derive(Debug, Clone, Default)]
+pub struct WebhookDeliveryFilter {
+    /// An empty list means all states.
+    pub status: Vec<DeliveryStatus>,
+    /// An empty list means all event types.
+    pub event_type: Vec<EventType>,
+}

@@ -4,9 +4,9 @@ use super::{Saved, Work};
 use crate::domain::authorization::{Right, Scope};
 use crate::domain::events::Resource;
 use crate::domain::id::Version;
-use crate::domain::listing::Whose;
 use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::refusal::Refusal;
+use crate::domain::subscription::Whose;
 use crate::ops::{Context, Error, Precondition, Result, found};
 use crate::store::{self, Conn, Write};
 

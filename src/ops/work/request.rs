@@ -14,7 +14,7 @@ use crate::domain::events::ResourceType;
 use crate::domain::events::audit::{self as audit_trail, Change, Entry, Outcome};
 use crate::domain::id::CustomerId;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
-use crate::domain::listing::Whose;
+use crate::domain::subscription::Whose;
 use crate::ops::{Context, Error, Result, found};
 use crate::store::{self, Conn, Write, audit, idempotency};
 
