@@ -9,7 +9,8 @@ use super::incoming::{Incoming, Target};
 /// Of what is data: nothing is loaded or run, and no page may frame it.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Of Swagger UI: its own files, the pictures in its style sheet, and requests to this service alone.
+/// Of the pages below `/docs`: their own files, the pictures in Swagger UI's style sheet, and requests to this service
+/// alone.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                            connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
