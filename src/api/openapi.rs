@@ -1,6 +1,7 @@
 //! The OpenAPI document: what utoipa collects from the routes, and one pass that adds what follows from
 //! the shape of each operation, so that no handler has to repeat it.
 
+mod base;
 mod errors;
 
 use std::collections::BTreeMap;
@@ -14,21 +15,15 @@ use utoipa_actix_web::AppExt;
 use super::code::ErrorCode;
 use super::csv::CSV;
 use super::example;
-use super::problem::Problem;
 use super::rate_limit;
-use super::v1::reports::subscriptions::SubscriptionReportColumn;
-use super::v1::reports::transactions::TransactionReportColumn;
-use super::v1::reports::usage::UsageReportColumn;
 use crate::domain::idempotency::{MAX_KEY, is_kept};
-use crate::domain::listing::{CompanySort, SubscriptionSort};
-use crate::domain::text::SearchText;
 
 /// The document, made once.
 pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
 
-/// How a caller says who it is.
-const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. Where the service has an OpenID Connect issuer, \
-    a token of its in place of the key.";
+/// The description of the security scheme.
+const SECURITY: &str = "An API key, as `Authorization: Bearer <key>`. If the service has an OpenID Connect issuer, a \
+    token of that issuer in place of the key.";
 
 /// The document of the API that is served.
 pub struct Document {
@@ -61,47 +56,9 @@ impl Operation {
     }
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Partner platform",
-        description = include_str!("description.md"),
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
-        contact(name = "Partner platform", url = "https://example.com/support")
-    ),
-    components(schemas(
-        Problem,
-        CompanySort,
-        SubscriptionSort,
-        SearchText,
-        SubscriptionReportColumn,
-        TransactionReportColumn,
-        UsageReportColumn
-    )),
-    tags(
-        (name = "Customers", description = "Whom subscriptions are sold to, directly or by a reseller."),
-        (name = "Resellers", description = "Who sells for the partner."),
-        (name = "Products", description = "What can be subscribed to, for how long, at what price."),
-        (name = "Subscriptions", description = "What customers hold."),
-        (name = "Inventory", description = "How many certificates a subscription has now and after its renewal."),
-        (name = "Allocations", description = "Certificates in use."),
-        (name = "Orders", description = "What was confirmed, and what it costs."),
-        (name = "Invoices", description = "What customers are billed: due charges, with a number."),
-        (name = "Reports", description = "Flat rows over all of these, for other programs and for spreadsheets."),
-        (name = "Events", description = "What happened, as a feed that misses nothing."),
-        (name = "Webhooks", description = "Where events are sent, signed, and how that went."),
-        (name = "Trust", description = "Who wrote what, and what became of a request whose answer was lost."),
-        (name = "API keys", description = "Who may call this: keys with a role, the partner's or a reseller's."),
-        (name = "Sandbox", description = "A clock that can be moved, where the service is started with `--sandbox`."),
-        (name = "Service", description = "The service itself; needs no key."),
-    ),
-    servers((url = "/", description = "The server that the document comes from"))
-)]
-struct Base;
-
 impl Document {
     fn build() -> Self {
-        let app = App::new().into_utoipa_app().openapi(Base::openapi());
+        let app = App::new().into_utoipa_app().openapi(base::Base::openapi());
         let app = app.service(utoipa_actix_web::scope("/v1").configure(super::v1::routes));
         let app = app.configure(super::service::routes);
         let (_, api) = app.split_for_parts();

@@ -67,7 +67,8 @@ async fn get_style() -> HttpResponse {
 async fn get_guide(name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let place = GUIDES.iter().position(|guide| guide.name == name.as_str());
     let page = place.and_then(|place| PAGES.1.get(place));
-    let page = page.ok_or_else(|| Problem::new(ErrorCode::NotFound, "This guide does not exist. See /docs/guides/."))?;
+    let page =
+        page.ok_or_else(|| Problem::new(ErrorCode::NotFound, "This guide does not exist. See /docs/guides/."))?;
     Ok(file(HTML, page))
 }
 

@@ -1,0 +1,104 @@
+//! What the document says of the API as a whole: the description, and the tags with their guides.
+
+use utoipa::OpenApi;
+
+use crate::api::problem::Problem;
+use crate::api::v1::reports::subscriptions::SubscriptionReportColumn;
+use crate::api::v1::reports::transactions::TransactionReportColumn;
+use crate::api::v1::reports::usage::UsageReportColumn;
+use crate::domain::listing::{CompanySort, SubscriptionSort};
+use crate::domain::text::SearchText;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Partner platform",
+        description = include_str!("../description.md"),
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+        contact(name = "Partner platform", url = "https://example.com/support")
+    ),
+    components(schemas(
+        Problem,
+        CompanySort,
+        SubscriptionSort,
+        SearchText,
+        SubscriptionReportColumn,
+        TransactionReportColumn,
+        UsageReportColumn
+    )),
+    tags(
+        (
+            name = "Customers",
+            description = "Companies that hold subscriptions, managed by the provider or by a reseller.",
+            external_docs(url = "/docs/guides/quick-start#create-a-customer", description = "Quick start: create a customer")
+        ),
+        (
+            name = "Resellers",
+            description = "Companies that sell for the provider.",
+            external_docs(url = "/docs/guides/quick-start#disable-and-enable-a-reseller", description = "Quick start: disable and enable a reseller")
+        ),
+        (
+            name = "Products",
+            description = "What can be subscribed to, for how long, at what price.",
+            external_docs(url = "/docs/guides/quick-start#agree-on-other-prices", description = "Quick start: agree on other prices")
+        ),
+        (
+            name = "Subscriptions",
+            description = "Subscriptions of customers, with their terms and states.",
+            external_docs(url = "/docs/guides/quick-start#preview-and-confirm", description = "Quick start: preview and confirm")
+        ),
+        (
+            name = "Inventory",
+            description = "The certificates of a subscription, now and after its renewal.",
+            external_docs(url = "/docs/guides/quick-start#raise-the-current-inventory", description = "Quick start: raise the inventory")
+        ),
+        (
+            name = "Allocations",
+            description = "Certificates in use.",
+            external_docs(url = "/docs/guides/quick-start#use-certificates", description = "Quick start: use certificates")
+        ),
+        (
+            name = "Orders",
+            description = "Confirmed changes, and what they cost.",
+            external_docs(url = "/docs/guides/money", description = "Guide to money")
+        ),
+        (
+            name = "Invoices",
+            description = "Invoices of due charges.",
+            external_docs(url = "/docs/guides/money#invoices", description = "Guide to money: invoices")
+        ),
+        (
+            name = "Reports",
+            description = "Flat rows over all of these, for other programs and for spreadsheets.",
+            external_docs(url = "/docs/guides/reports", description = "Guide to reports")
+        ),
+        (
+            name = "Events",
+            description = "Every change, in a feed.",
+            external_docs(url = "/docs/guides/events", description = "Guide to events")
+        ),
+        (
+            name = "Webhooks",
+            description = "URLs that events are delivered to, and the deliveries.",
+            external_docs(url = "/docs/guides/webhooks", description = "Guide to webhooks")
+        ),
+        (
+            name = "Trust",
+            description = "The audit trail, and what became of a request whose response was lost.",
+            external_docs(url = "/docs/guides/retries", description = "Guide to retries")
+        ),
+        (
+            name = "API keys",
+            description = "Keys with a role, of the provider or of a reseller.",
+            external_docs(url = "/docs/guides/keys-and-tokens", description = "Guide to keys and tokens")
+        ),
+        (
+            name = "Sandbox",
+            description = "A clock that can be moved, if the service runs with `--sandbox`.",
+            external_docs(url = "/docs/guides/time#try-a-year", description = "Guide to time: try a year")
+        ),
+        (name = "Service", description = "The service itself. Needs no key."),
+    ),
+    servers((url = "/", description = "The server that the document comes from"))
+)]
+pub(super) struct Base;
