@@ -29,73 +29,59 @@ use crate::domain::text::SearchText;
     tags(
         (
             name = "Customers",
-            description = "Companies that hold subscriptions, managed by the provider or by a reseller.",
-            external_docs(url = "/docs/guides/quick-start#create-a-customer", description = "Quick start: create a customer")
+            description = "Companies that hold subscriptions, managed by the provider or by a reseller. See the [quick start](/docs/guides/quick-start#create-a-customer)."
         ),
         (
             name = "Resellers",
-            description = "Companies that sell for the provider.",
-            external_docs(url = "/docs/guides/quick-start#disable-and-enable-a-reseller", description = "Quick start: disable and enable a reseller")
+            description = "Companies that sell for the provider. See the [quick start](/docs/guides/quick-start#disable-and-enable-a-reseller)."
         ),
         (
             name = "Products",
-            description = "What can be subscribed to, for how long, at what price.",
-            external_docs(url = "/docs/guides/quick-start#agree-on-other-prices", description = "Quick start: agree on other prices")
+            description = "What can be subscribed to, for how long, at what price. See the [quick start](/docs/guides/quick-start#agree-on-other-prices)."
         ),
         (
             name = "Subscriptions",
-            description = "Subscriptions of customers, with their terms and states.",
-            external_docs(url = "/docs/guides/quick-start#preview-and-confirm", description = "Quick start: preview and confirm")
+            description = "Subscriptions of customers, with their terms and states. See the [quick start](/docs/guides/quick-start#preview-and-confirm)."
         ),
         (
             name = "Inventory",
-            description = "The certificates of a subscription, now and after its renewal.",
-            external_docs(url = "/docs/guides/quick-start#raise-the-current-inventory", description = "Quick start: raise the inventory")
+            description = "The certificates of a subscription, now and after its renewal. See the [quick start](/docs/guides/quick-start#raise-the-current-inventory)."
         ),
         (
             name = "Allocations",
-            description = "Certificates in use.",
-            external_docs(url = "/docs/guides/quick-start#use-certificates", description = "Quick start: use certificates")
+            description = "Certificates in use. See the [quick start](/docs/guides/quick-start#use-certificates)."
         ),
         (
             name = "Orders",
-            description = "Confirmed changes, and what they cost.",
-            external_docs(url = "/docs/guides/money", description = "Guide to money")
+            description = "Confirmed changes, and what they cost. See the [guide to money](/docs/guides/money)."
         ),
         (
             name = "Invoices",
-            description = "Invoices of due charges.",
-            external_docs(url = "/docs/guides/money#invoices", description = "Guide to money: invoices")
+            description = "Invoices of due charges. See the [guide to money](/docs/guides/money#invoices)."
         ),
         (
             name = "Reports",
-            description = "Flat rows over all of these, for other programs and for spreadsheets.",
-            external_docs(url = "/docs/guides/reports", description = "Guide to reports")
+            description = "Flat rows over all of these, for other programs and for spreadsheets. See the [guide to reports](/docs/guides/reports)."
         ),
         (
             name = "Events",
-            description = "Every change, in a feed.",
-            external_docs(url = "/docs/guides/events", description = "Guide to events")
+            description = "Every change, in a feed. See the [guide to events](/docs/guides/events)."
         ),
         (
             name = "Webhooks",
-            description = "URLs that events are delivered to, and the deliveries.",
-            external_docs(url = "/docs/guides/webhooks", description = "Guide to webhooks")
+            description = "URLs that events are delivered to, and the deliveries. See the [guide to webhooks](/docs/guides/webhooks)."
         ),
         (
             name = "Trust",
-            description = "The audit trail, and what became of a request whose response was lost.",
-            external_docs(url = "/docs/guides/retries", description = "Guide to retries")
+            description = "The audit trail, and what became of a request whose response was lost. See the [guide to retries](/docs/guides/retries)."
         ),
         (
             name = "API keys",
-            description = "Keys with a role, of the provider or of a reseller.",
-            external_docs(url = "/docs/guides/keys-and-tokens", description = "Guide to keys and tokens")
+            description = "Keys with a role, of the provider or of a reseller. See the [guide to keys and tokens](/docs/guides/keys-and-tokens)."
         ),
         (
             name = "Sandbox",
-            description = "A clock that can be moved, if the service runs with `--sandbox`.",
-            external_docs(url = "/docs/guides/time#try-a-year", description = "Guide to time: try a year")
+            description = "A clock that can be moved, if the service runs with `--sandbox`. See the [guide to time](/docs/guides/time#try-a-year)."
         ),
         (name = "Service", description = "The service itself. Needs no key."),
     ),
