@@ -5,12 +5,13 @@ WORKDIR /build
 # be there that Cargo.toml names, also those that it does not build.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src tests/load && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
-    && touch tests/load/kill.rs tests/load/renewals.rs \
+    && touch tests/load/kill.rs tests/load/renewals.rs tests/load/speed.rs tests/load/neighbours.rs \
     && cargo build --release --locked \
     && rm -r src
 
-# The service. Migrations are compiled in.
+# The service. Migrations and guides are compiled in.
 COPY migrations migrations
+COPY openapi/guides openapi/guides
 COPY src src
 # COPY keeps modification times, and Cargo would take files older than the stand-ins for built.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked

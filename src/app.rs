@@ -13,7 +13,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::access_cache::AccessCache;
 use crate::api::cors::{self, Origin};
-use crate::api::{accept, auth, incoming, middleware, rate_limit, service, unread, v1, write};
+use crate::api::{accept, auth, docs, incoming, middleware, rate_limit, service, unread, v1, write};
 use crate::clock::Clock;
 use crate::db::{Db, Readiness};
 use crate::domain::money::Currency;
@@ -178,8 +178,7 @@ fn serve(listener: TcpListener, state: &web::Data<AppState>, http: &Http, surfac
             )
             .configure(service::routes)
             .into_app()
-            .service(web::redirect("/docs", "/docs/"))
-            .service(service::docs())
+            .configure(docs::routes)
             .default_service(web::to(middleware::not_served))
     });
     let server = server

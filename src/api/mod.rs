@@ -8,6 +8,7 @@ pub mod body_schema;
 pub mod code;
 pub mod cors;
 pub mod csv;
+pub mod docs;
 mod example;
 pub mod incoming;
 pub mod json;

@@ -1,6 +1,7 @@
 //! The OpenAPI document. utoipa collects the routes, and a second pass adds everything that follows from the form of
 //! each operation, so that no handler repeats it.
 
+mod base;
 mod errors;
 
 use std::collections::BTreeMap;
@@ -14,15 +15,8 @@ use utoipa_actix_web::AppExt;
 use super::code::ErrorCode;
 use super::csv::CSV;
 use super::example;
-use super::problem::Problem;
 use super::rate_limit;
-use super::v1::reports::subscriptions::SubscriptionReportColumn;
-use super::v1::reports::transactions::TransactionReportColumn;
-use super::v1::reports::usage::UsageReportColumn;
 use crate::domain::idempotency::{MAX_KEY, is_kept};
-use crate::domain::parties::company::CompanySort;
-use crate::domain::subscription::SubscriptionSort;
-use crate::domain::text::SearchText;
 
 /// The document, created once.
 pub static DOCUMENT: LazyLock<Document> = LazyLock::new(Document::build);
@@ -59,47 +53,9 @@ impl Operation {
     }
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Partner platform",
-        description = include_str!("description.md"),
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
-        contact(name = "Partner platform", url = "https://example.com/support")
-    ),
-    components(schemas(
-        Problem,
-        CompanySort,
-        SubscriptionSort,
-        SearchText,
-        SubscriptionReportColumn,
-        TransactionReportColumn,
-        UsageReportColumn
-    )),
-    tags(
-        (name = "Customers", description = "Companies that subscriptions are sold to, directly or through a reseller."),
-        (name = "Resellers", description = "Companies that sell for the provider."),
-        (name = "Products", description = "Products that customers can subscribe to, with terms and prices."),
-        (name = "Subscriptions", description = "Subscriptions of customers to products."),
-        (name = "Inventory", description = "The number of certificates of a subscription, now and after its renewal."),
-        (name = "Allocations", description = "Certificates in use."),
-        (name = "Orders", description = "Confirmed changes, and their charges."),
-        (name = "Invoices", description = "Invoices for the due charges of customers."),
-        (name = "Reports", description = "Flat rows of subscriptions, transactions and usage."),
-        (name = "Events", description = "A complete feed of all changes."),
-        (name = "Webhooks", description = "Endpoints that receive signed events, and their deliveries."),
-        (name = "Trust", description = "The audit trail, and the state of requests whose response was lost."),
-        (name = "API keys", description = "API keys of the provider and of resellers, each with a role."),
-        (name = "Sandbox", description = "A clock that can be moved, if the service is started with `--sandbox`."),
-        (name = "Service", description = "The service itself. No key is required."),
-    ),
-    servers((url = "/", description = "The server that serves this document"))
-)]
-struct Base;
-
 impl Document {
     fn build() -> Self {
-        let app = App::new().into_utoipa_app().openapi(Base::openapi());
+        let app = App::new().into_utoipa_app().openapi(base::Base::openapi());
         let app = app.service(utoipa_actix_web::scope("/v1").configure(super::v1::routes));
         let app = app.configure(super::service::routes);
         let (_, api) = app.split_for_parts();

@@ -9,7 +9,8 @@ use super::incoming::{Incoming, Target};
 /// The policy for data: nothing is loaded or run, and no page may embed it in a frame.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// The policy for Swagger UI: its own files, the images in its style sheet, and requests to this service only.
+/// The policy for the pages below `/docs`: their own files, the images in Swagger UI's style sheet, and requests to
+/// this service only.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                            connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 

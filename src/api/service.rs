@@ -1,11 +1,10 @@
-//! The service itself: health, metrics, and its documentation.
+//! The service itself: health, metrics, and the OpenAPI document.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::code::ErrorCode;
 use super::openapi::DOCUMENT;
@@ -31,12 +30,6 @@ pub struct Health {
 /// All routes outside of `/v1`.
 pub fn routes(config: &mut ServiceConfig<'_>) {
     config.service(healthz).service(readyz).service(metrics).service(openapi_json);
-}
-
-/// Swagger UI from the binary itself: it needs no internet and uses no online validator.
-pub fn docs() -> SwaggerUi {
-    let config = Config::from("/openapi.json").validator_url("none").persist_authorization(true);
-    SwaggerUi::new("/docs/{_:.*}").config(config)
 }
 
 /// Check liveness
