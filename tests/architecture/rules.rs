@@ -1,20 +1,20 @@
-//! The rules, as far as a look at the source can tell.
+//! The rules, as far as they can be checked on the source text.
 
 use std::fmt;
 
 use crate::source::{Source, balanced, has_word, names_module};
 
-/// The most lines of a file.
+/// The maximum number of lines of a file.
 const LENGTH: usize = 500;
 
-/// The small files of the domain that may derive the traits of diesel and utoipa, so that an id, a text or
-/// a label is written once and not once per ring. `label!` and its like expand in other files too.
+/// The small files of the domain that may derive traits of diesel and utoipa, so that an id, a text or a label is
+/// declared once and not once per ring. `label!` and similar macros expand in other files too.
 const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", "domain/text.rs"];
 
-/// Who says what a caller sees; access.rs is where the type is. A webhook endpoint is told what its tenant sees.
+/// The files that may create a scope; access.rs declares the type. A webhook endpoint receives what its tenant may see.
 const SCOPE_MAKERS: &[&str] = &["api/auth.rs", "main.rs", "domain/access.rs", "domain/webhook.rs", "ops/demo.rs"];
 
-/// The files of `store` with data that belongs to a tenant.
+/// The files of `store` with tenant data.
 const TENANTS: [&str; 13] = [
     "allocations",
     "api_keys",
@@ -31,10 +31,10 @@ const TENANTS: [&str; 13] = [
     "webhooks",
 ];
 
-/// Lists of one subscription, which was found in scope before.
+/// Lists of a subscription. The subscription was looked up in scope before.
 const LISTS_OF_ONE: &[(&str, &str)] = &[("store/allocations.rs", "list")];
 
-/// A place where a rule is broken.
+/// A breach of a rule.
 #[derive(Debug)]
 pub struct Breach {
     pub rule: &'static str,
@@ -52,7 +52,7 @@ impl fmt::Display for Breach {
     }
 }
 
-/// A rule that a line can break.
+/// A rule that a single line can break.
 struct Rule {
     number: &'static str,
     says: &'static str,
@@ -106,7 +106,7 @@ const RULES: &[Rule] = &[
             let outside: &[&str] = match source.ring() {
                 "store" => &["ops", "api", "jobs", "app", "db"],
                 "ops" => &["api", "jobs", "app"],
-                // The one table of errors maps those of the store too; it calls none of its functions.
+                // The table of errors also maps the errors of the store, but it must not call functions of the store.
                 "api" if source.path == "api/problem.rs" && !calls_into(line, "store") => &["jobs"],
                 "api" => &["store", "jobs"],
                 "jobs" => &["store", "api", "app"],
@@ -146,7 +146,7 @@ const RULES: &[Rule] = &[
         says: "an amount is computed by `domain::quote` alone",
         remedy: "ask for a quote",
         is_broken: |source, line| {
-            // In `api` a type of the same name shows what was computed.
+            // In `api`, a type of the same name is the DTO of the computed result.
             let made = line.contains("Calculation::new(") && source.ring() != "api";
             (made || line.contains(".amount()")) && !source.is_one_of(&["domain/quote.rs", "domain/proration.rs"])
         },
@@ -201,7 +201,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Whether a line names a function of a module, rather than a type.
+/// Whether a line names a function of a module, not a type.
 fn calls_into(line: &str, module: &str) -> bool {
     line.split(&format!("{module}::")).skip(1).any(|rest| rest.starts_with(char::is_lowercase))
 }
@@ -231,14 +231,14 @@ pub fn of_lines(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
-/// Where `start` stands in the code: the line, and the code from there on.
+/// The places of `start` in the code: the line, and the code from there on.
 fn places(source: &Source, start: &'static str) -> impl Iterator<Item = (usize, String)> {
     let code = source.lines.join("\n");
     let starts: Vec<_> = code.match_indices(start).map(|(at, _)| at).collect();
     starts.into_iter().map(move |at| (code[..at].matches('\n').count(), code[at + start.len()..].to_owned()))
 }
 
-/// Rule 4 for SQL: the only status that is set by itself is that of charges, which have no machine.
+/// Rule 4 for SQL: only the status of charges, which have no state machine, may be set on its own.
 pub fn of_status_columns(source: &Source) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "4",
@@ -256,7 +256,7 @@ pub fn of_status_columns(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
-/// Rule 5 for finders: the tenant filter is in the finder.
+/// Rule 5: functions that look up rows contain the tenant filter.
 pub fn of_finders(source: &Source) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "5",
