@@ -1,4 +1,4 @@
-//! The README keeps its word: its tour runs, and its tables are what the code says.
+//! The README is correct: its tour runs, and its tables match the code.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use std::path::Path;
@@ -49,7 +49,7 @@ fn assert_table(header: &str, rows: &[String]) {
 
 #[test]
 fn the_tour_runs_twice_on_one_database() {
-    // PostgreSQL may have to run as another user, who has to get through to its data.
+    // PostgreSQL may have to run as another user, who needs access to the data directory.
     let folder = tempfile::Builder::new().prefix("partner-platform-tour").tempdir().unwrap();
     let service = Service::start(folder.path());
     let key = folder.path().join("data/admin-key");
@@ -78,7 +78,7 @@ fn run_tour(blocks: &[&str], run: &str) {
     for (block, output) in blocks.iter().zip(outputs) {
         let expected: Vec<_> = block.lines().filter_map(|line| line.strip_prefix("# → ")).collect();
         for text in &expected {
-            assert!(output.contains(text), "{run}: the tour promises {text} after\n{block}\nand it was\n{output}");
+            assert!(output.contains(text), "{run}: expected {text} after\n{block}\nin\n{output}");
         }
     }
 }
@@ -114,7 +114,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // The shell's own: a small machine has no such program.
+        // The builtin of the shell, because a small machine has no such program.
         let _ = Command::new("sh").args(["-c", &format!("kill {}", self.process.id())]).status();
         let _ = self.process.wait();
     }
