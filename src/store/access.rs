@@ -36,7 +36,7 @@ fn current() -> SingleValue<diesel::dsl::Select<access_version::table, access_ve
 }
 
 fn present(version: Option<Version>) -> Result<Version> {
-    version.ok_or(Error::Corrupt { table: "access_version", reason: "its row is gone" })
+    version.ok_or(Error::Corrupt { table: "access_version", reason: "the row is missing" })
 }
 
 /// The version of all credentials. It increases with each change of an API key or of a reseller's status.

@@ -116,7 +116,7 @@ impl TryFrom<Found> for ApiKey {
 
 fn hash(bytes: Vec<u8>) -> Result<SecretHash> {
     let hash = bytes.try_into().map(SecretHash);
-    hash.map_err(|_| Error::Corrupt { table: "api_keys", reason: "a hash has another length" })
+    hash.map_err(|_| Error::Corrupt { table: "api_keys", reason: "a hash has the wrong length" })
 }
 
 /// The keys in scope; the provider has all keys in scope.

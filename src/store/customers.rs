@@ -72,7 +72,7 @@ impl TryFrom<Row> for Customer {
 
     fn try_from(row: Row) -> Result<Self> {
         let administration = Administration::new(row.administration, row.admin_email)
-            .map_err(|_| Error::Corrupt { table: "customers", reason: "admin_email does not fit administration" })?;
+            .map_err(|_| Error::Corrupt { table: "customers", reason: "admin_email does not match administration" })?;
         Ok(Self {
             id: row.id,
             company: Company {

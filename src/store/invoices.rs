@@ -108,7 +108,7 @@ impl TryFrom<Row> for Invoice {
             (InvoiceStatus::Void, emailed_at, None, Some(at)) => {
                 State::Void { emailed_at, at, reason: row.voided_reason }
             }
-            _ => return Err(Error::Corrupt { table: "invoices", reason: "the status has another's columns" }),
+            _ => return Err(Error::Corrupt { table: "invoices", reason: "the columns do not match the status" }),
         };
         Ok(Self {
             id: row.id,

@@ -113,7 +113,7 @@ impl From<SoldColumns> for Sold {
 
 impl SubscriptionColumns {
     fn into_row(self) -> Result<SubscriptionRow> {
-        let corrupt = Error::Corrupt { table: "charges", reason: "a sum of integers is none" };
+        let corrupt = Error::Corrupt { table: "charges", reason: "a sum of integers is not an integer" };
         let cost = self.cost.as_deref().unwrap_or("0").parse().map_err(|_| corrupt)?;
         Ok(SubscriptionRow {
             id: self.id,

@@ -130,7 +130,7 @@ impl Row {
             (SubscriptionStatus::Cancelled, None, Some(at)) => {
                 State::Cancelled(Cancellation { at, reason: self.cancelled_reason })
             }
-            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "the status has another's columns" }),
+            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "the columns do not match the status" }),
         };
         Ok(Subscription {
             id: self.id,

@@ -67,7 +67,7 @@ impl TryFrom<Row> for Endpoint {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self> {
-        let corrupt = || Error::Corrupt { table: "webhook_endpoints", reason: "these are no secrets" };
+        let corrupt = || Error::Corrupt { table: "webhook_endpoints", reason: "the secrets are invalid" };
         let secrets = row.secrets.into_iter().map(|bytes| bytes.try_into().map(Secret::new).ok());
         let mut secrets = secrets.collect::<Option<Vec<_>>>().ok_or_else(corrupt)?.into_iter();
         let current = secrets.next().ok_or_else(corrupt)?;
