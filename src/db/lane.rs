@@ -19,8 +19,8 @@ impl Lane {
         Self { target, conn: Mutex::default(), opening: tokio::sync::Mutex::default() }
     }
 
-    /// Returns the connection, and opens it if there is none. Returns `None` while another task opens it, instead of
-    /// waiting.
+    /// Returns the connection, and opens it if there is none. Returns `None` if that fails, or if another task is
+    /// opening it.
     pub(super) async fn connection(&self) -> Option<Arc<AsyncPgConnection>> {
         if let Some(conn) = self.current() {
             return Some(conn);

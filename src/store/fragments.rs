@@ -77,8 +77,8 @@ of_subscription! {
 }
 
 of_subscription! {
-    /// The cost of the current term so far, in minor units, as text. PostgreSQL adds bigints as a numeric, which cannot
-    /// overflow, and neither can its text. Null if there are no costs.
+    /// The cost of the current term so far, in minor units, as text. PostgreSQL sums bigints to a numeric, which cannot
+    /// overflow. Null if there are no costs.
     CostOfSubscription -> Nullable<Text>,
     "(SELECT sum(amount)::text FROM charges WHERE charges.subscription_id = subscriptions.id \
       AND status <> 'voided' AND due_date >= subscriptions.start_date AND due_date < subscriptions.end_date)"

@@ -301,7 +301,7 @@ async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
             tokio::spawn(async move { audit::verify(&db, None).await.unwrap() })
         };
         lock.wait_for(1).await;
-        // The others are sealed once this entry has been sealed.
+        // The other entries are sealed while the check waits for the lock.
         let last = "SELECT position, seal FROM sealed ORDER BY position DESC LIMIT 1";
         lock.execute("INSERT INTO audit_seals SELECT * FROM sealed WHERE position > 5").await;
         lock.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;

@@ -41,7 +41,7 @@ async fn the_ledger_is_in_the_order_in_which_it_was_written_whichever_instance_d
     let world = World::new().await;
     let beside = world.server.beside().await;
     let there = world.admin.at(&beside.url);
-    // Their clocks do not move, as within the same millisecond.
+    // Their clocks stand still, as if everything happened within one millisecond.
     for round in 0..10 {
         for (client, name) in [(&world.admin, "here"), (&there, "there")] {
             allocate(client, &world.active(""), 1, &format!("{name} {round}")).await;

@@ -48,7 +48,7 @@ async fn an_event_is_on_its_way_within_about_a_second() {
     happen(&admin, 1).await;
     let started = Instant::now();
     receiver.wait_for(1).await;
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}, on an idle machine", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
     server.stop().await;
     postman.await.unwrap();
 }
@@ -72,7 +72,7 @@ async fn a_slow_endpoint_delays_no_other() {
     assert_eq!(silent.received().len(), 4, "only its own concurrency slots wait for it");
     assert!(quick_took < Duration::from_secs(12), "{quick_took:?}");
     slow.wait_for(40).await;
-    assert!(started.elapsed() < Duration::from_secs(40), "its own slots continue meanwhile: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(40), "the slots of the slow endpoint continue: {:?}", started.elapsed());
     drop(postman);
 }
 
@@ -178,7 +178,7 @@ async fn a_tenant_has_four_tests_under_way_and_the_others_are_refused_at_once() 
     assert_eq!(
         keyed.act(&format!("{of_reseller}/test")).await.ok()["status"],
         "succeeded",
-        "a rejection is not cached"
+        "a rejection is not kept for retries"
     );
 }
 

@@ -52,7 +52,10 @@ proptest! {
                 prop_assert_eq!(line.charge.amount.currency, draft.total.currency);
             }
             prop_assert_eq!(total(amounts(&draft)), Ok(draft.total.amount));
-            prop_assert!(draft.lines.is_sorted_by_key(|line| (line.charge.due_date, line.charge.id)), "the oldest charge comes first");
+            prop_assert!(
+                draft.lines.is_sorted_by_key(|line| (line.charge.due_date, line.charge.id)),
+                "the oldest charge comes first",
+            );
         }
     }
 
@@ -98,7 +101,11 @@ proptest! {
             prop_assert_eq!((month.through.year(), month.through.month()), (month.first.year(), month.first.month()));
         }
         if let Some(from) = billed.first() {
-            prop_assert_eq!(months_due(Some(from.first), invoice_day, today), &billed[1..], "a late run bills the same as one in time");
+            prop_assert_eq!(
+                months_due(Some(from.first), invoice_day, today),
+                &billed[1..],
+                "a late run bills the same as one in time",
+            );
         }
     }
 }

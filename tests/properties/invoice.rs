@@ -84,7 +84,11 @@ proptest! {
                     prop_assert!(after.status() > before.status(), "{} after {}", after.status(), before.status());
                     prop_assert_ne!(before.status(), InvoiceStatus::Paid);
                     prop_assert_eq!(after.version, before.version.next());
-                    prop_assert_eq!(after.guard(action), Ok(Verdict::AlreadySo), "repeating the action changes nothing");
+                    prop_assert_eq!(
+                        after.guard(action),
+                        Ok(Verdict::AlreadySo),
+                        "repeating the action changes nothing",
+                    );
                     invoice = after;
                 }
             }

@@ -237,7 +237,11 @@ proptest! {
         let set = quote::set_renewal_inventory(&before, &product, &[(code("ov"), Some(asked))], noon(IN_TERM));
         prop_assert_eq!(set.is_ok(), asked <= most);
         let add = quote::add_current_inventory(&before, &product, &[(code("ov"), asked.max(1))], noon(IN_TERM));
-        prop_assert_eq!(add.is_ok(), current + asked.max(1) <= limit, "the current quantity never rises above the limit");
+        prop_assert_eq!(
+            add.is_ok(),
+            current + asked.max(1) <= limit,
+            "the current quantity never rises above the limit",
+        );
 
         let renewed = quote::end_term(&before, &product, noon(END)).unwrap();
         let expected = renewal.unwrap_or(current).min(most);

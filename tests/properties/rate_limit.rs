@@ -117,7 +117,10 @@ proptest! {
         prop_assert_eq!(counts.news(at).1.iter().map(|count| count.requests).sum::<i64>(), i64::from(limit));
         if limit > 0 {
             let later = at + TimeDelta::seconds(standing(count(&mut counts, "a", RateLimitKind::Reads, limit, at)).seconds_left);
-            prop_assert!(is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)), "the next window starts from zero");
+            prop_assert!(
+                is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)),
+                "the next window starts from zero",
+            );
         }
     }
 

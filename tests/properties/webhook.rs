@@ -132,7 +132,10 @@ proptest! {
             prop_assert!(valid.len() <= 5);
             prop_assert_eq!(endpoint.secrets.valid(end).len(), 1, "all older secrets have ended by then");
             if *overlap > 0 {
-                prop_assert!(valid.contains(&&secret(u8::try_from(number).unwrap())), "the previous secret remains valid");
+                prop_assert!(
+                    valid.contains(&&secret(u8::try_from(number).unwrap())),
+                    "the previous secret remains valid",
+                );
             }
         }
     }
