@@ -72,7 +72,11 @@ async fn a_slow_endpoint_delays_no_other() {
     assert_eq!(silent.received().len(), 4, "only its own concurrency slots wait for it");
     assert!(quick_took < Duration::from_secs(12), "{quick_took:?}");
     slow.wait_for(40).await;
-    assert!(started.elapsed() < Duration::from_secs(40), "the slots of the slow endpoint continue: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(40),
+        "the slots of the slow endpoint continue: {:?}",
+        started.elapsed()
+    );
     drop(postman);
 }
 

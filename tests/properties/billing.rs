@@ -54,7 +54,7 @@ proptest! {
             prop_assert_eq!(total(amounts(&draft)), Ok(draft.total.amount));
             prop_assert!(
                 draft.lines.is_sorted_by_key(|line| (line.charge.due_date, line.charge.id)),
-                "the oldest charge comes first",
+                "the oldest charge comes first"
             );
         }
     }
@@ -104,7 +104,7 @@ proptest! {
             prop_assert_eq!(
                 months_due(Some(from.first), invoice_day, today),
                 &billed[1..],
-                "a late run bills the same as one in time",
+                "a late run bills the same as one in time"
             );
         }
     }

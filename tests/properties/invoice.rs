@@ -87,7 +87,7 @@ proptest! {
                     prop_assert_eq!(
                         after.guard(action),
                         Ok(Verdict::AlreadySo),
-                        "repeating the action changes nothing",
+                        "repeating the action changes nothing"
                     );
                     invoice = after;
                 }

@@ -240,7 +240,7 @@ proptest! {
         prop_assert_eq!(
             add.is_ok(),
             current + asked.max(1) <= limit,
-            "the current quantity never rises above the limit",
+            "the current quantity never rises above the limit"
         );
 
         let renewed = quote::end_term(&before, &product, noon(END)).unwrap();

@@ -119,7 +119,7 @@ proptest! {
             let later = at + TimeDelta::seconds(standing(count(&mut counts, "a", RateLimitKind::Reads, limit, at)).seconds_left);
             prop_assert!(
                 is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)),
-                "the next window starts from zero",
+                "the next window starts from zero"
             );
         }
     }

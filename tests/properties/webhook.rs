@@ -134,7 +134,7 @@ proptest! {
             if *overlap > 0 {
                 prop_assert!(
                     valid.contains(&&secret(u8::try_from(number).unwrap())),
-                    "the previous secret remains valid",
+                    "the previous secret remains valid"
                 );
             }
         }
