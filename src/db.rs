@@ -1,4 +1,4 @@
-//! The pool, transactions, timeouts and migrations: the only file that knows the pool.
+//! Connection pool, transactions, timeouts and migrations. Only this file knows the pool.
 
 pub mod connect;
 mod lane;
@@ -27,35 +27,35 @@ pub use transaction::Transaction;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Any number that no other program uses for an advisory lock on the same database.
+/// The key of the advisory lock for migrations. Any number that no other program uses in the same database.
 const MIGRATION_LOCK: i64 = 0x7061_7274_6e65_7201;
 
-/// Before rows that other transactions had locked are tried again.
+/// How long to wait before rows that were locked by other transactions are retried.
 const LOCKED_ROWS_RETRY: Duration = Duration::from_millis(100);
 
-/// How long the database may take for what.
+/// The size of the pool, and the timeouts.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The most connections.
+    /// The maximum number of connections.
     pub max_connections: usize,
-    /// To open a connection.
+    /// For opening a connection.
     pub connect_timeout: Duration,
-    /// To get a connection from the pool.
+    /// For getting a connection from the pool.
     pub acquire_timeout: Duration,
     /// For one statement.
     pub statement_timeout: Duration,
-    /// To get a row's lock.
+    /// For getting the lock of a row.
     pub lock_timeout: Duration,
 }
 
-/// A connection of the pool, and the permit to hold it.
+/// A connection of the pool, with the permit to use it.
 struct Connection {
     conn: Object<AsyncPgConnection>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    /// Closes the connection rather than giving it back: something is still under way on it.
+    /// Closes the connection instead of returning it to the pool, because a statement may still be running on it.
     fn throw_away(self) {
         let _ = Object::take(self.conn);
     }
@@ -75,28 +75,28 @@ impl DerefMut for Connection {
     }
 }
 
-/// The database.
+/// A handle to the database.
 #[derive(Clone)]
 pub struct Db {
     pool: Pool<AsyncPgConnection>,
     target: Target,
     acquire_timeout: Duration,
-    /// The connections that may be held at a time by whom this is for; all of the pool where there is none.
+    /// Limits how many connections the users of this handle may have at a time. `None` means the whole pool.
     share: Option<Arc<Semaphore>>,
-    /// For what is read at a glance; the pool serves where there is none.
+    /// The connection for single reads (see [`Db::glance`]). `None` means that the pool is used.
     lane: Option<Arc<Lane>>,
-    /// For a whole transaction. The server ends a statement by itself; this is for a server that does
-    /// not answer at all.
+    /// For a whole transaction. The server cancels slow statements itself; this covers a server that does not respond
+    /// at all.
     transaction_timeout: Duration,
 }
 
 tokio::task_local! {
-    /// When the work under way has to be over.
+    /// When the current work must have ended.
     static DEADLINE: Instant;
 }
 
-/// Does work whose statements and transactions all end in this time; what is left then fails as unavailable. The
-/// work goes on, so that it can tidy up and answer.
+/// Runs work with a deadline for all its statements and transactions. After the deadline they fail as unavailable. The
+/// work itself is not cancelled, so that it can clean up and respond.
 pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> T {
     match Instant::now().checked_add(timeout) {
         Some(deadline) => DEADLINE.scope(deadline, work).await,
@@ -104,69 +104,65 @@ pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// A timeout, or what is left of the time of the work under way.
+/// Returns the timeout, or the time until the deadline of the current work if that is shorter.
 fn shortened(timeout: Duration) -> Duration {
     let left = DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now()));
     left.map_or(timeout, |left| left.min(timeout))
 }
 
-/// The database cannot be used.
+/// Errors of the pool and of migrations.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The connection string is of no use.
+    /// The connection string is invalid.
     #[error("DATABASE_URL: {0}")]
     Target(#[from] TargetError),
-    /// The pool cannot be made.
+    /// The pool cannot be created.
     #[error("the connection pool: {0}")]
     Pool(String),
-    /// The server is not there.
+    /// The connection to the server failed.
     #[error("no connection to the database: {0}")]
     Connection(#[from] diesel::ConnectionError),
-    /// The server does not answer, or not in time.
+    /// The server does not respond, or not in time.
     #[error("{0}")]
     Unavailable(String),
-    /// A migration failed; those before it stand.
+    /// A migration failed. The migrations before it remain applied.
     #[error("migration: {0}")]
     Migration(Box<dyn std::error::Error + Send + Sync>),
-    /// The server refused a statement.
+    /// The server rejected a statement.
     #[error(transparent)]
     Query(#[from] diesel::result::Error),
 }
 
-/// Tells whether something failed because the database is unavailable.
+/// Errors that can mean that the database is unavailable.
 pub trait IsUnavailable {
-    /// Whether it did.
     fn is_unavailable(&self) -> bool;
 }
 
-/// How the schema of the database compares to the one that this program was built for.
+/// The schema of the database, compared to the schema that this program was built for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
-    /// The same.
+    /// The schemas are the same.
     Current,
-    /// These migrations are missing.
+    /// These migrations are missing in the database.
     Behind(Vec<String>),
-    /// These migrations are unknown here: a newer release has been at work.
+    /// These migrations are unknown to this program: a newer release has run them.
     Newer(Vec<String>),
 }
 
-/// How the schema compares, as of a moment ago: however often it is asked, the server is asked once a second.
+/// The state of the schema, cached so that the server is queried at most once per second.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<tokio::sync::Mutex<Option<Asked>>>);
 
-/// When the server was asked, and what it answered.
+/// When the server was queried, and the result.
 type Asked = (Instant, Result<Schema, String>);
 
-/// How long it is believed.
+/// How long a result is cached.
 const READINESS_BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 impl Readiness {
-    /// Compares the schema.
-    ///
-    /// # Errors
-    /// The server could not be asked.
+    /// Compares the schema of the database with the schema of this program. The result may be up to one second old.
     pub async fn schema(&self, db: &Db) -> Result<Schema, String> {
-        // Whoever asks meanwhile waits for the same answer.
+        // Concurrent callers wait for the same result.
         let mut known = self.0.lock().await;
         if let Some((at, schema)) = &*known
             && at.elapsed() < READINESS_BELIEVED_FOR
@@ -179,22 +175,22 @@ impl Readiness {
     }
 }
 
-/// How busy the pool is.
+/// The current use of the pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolStatus {
-    /// Open connections.
+    /// Open connections, idle ones included.
     pub open: usize,
-    /// Of these, how many nobody uses.
+    /// Open connections that are not in use.
     pub idle: usize,
-    /// Requests that wait for one.
+    /// Requests that wait for a connection.
     pub waiting: usize,
 }
 
 impl Db {
-    /// Makes the pool; connections are opened when they are needed.
+    /// Creates the pool. Connections are opened on demand.
     ///
     /// # Errors
-    /// The connection string is of no use.
+    /// Fails if the connection string is invalid.
     pub fn new(url: &str, settings: &Settings) -> Result<Self, Error> {
         let millis = |timeout: Duration| timeout.as_millis().to_string();
         let session = [
@@ -227,29 +223,26 @@ impl Db {
         })
     }
 
-    /// The same database for somebody who may hold only a share of the pool: the permits of the semaphore.
+    /// A handle to the same database that may only use as many connections as the semaphore has permits.
     #[must_use]
     pub fn sharing(&self, share: Arc<Semaphore>) -> Self {
         Self { share: Some(share), ..self.clone() }
     }
 
-    /// The same database for what somebody does for everybody: nobody's share bounds it.
+    /// A handle to the same database without the limit of [`Db::sharing`], for work that is done for all callers.
     #[must_use]
     pub fn for_everybody(&self) -> Self {
         Self { share: None, ..self.clone() }
     }
 
-    /// The same database for a worker, which has a connection of its own for what is read at a glance. It is opened by
-    /// the thread that first needs it.
+    /// A handle to the same database for a worker thread, with its own connection for single reads. The connection is
+    /// opened on first use.
     #[must_use]
     pub fn of_worker(&self) -> Self {
         Self { lane: Some(Arc::new(Lane::new(self.target.clone()))), ..self.clone() }
     }
 
-    /// Runs reads on one snapshot of the data: what they see belongs together.
-    ///
-    /// # Errors
-    /// The error of `work`, or that the database is unavailable.
+    /// Runs reads in one read-only transaction. All of them see the same snapshot of the data.
     pub async fn read<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
@@ -257,10 +250,7 @@ impl Db {
         self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work).await
     }
 
-    /// Runs changes, all or none: an error of `work` rolls them back.
-    ///
-    /// # Errors
-    /// The error of `work`, or that the database is unavailable.
+    /// Runs changes in one transaction. An error of `work` rolls back all of them.
     pub async fn transaction<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
@@ -268,10 +258,7 @@ impl Db {
         self.run("BEGIN", work).await
     }
 
-    /// Runs one statement, which needs no transaction.
-    ///
-    /// # Errors
-    /// The error of `work`, or that the database is unavailable.
+    /// Runs a single statement without a transaction.
     pub async fn statement<T, E>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
@@ -286,11 +273,7 @@ impl Db {
         }
     }
 
-    /// Reads one thing by its id, with one statement: it shares a connection with all others that the worker reads so at
-    /// the same time.
-    ///
-    /// # Errors
-    /// The error of `work`, or that the database is unavailable.
+    /// Reads one row by its id, in a single statement. All concurrent reads of the worker share one connection.
     pub async fn glance<T, E>(&self, work: impl AsyncFn(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error> + IsUnavailable,
@@ -307,14 +290,11 @@ impl Db {
                 }
             }
         }
-        // The connection was lost, or there is none: the pool knows what to do.
+        // The worker has no connection, or it was lost. The pool opens a new one if necessary.
         self.statement(work).await
     }
 
-    /// Runs statements that write, in one piece and each by itself.
-    ///
-    /// # Errors
-    /// A statement fails, or the database is unavailable.
+    /// Sends write statements in one round trip. Each is its own transaction.
     pub async fn send(&self, writes: Vec<Write>) -> Result<(), store::Error> {
         self.statement(async |conn| store::send(conn, writes).await).await
     }
@@ -332,10 +312,7 @@ impl Db {
         outcome
     }
 
-    /// Begins a transaction that whoever has it goes on with; it ends by [`Transaction::commit`] alone.
-    ///
-    /// # Errors
-    /// The database is unavailable.
+    /// Begins a transaction that is passed on. It only takes effect with [`Transaction::commit`].
     pub async fn begin(&self) -> Result<Transaction, store::Error> {
         self.begin_with("BEGIN").await
     }
@@ -347,7 +324,8 @@ impl Db {
 
     async fn acquire(&self) -> Result<Connection, store::Error> {
         let acquire = async {
-            // In this order: whoever waits for its own share holds nothing that others need.
+            // First the permit, then the connection: a caller that waits for a permit must not keep a connection from
+            // others.
             let permit = match &self.share {
                 None => None,
                 Some(share) => Some(share.clone().acquire_owned().await.map_err(|error| error.to_string())?),
@@ -361,17 +339,14 @@ impl Db {
         }
     }
 
-    /// How busy the pool is.
+    /// Returns the current use of the pool.
     #[must_use]
     pub fn pool_status(&self) -> PoolStatus {
         let status = self.pool.status();
         PoolStatus { open: status.size, idle: status.available, waiting: status.waiting }
     }
 
-    /// Compares the schema; asks the server each time.
-    ///
-    /// # Errors
-    /// The server cannot be asked.
+    /// Compares the schema of the database with the schema of this program. Queries the server each time.
     pub async fn schema(&self) -> Result<Schema, Error> {
         let mut conn = self.acquire().await.map_err(|error| Error::Unavailable(error.to_string()))?;
         let applied = tokio::time::timeout(self.transaction_timeout, applied(&mut conn));
@@ -384,11 +359,11 @@ impl Db {
         }
     }
 
-    /// Brings the schema up to date and names the migrations that were run, and rebuilds sort keys that another
-    /// release made by another rule. Instances that do so at the same time wait for each other.
+    /// Runs the missing migrations and returns their names. Then rebuilds sort keys that another release made by
+    /// another rule. Concurrent instances wait for each other.
     ///
     /// # Errors
-    /// The server cannot be asked, a migration fails, or the schema is newer than this program.
+    /// Fails if the server cannot be reached, if a migration fails, or if the schema is newer than this program.
     pub async fn migrate(&self) -> Result<Vec<String>, Error> {
         let mut conn = self.target.connect().await?;
         let lock =
@@ -397,7 +372,7 @@ impl Db {
         if let Schema::Newer(unknown) = compare(&applied(&mut conn).await?)? {
             return Err(Error::Migration(newer(&unknown).into()));
         }
-        // The lock goes with the connection.
+        // The lock is released when the connection is closed.
         let mut harness = AsyncMigrationHarness::new(conn);
         let run = tokio::task::block_in_place(|| {
             let run = harness.run_pending_migrations(MIGRATIONS).map_err(Error::Migration)?;
@@ -408,7 +383,7 @@ impl Db {
     }
 }
 
-/// Rebuilds sort keys until all are of the current version.
+/// Rebuilds sort keys until all have the current version.
 async fn rebuild_sort_keys(conn: &mut AsyncPgConnection) -> Result<(), Error> {
     loop {
         let pass = sort_keys::rebuild(conn).await.map_err(|error| Error::Migration(error.into()))?;
@@ -422,11 +397,12 @@ async fn rebuild_sort_keys(conn: &mut AsyncPgConnection) -> Result<(), Error> {
     }
 }
 
-/// What to say of a schema that a newer release has made.
+/// The error message for a schema that a newer release has created.
 #[must_use]
 pub fn newer(unknown: &[String]) -> String {
     format!(
-        "the database has migrations that this release does not know ({}): run the release that made them, or a newer one",
+        "the database has migrations that this release does not know ({}): run the release that created them, or a \
+         newer one",
         unknown.join(", ")
     )
 }

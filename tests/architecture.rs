@@ -1,6 +1,6 @@
-//! The rules of the house (see `src/lib.rs`), checked on the source.
+//! Checks the rules in `src/lib.rs` on the source.
 
-// A source that cannot be read is a failed test.
+// A source that cannot be read fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[path = "architecture/rules.rs"]
@@ -13,14 +13,14 @@ use std::path::Path;
 use rules::Breach;
 use source::Source;
 
-/// The most lines of the file in the middle.
+/// The maximum median length of a file, in lines.
 const MEDIAN_LENGTH: usize = 150;
 
 fn sources() -> Vec<Source> {
     source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
 }
 
-/// Fails with every breach: where it is, which rule it breaks, and what to do.
+/// Fails with all breaches, each with its place, its rule, and what to do.
 fn assert_none(breaches: &[Breach]) {
     let list: String = breaches.iter().map(|breach| format!("\n\n{breach}")).collect();
     assert!(breaches.is_empty(), "{} breach(es) of the rules in src/lib.rs{list}", breaches.len());
@@ -29,7 +29,7 @@ fn assert_none(breaches: &[Breach]) {
 #[test]
 fn every_line_keeps_the_rules() {
     let sources = sources();
-    assert!(sources.iter().any(|source| source.path == "domain/subscription.rs"), "the source was not found");
+    assert!(sources.iter().any(|source| source.path == "domain/subscription.rs"), "the sources were not found");
     assert_none(&sources.iter().flat_map(rules::of_lines).collect::<Vec<_>>());
 }
 
@@ -57,11 +57,11 @@ fn files_are_short() {
     let median = lengths[lengths.len() / 2];
     assert!(
         median <= MEDIAN_LENGTH,
-        "the file in the middle has {median} lines, which is over {MEDIAN_LENGTH}; split some"
+        "the median length of a file is {median} lines; the maximum is {MEDIAN_LENGTH}: split some files"
     );
 }
 
-/// Rule by rule: a line that breaks it, and the file it would stand in.
+/// For each rule, a line that breaks it, and the file that the line would be in.
 const BROKEN: &[(&str, &str, &str)] = &[
     ("1", "domain/order.rs", "use crate::store::Conn;"),
     ("1", "domain/order.rs", "use crate::{\n    ops,\n    clock,\n};"),
@@ -102,7 +102,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("10", "db.rs", "unsafe { work() }"),
 ];
 
-/// Lines that look like a breach and are none.
+/// Lines that look like a breach, but are none.
 const KEPT: &[(&str, &str)] = &[
     ("domain/order.rs", "/// Kept by `crate::store`, not by diesel or tokio.\nfn order() {} // .unwrap()"),
     ("domain/refusal.rs", "let detail = \"crate::store said panic!\";"),
@@ -125,7 +125,10 @@ const KEPT: &[(&str, &str)] = &[
 fn each_rule_catches_what_breaks_it() {
     for (rule, path, text) in BROKEN {
         let found = rules::of_lines(&Source::new(path, text));
-        assert!(found.iter().any(|breach| breach.rule == *rule), "rule {rule} missed `{text}` in {path}: {found:?}");
+        assert!(
+            found.iter().any(|breach| breach.rule == *rule),
+            "rule {rule} did not find `{text}` in {path}: {found:?}"
+        );
     }
 }
 

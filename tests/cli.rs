@@ -1,15 +1,15 @@
-//! The program as its operators see it: started, asked, stopped and killed.
+//! The program from the view of its operators: it is started, queried, stopped and killed.
 
-// What a test needs and does not get is a failed test.
+// A missing precondition fails the test.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-// The tests' database serves here, too; not all of it is wanted.
+// Shared with the API tests. Not all of it is used here.
 #[path = "api/support/database.rs"]
 #[allow(dead_code)]
 mod database;
 #[path = "api/support/http.rs"]
 mod http;
-// Not all of it is wanted here, either.
+// Not all of this is used here, either.
 #[path = "cli/audit.rs"]
 mod audit;
 #[path = "api/support/issuer.rs"]

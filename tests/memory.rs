@@ -1,5 +1,5 @@
-//! What a body costs: a refused one no more than eight times its size, whatever is in it. One test, as it measures the
-//! memory of the whole process.
+//! The memory that a body costs: for a rejected body at most eight times its size, whatever it contains. A single test,
+//! because it measures the memory of the whole process.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 #[path = "api/support/random.rs"]
@@ -13,13 +13,13 @@ use random::{body, targets};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// So many random bodies; more by `RANDOM_BODIES`.
+/// The number of random bodies. `RANDOM_BODIES` sets another number.
 const BODIES: u64 = 500;
 
-/// What a body of no size costs: the problems that are listed.
+/// The memory that is independent of the size of the body: the list of problems.
 const BASE: usize = 128 << 10;
 
-/// Bodies that are large without being anything, for a schema whose lists are in these fields.
+/// Large bodies without useful content, for a schema that has lists in these fields.
 fn hostile(bytes: usize) -> Vec<(String, Vec<u8>)> {
     let fill = |start: &str, unit: &str, end: &str| {
         let count = bytes.saturating_sub(start.len() + end.len()) / unit.len();
@@ -52,10 +52,10 @@ fn hostile(bytes: usize) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// The most memory that checking a body takes beside the body, and whether it is refused.
+/// The maximum memory for checking a body, without the body itself, and whether the body is rejected.
 fn cost(schema: &str, bytes: &[u8]) -> (usize, bool) {
     let schema = body_schema::named(schema).unwrap();
-    // What the validator keeps from now on, as the tables of an expression, is no cost of a body.
+    // What the validator keeps for later checks, such as the tables of a regular expression, is not a cost of the body.
     drop(schema.check(bytes));
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
@@ -68,7 +68,7 @@ fn cost(schema: &str, bytes: &[u8]) -> (usize, bool) {
 fn a_refused_body_costs_at_most_eight_times_its_size() {
     let schemas: std::collections::BTreeSet<_> = targets().iter().map(|target| target.schema).collect();
     for schema in &schemas {
-        // The schema is compiled when it is first used.
+        // The schema is compiled on first use.
         cost(schema, b"{}");
     }
     let mut worst = (0, String::new());
@@ -76,9 +76,9 @@ fn a_refused_body_costs_at_most_eight_times_its_size() {
         for (what, body) in hostile(bytes) {
             for schema in &schemas {
                 let (peak, is_refused) = cost(schema, &body);
-                assert!(is_refused, "{what} is no {schema}");
+                assert!(is_refused, "{what} is not a valid {schema}");
                 worst = worst.max((peak, format!("{what} of {bytes} bytes as {schema}")));
-                // The body itself is one of the eight.
+                // The body itself counts once in the eight times.
                 assert!(peak <= 7 * body.len() + BASE, "{what} of {} bytes as {schema}: {peak}", body.len());
             }
         }

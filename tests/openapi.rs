@@ -1,10 +1,10 @@
-//! The document: committed as generated, and by the rules that keep generated clients working.
+//! The OpenAPI document: committed as generated, and valid by the rules that generated clients need.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use partner_platform::api::openapi::DOCUMENT;
 use serde_json::{Value, json};
 
-/// Every schema of the document with the place where it stands.
+/// All schemas of the document with their places.
 fn schemas() -> Vec<(String, &'static Value)> {
     let mut found = Vec::new();
     collect(&DOCUMENT.value, "#", false, &mut found);
@@ -61,7 +61,7 @@ fn every_operation_introduces_itself() {
     for (place, operation) in operations() {
         let id = operation["operationId"].as_str().unwrap();
         assert!(id.chars().all(char::is_alphanumeric) && id.starts_with(char::is_lowercase), "{place}: {id}");
-        assert!(!ids.contains(&id), "{id} is there once");
+        assert!(!ids.contains(&id), "{id} is unique");
         ids.push(id);
         assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{place} has one tag");
         for text in ["summary", "description"] {
@@ -140,9 +140,9 @@ fn everything_has_bounds() {
         }
         if has_type(schema, "integer") {
             assert!(has("minimum") && has("maximum"), "{at} has bounds");
-            assert!(schema["format"] == "int32" || schema["format"] == "int64", "{at} has a size");
+            assert!(schema["format"] == "int32" || schema["format"] == "int64", "{at} has a format with a size");
         }
-        assert!(!has_type(schema, "number"), "{at}: there are no floats");
+        assert!(!has_type(schema, "number"), "{at}: there are no floating-point numbers");
     }
 }
 
@@ -153,12 +153,12 @@ fn requests_are_closed_and_answers_are_open_and_no_schema_is_both() {
         let closed = schema["additionalProperties"] == false;
         let is_request = ["Create", "Patch", "Add", "Set", "Line", "Request", "Confirmation", "Amount"];
         let may_be_request = is_request.iter().any(|ending| name.ends_with(ending));
-        assert!(!closed || may_be_request, "{name} is an answer, which stays open");
+        assert!(!closed || may_be_request, "{name} is a response, which must stay open for new fields");
     }
     for (place, operation) in operations() {
         if let Some(reference) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str() {
             let schema = DOCUMENT.value.pointer(reference.trim_start_matches('#')).unwrap();
-            assert_eq!(schema["additionalProperties"], false, "{place} takes what it knows and nothing else");
+            assert_eq!(schema["additionalProperties"], false, "{place} rejects unknown fields");
         }
     }
 }
@@ -172,7 +172,7 @@ fn only_patches_take_null() {
         let is_request = DOCUMENT.value["components"]["schemas"][name]["additionalProperties"] == false;
         let null = has_type(schema, "null")
             || schema["oneOf"].as_array().is_some_and(|all| all.iter().any(|it| it["type"] == "null"));
-        // There null is a value: to follow the current quantity, or never to be low.
+        // Here null is a value: the renewal quantity follows the current quantity, or the line is never low.
         let has_null = ["RenewalInventorySetLine", "InventoryThresholdsSetLine"];
         if is_request && null && !has_null.contains(&name) {
             assert!(name.ends_with("Patch"), "{at} cannot be null");
@@ -180,7 +180,7 @@ fn only_patches_take_null() {
     }
 }
 
-/// The examples of the answers of all operations, with their schemas.
+/// The examples of the responses of all operations, with their schemas.
 fn answer_examples() -> Vec<(String, &'static Value, &'static Value)> {
     let answers = operations().flat_map(|(place, operation)| {
         let answers = operation["responses"].as_object().unwrap().iter();
@@ -192,7 +192,7 @@ fn answer_examples() -> Vec<(String, &'static Value, &'static Value)> {
         .collect()
 }
 
-/// Every object in a value, itself first.
+/// All objects in a value. The first is the value itself.
 fn objects(value: &'static Value) -> Vec<&'static Value> {
     let inner: Vec<_> = match value {
         Value::Object(object) => object.values().collect(),
@@ -219,7 +219,7 @@ fn every_example_of_an_answer_is_as_its_schema_says() {
 
 #[test]
 fn an_example_of_an_answer_could_be_true() {
-    // A field that is there in one state, and null in the others.
+    // A field that is present in one state and null in the others.
     let states = [
         ("suspended", "suspended"),
         ("cancelled", "cancelled"),
@@ -231,7 +231,7 @@ fn an_example_of_an_answer_could_be_true() {
         ("invoice_id", "invoiced"),
     ];
     for (place, example, _) in answer_examples() {
-        assert!(!example.to_string().contains("\"text\""), "{place} says nothing: {example}");
+        assert!(!example.to_string().contains("\"text\""), "{place} has only placeholder texts: {example}");
         for object in objects(example) {
             let number = |field: &str| object[field].as_i64().unwrap();
             let status = object["status"].as_str();
@@ -260,7 +260,7 @@ fn an_example_of_an_answer_could_be_true() {
                 assert!(end.is_none_or(|end| created < end), "{place}: {object}");
             }
             if object.get("cursor").is_some() {
-                assert_ne!(object["data"], json!({}), "{place}: an event tells something");
+                assert_ne!(object["data"], json!({}), "{place}: an event has data");
             }
             for (field, value) in object.as_object().unwrap().iter().filter(|(field, _)| *field != "line1") {
                 assert_ne!(value, "12 Harbour Street", "{place}: {field}");

@@ -1,4 +1,4 @@
--- `name_key` is the lower-cased name: it sorts and is searched the same whatever the database's locale.
+-- `name_key` is the name in lower case. Sorting and searching by it do not depend on the locale of the database.
 CREATE TABLE resellers (
     id uuid CONSTRAINT resellers_pkey PRIMARY KEY,
     company_name text NOT NULL,
@@ -37,8 +37,8 @@ CREATE TABLE customers (
     CONSTRAINT customers_admin_email_fits CHECK ((administration = 'customer') = (admin_email IS NOT NULL))
 );
 
--- A reference is the own one of who manages the customer: two resellers can use the same, and neither
--- learns of the other's.
+-- A reference belongs to the reseller that manages the customer: two resellers can use the same one, and neither sees
+-- the other's.
 CREATE UNIQUE INDEX customers_external_id_key
     ON customers (coalesce(reseller_id, '00000000-0000-0000-0000-000000000000'), external_id)
     WHERE external_id IS NOT NULL;

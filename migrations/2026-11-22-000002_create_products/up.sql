@@ -1,4 +1,4 @@
--- Types, terms and prices are read and written whole with their product.
+-- Types, terms and prices are always read and written together with their product.
 CREATE TABLE products (
     id uuid CONSTRAINT products_pkey PRIMARY KEY,
     code text COLLATE "C" NOT NULL CONSTRAINT products_code_key UNIQUE,

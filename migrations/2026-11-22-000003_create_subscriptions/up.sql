@@ -35,7 +35,7 @@ CREATE INDEX subscriptions_by_end ON subscriptions (end_date, id);
 CREATE INDEX subscriptions_by_creation ON subscriptions (created_at, id);
 CREATE INDEX subscriptions_by_product ON subscriptions (product_id);
 
--- The history of terms; the current one also stands in its subscription.
+-- The history of terms. The current term is also in the row of its subscription.
 CREATE TABLE subscription_terms (
     subscription_id uuid NOT NULL CONSTRAINT subscription_terms_subscription_fkey REFERENCES subscriptions,
     number integer NOT NULL,

@@ -12,7 +12,7 @@ CREATE UNIQUE INDEX allocations_open_reference_key
     ON allocations (subscription_id, reference) WHERE released_at IS NULL;
 CREATE INDEX allocations_by_subscription ON allocations (subscription_id, id);
 
--- Append-only: for each line the sum of the deltas is the line.
+-- Append-only: the sum of the deltas of a line is the present number of the line.
 CREATE TABLE inventory_ledger (
     id uuid CONSTRAINT inventory_ledger_pkey PRIMARY KEY,
     subscription_id uuid NOT NULL,

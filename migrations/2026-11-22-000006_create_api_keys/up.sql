@@ -1,4 +1,4 @@
--- The key itself is never stored: a hash of 256 random bits cannot be turned back.
+-- The key itself is never stored, only its hash. A hash of 256 random bits cannot be reversed.
 CREATE TABLE api_keys (
     id uuid CONSTRAINT api_keys_pkey PRIMARY KEY,
     name text NOT NULL,

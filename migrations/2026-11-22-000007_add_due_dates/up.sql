@@ -1,4 +1,4 @@
--- When time changes a subscription next, by itself: it starts, its term ends, or its lapse does.
+-- The due date of the next scheduled transition: the subscription starts, its term ends, or its lapsed period ends.
 ALTER TABLE subscriptions ADD COLUMN due_date date;
 UPDATE subscriptions SET due_date = CASE
     WHEN status = 'pending' THEN start_date
@@ -9,8 +9,9 @@ ALTER TABLE subscriptions ADD CONSTRAINT subscriptions_due_date_fits
     CHECK ((due_date IS NULL) = (status IN ('expired', 'cancelled')));
 CREATE INDEX subscriptions_by_due_date ON subscriptions (due_date, id);
 
--- One row for each subscription that could ever not be processed when it was due. It is about the due date
--- and the version that stand in it: once the subscription has another, the failure is over, or there is hope.
+-- One row for each subscription whose transition has ever failed. The failure is valid for the due date and the version
+-- in the row. If the subscription has another due date, the failure is over; if it has another version, the transition
+-- is retried.
 CREATE TABLE renewal_failures (
     subscription_id uuid NOT NULL
         CONSTRAINT renewal_failures_subscription_fkey REFERENCES subscriptions
@@ -24,8 +25,8 @@ CREATE TABLE renewal_failures (
     next_attempt_at timestamptz NOT NULL
 );
 
--- There is a row once the database has been a sandbox's: how far its clock is ahead of the machine's, and
--- how far it is on its way to.
+-- Has a row once the database has been used as a sandbox: how far its clock is ahead of the machine's clock, and how
+-- far it is going to be.
 CREATE TABLE sandbox_clock (
     only_one boolean NOT NULL DEFAULT true
         CONSTRAINT sandbox_clock_pkey PRIMARY KEY

@@ -26,12 +26,12 @@ ALTER TABLE resellers
     ADD COLUMN price_list_id uuid CONSTRAINT resellers_price_list_fkey REFERENCES price_lists;
 CREATE INDEX customers_by_price_list ON customers (price_list_id) WHERE price_list_id IS NOT NULL;
 
--- Where a price came from, for the record: a list that was used cannot be deleted.
+-- The price list that a price came from, for the record. A list that was used cannot be deleted.
 ALTER TABLE order_lines
     ADD COLUMN price_list_id uuid CONSTRAINT order_lines_price_list_fkey REFERENCES price_lists;
 CREATE INDEX order_lines_by_price_list ON order_lines (price_list_id) WHERE price_list_id IS NOT NULL;
 
--- A term keeps where each of its prices came from.
+-- A term records the price list of each of its prices.
 UPDATE subscriptions SET unit_prices = coalesce((
     SELECT jsonb_object_agg(code, jsonb_build_object('amount', amount, 'price_list_id', NULL))
     FROM jsonb_each(unit_prices) AS price (code, amount)

@@ -1,4 +1,4 @@
--- Written once with its lines; only its state changes. `bill_to` is the customer as it was then.
+-- Written once, together with its lines. Only the state changes. `bill_to` is a copy of the customer at that time.
 CREATE TABLE invoices (
     id uuid CONSTRAINT invoices_pkey PRIMARY KEY,
     number_year integer NOT NULL CONSTRAINT invoices_number_year_in_range CHECK (number_year BETWEEN 1 AND 9999),
@@ -30,7 +30,7 @@ CREATE TABLE invoices (
 CREATE INDEX invoices_by_customer ON invoices (customer_id, id);
 CREATE INDEX invoices_by_status ON invoices (status, id);
 
--- What an invoice took, also when it is void by now. The product's name is the one that was billed.
+-- The charges of an invoice, also after it was voided. The name of the product is the one that was billed.
 CREATE TABLE invoice_lines (
     invoice_id uuid NOT NULL CONSTRAINT invoice_lines_invoice_fkey REFERENCES invoices,
     position integer NOT NULL,
@@ -40,14 +40,13 @@ CREATE TABLE invoice_lines (
     CONSTRAINT invoice_lines_charge_key UNIQUE (invoice_id, charge_id)
 );
 
--- The last number of each year: a row rather than a sequence, as a sequence leaves gaps when a transaction
--- is rolled back.
+-- The last number of each year. A row instead of a sequence, because a sequence leaves gaps after a rollback.
 CREATE TABLE invoice_numbers (
     year integer CONSTRAINT invoice_numbers_pkey PRIMARY KEY,
     last integer NOT NULL CONSTRAINT invoice_numbers_last_positive CHECK (last > 0)
 );
 
--- The months that were billed to the end.
+-- The months that were billed completely.
 CREATE TABLE invoice_runs (
     month date CONSTRAINT invoice_runs_pkey PRIMARY KEY,
     through date NOT NULL,
@@ -55,8 +54,8 @@ CREATE TABLE invoice_runs (
     CONSTRAINT invoice_runs_month_is_its_first_day CHECK (extract(day FROM month) = 1)
 );
 
--- A charge is on the one invoice that it names, and has a line there; what a void one had taken names none,
--- or another.
+-- A charge names the one invoice that it is on, and has a line there. A charge of a voided invoice names none, or
+-- another one.
 ALTER TABLE charges
     ADD COLUMN invoice_id uuid,
     ADD CONSTRAINT charges_invoice_line_fkey

@@ -5,7 +5,7 @@ DROP FUNCTION raise_access_version();
 DROP TABLE access_version;
 DROP TABLE api_key_uses;
 DROP INDEX api_keys_by_reseller;
--- A release that knows no end of keys must not take up those that have ended.
+-- An earlier release does not know that keys can end, so it must not accept keys that have ended.
 DELETE FROM api_keys WHERE revoked_at IS NOT NULL OR expires_at <= now();
 ALTER TABLE api_keys
     DROP COLUMN prefix,

@@ -1,5 +1,5 @@
--- `prefix` and `last_four` are what may be shown of a secret; of keys made before this, nobody took a note. A
--- rotated key keeps the secret that it had, which goes on working for a while.
+-- `prefix` and `last_four` are the parts of a secret that may be shown; unknown for keys that were created before this
+-- migration. A rotated key keeps its previous secret, which remains valid for some time.
 ALTER TABLE api_keys
     ADD COLUMN prefix text,
     ADD COLUMN last_four text,
@@ -29,7 +29,7 @@ ALTER TABLE api_keys
 
 CREATE INDEX api_keys_by_reseller ON api_keys (reseller_id, id);
 
--- When a key was last used, to the minute: apart from the key, whose version it does not move.
+-- When a key was last used, to the minute. In a separate table, because a use does not change the version of the key.
 CREATE TABLE api_key_uses (
     api_key_id uuid NOT NULL
         CONSTRAINT api_key_uses_pkey PRIMARY KEY
@@ -37,8 +37,8 @@ CREATE TABLE api_key_uses (
     last_used_at timestamptz NOT NULL
 );
 
--- How often it has changed who may do what. What an instance remembers of keys and resellers is worth
--- something only as long as this is the same.
+-- Increases with each change of API keys or of a reseller's status. An instance may use what it has cached of them only
+-- as long as this version is the same.
 CREATE TABLE access_version (
     only_one boolean NOT NULL DEFAULT true
         CONSTRAINT access_version_pkey PRIMARY KEY
@@ -47,7 +47,7 @@ CREATE TABLE access_version (
 );
 INSERT INTO access_version (version) VALUES (1);
 
--- By triggers, so that it holds for whoever changes a row: a release of before this, or a hand.
+-- By triggers, so that it also covers changes by an earlier release, or by hand.
 CREATE FUNCTION raise_access_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE access_version SET version = version + 1;

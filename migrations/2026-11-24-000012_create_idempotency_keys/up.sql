@@ -1,5 +1,6 @@
--- The first answer to a request that had an Idempotency-Key, written in the transaction of its effects. Who is
--- under way with one holds an advisory lock, so that nothing is left of a request that never ended.
+-- The first response to a request with an Idempotency-Key, written in the same transaction as the effects of the
+-- request. While a request is in progress, it holds an advisory lock, so that nothing is left of a request that never
+-- ended.
 CREATE TABLE idempotency_keys (
     caller text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,

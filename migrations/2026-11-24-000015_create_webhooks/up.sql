@@ -1,5 +1,5 @@
--- Where a tenant's events are sent. `secrets` are kept as they are: messages are signed with them. The first is the
--- current one; each of the others is good until the instant at its place in `secret_ends`.
+-- Where the events of a tenant are sent. `secrets` are stored as plain values, because messages are signed with them.
+-- The first secret is the current one; each other secret is valid until the instant at the same index in `secret_ends`.
 CREATE TABLE webhook_endpoints (
     id uuid CONSTRAINT webhook_endpoints_pkey PRIMARY KEY,
     reseller_id uuid CONSTRAINT webhook_endpoints_reseller_fkey REFERENCES resellers,
@@ -14,7 +14,8 @@ CREATE TABLE webhook_endpoints (
     version bigint NOT NULL CONSTRAINT webhook_endpoints_version_positive CHECK (version >= 1),
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
-    -- Up to here in the feed, its deliveries are written. It moves in the transaction that writes them.
+    -- The deliveries of all events up to this position of the feed have been created. Changed in the transaction that
+    -- creates them.
     place bigint NOT NULL CONSTRAINT webhook_endpoints_place_not_negative CHECK (place >= 0),
     CONSTRAINT webhook_endpoints_secrets_fit CHECK (cardinality(secrets) = cardinality(secret_ends) + 1),
     CONSTRAINT webhook_endpoints_reason_fits CHECK (disabled_at IS NOT NULL OR disabled_reason IS NULL)
@@ -22,9 +23,9 @@ CREATE TABLE webhook_endpoints (
 
 CREATE INDEX webhook_endpoints_by_reseller ON webhook_endpoints (reseller_id, id);
 
--- Events on their way. There may be very many of an endpoint, so that they do not hold it: they are deleted in the
--- background when it is gone. What is pending has a `next_attempt_at`, and nothing else has; it is also until when
--- whoever took one up has it alone.
+-- Deliveries of events. There is no foreign key to the endpoint, because an endpoint may have very many deliveries;
+-- they are deleted in the background after the endpoint. A delivery has a `next_attempt_at` if and only if it is
+-- pending. While a worker attempts a delivery, this is also the instant until which no other worker takes it.
 CREATE TABLE webhook_deliveries (
     id uuid CONSTRAINT webhook_deliveries_pkey PRIMARY KEY,
     endpoint_id uuid NOT NULL,

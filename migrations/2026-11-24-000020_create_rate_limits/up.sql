@@ -1,4 +1,5 @@
--- How often callers came in a minute, on all instances together. A minute later nobody asks: not worth a log of changes.
+-- The number of requests of each caller in a minute, over all instances. Not needed after that minute, so the table is
+-- not written to the log.
 CREATE UNLOGGED TABLE rate_limit_windows (
     window_start timestamptz NOT NULL,
     caller text NOT NULL,

@@ -1,5 +1,5 @@
--- The order in which a ledger was written. An id is made from the clock of the instance that writes, and of two
--- instances within a millisecond the second may make the smaller one.
+-- The order in which a ledger was written. An id is made from the clock of its instance. If two instances write within
+-- a millisecond, the second may make the smaller id.
 ALTER TABLE inventory_ledger ADD COLUMN seq bigint;
 UPDATE inventory_ledger AS entry SET seq = numbered.seq
     FROM (SELECT id, row_number() OVER (ORDER BY id) AS seq FROM inventory_ledger) AS numbered

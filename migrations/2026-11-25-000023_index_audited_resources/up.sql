@@ -1,5 +1,6 @@
--- Which entries of the audit trail are about which resource: those of requests for it, and those that changed it, as
--- when it was created with others. It says nothing that they do not say, and comes with them, whoever writes them.
+-- The resources of each entry of the audit trail: those of the request, and those that the request changed, for example
+-- when several were created together. This table only repeats what the entries contain, and is filled by a trigger,
+-- also for entries of an earlier release.
 CREATE TABLE audit_resources (
     resource_id uuid NOT NULL,
     entry_id uuid NOT NULL,

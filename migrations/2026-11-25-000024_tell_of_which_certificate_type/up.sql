@@ -1,2 +1,2 @@
--- Of which type an inventory is low or exhausted.
+-- The certificate type whose inventory is low or exhausted.
 ALTER TABLE events ADD COLUMN certificate_type text COLLATE "C";

@@ -1,4 +1,5 @@
--- The older release searches with keys of its own rule, which only it can make: rename what it does not find.
+-- The older release searches with keys made by its own rule, which only it can make. Names that it does not find must
+-- be renamed.
 DROP INDEX resellers_by_name_key_version;
 DROP INDEX customers_by_name_key_version;
 DROP INDEX products_by_name_key_version;

@@ -1,3 +1,3 @@
--- Whether the changes of an entry were cut because there were too many or too large ones. Null: they are whole, as in
--- every entry of before.
+-- Whether the changes of an entry were truncated because they were too many or too large. Null if they are complete,
+-- as in all earlier entries.
 ALTER TABLE audit_entries ADD COLUMN changes_truncated boolean;

@@ -1,9 +1,9 @@
--- Every row of a customer's names its customer, who never changes, and every foreign key to such a row names both. A
--- database that is one day spread over several servers keeps a customer's rows together by this column.
+-- Every row that belongs to a customer has its id, which never changes, and every foreign key to such a row includes
+-- it. If the database is ever distributed over several servers, this column keeps the rows of a customer together.
 --
--- Customer-owned: customers, subscriptions and everything below them, orders, charges, invoices, allocations, and
--- those events and audit entries that are about one. Global, small and read everywhere: resellers, products, price
--- lists, API keys, webhook endpoints. Evidence: events, audit entries.
+-- Owned by a customer: customers, subscriptions and everything below them, orders, charges, invoices, allocations, and
+-- events and audit entries about a customer. Global, small and read everywhere: resellers, products, price lists, API
+-- keys, webhook endpoints. Evidence: events, audit entries.
 ALTER TABLE subscription_terms ADD COLUMN customer_id uuid;
 ALTER TABLE inventory_lines ADD COLUMN customer_id uuid;
 ALTER TABLE inventory_ledger ADD COLUMN customer_id uuid;
@@ -25,7 +25,8 @@ UPDATE renewal_failures AS its SET customer_id = owner.customer_id
     FROM subscriptions AS owner WHERE owner.id = its.subscription_id;
 UPDATE order_lines AS its SET customer_id = owner.customer_id FROM orders AS owner WHERE owner.id = its.order_id;
 UPDATE invoice_lines AS its SET customer_id = owner.customer_id FROM invoices AS owner WHERE owner.id = its.invoice_id;
--- A ledger is numbered within its subscription, whose row is locked by whoever writes in it.
+-- The entries of a ledger are numbered within their subscription, whose row is locked by each transaction that adds
+-- entries.
 UPDATE inventory_ledger AS its SET customer_id = numbered.customer_id, number = numbered.number
     FROM (
         SELECT entry.id, owner.customer_id, row_number() OVER (PARTITION BY entry.subscription_id ORDER BY entry.seq) AS number
@@ -41,7 +42,7 @@ UPDATE events AS its SET customer_id = about.customer_id
         UNION ALL SELECT id, customer_id FROM invoices
     ) AS about
     WHERE about.resource_id = its.resource_id;
--- Entries are only ever added to the audit trail, by anybody but a migration.
+-- Only a migration may change entries of the audit trail.
 ALTER TABLE audit_entries DISABLE TRIGGER audit_entries_append_only;
 UPDATE audit_entries AS its SET customer_id = about.customer_id
     FROM (
@@ -55,7 +56,7 @@ UPDATE audit_entries AS its SET customer_id = about.customer_id
     WHERE about.resource_id = its.resource_id;
 ALTER TABLE audit_entries ENABLE TRIGGER audit_entries_append_only;
 
--- What foreign keys refer to; it also serves the lists of a customer.
+-- The target of foreign keys. Also used for the lists of a customer.
 ALTER TABLE subscriptions ADD CONSTRAINT subscriptions_customer_key UNIQUE (customer_id, id);
 ALTER TABLE orders ADD CONSTRAINT orders_customer_key UNIQUE (customer_id, id);
 ALTER TABLE charges ADD CONSTRAINT charges_customer_key UNIQUE (customer_id, id);
@@ -116,5 +117,5 @@ ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_order_fkey;
 ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_order_fkey
     FOREIGN KEY (customer_id, order_id) REFERENCES orders (customer_id, id);
 
--- One type and one collation for a caller.
+-- The same type and collation in all tables that name a caller.
 ALTER TABLE rate_limit_windows ALTER COLUMN caller TYPE text COLLATE "C";

@@ -1,5 +1,5 @@
--- An index for each filter of each list, in the order of the list where it is a common one. A partial one serves a
--- value that is rare: few rows are written in it.
+-- An index for each filter of each list. If the value of a filter can be common, the index has the order of the list. A
+-- partial index covers rare values, so that few rows are in it.
 CREATE INDEX customers_by_country ON customers (country, name_key, id);
 CREATE INDEX customers_archived ON customers (name_key, id) WHERE status = 'archived';
 CREATE INDEX subscriptions_not_active ON subscriptions (status, end_date, id) WHERE status <> 'active';
@@ -14,8 +14,8 @@ CREATE INDEX audit_entries_by_request ON audit_entries (request_id, id);
 CREATE INDEX audit_entries_refused ON audit_entries (id) WHERE outcome = 'refused';
 CREATE INDEX event_places_by_kind ON event_places (kind, position);
 
--- A piece of a name is found by the three letters in a row that it has. The extension comes with PostgreSQL, but not
--- everywhere, and not everybody may create it: without it all names are read.
+-- A part of a name is found by its trigrams. The extension comes with PostgreSQL, but is not installed everywhere, and
+-- not every role may create it. Without it, a search reads all names.
 DO $$
 DECLARE
     place text;

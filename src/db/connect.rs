@@ -1,7 +1,7 @@
-//! One connection to PostgreSQL, from the connection string that libpq reads.
+//! Opens a connection to PostgreSQL, from a connection string as libpq accepts it.
 //!
-//! tokio-postgres leaves the server's certificate to the TLS library. What `sslmode`, `sslrootcert`,
-//! `sslcert` and `sslkey` mean to libpq is here:
+//! tokio-postgres leaves the check of the server's certificate to the TLS library. This module implements the meaning
+//! that `sslmode`, `sslrootcert`, `sslcert` and `sslkey` have in libpq:
 //!
 //! | `sslmode`         | TLS                     | the server's certificate                          |
 //! |-------------------|-------------------------|---------------------------------------------------|
@@ -11,12 +11,12 @@
 //! | `verify-ca`       | always                  | chains to a root                                  |
 //! | `verify-full`     | always                  | chains to a root and names the host               |
 //!
-//! It differs from libpq in that
-//! - `allow` means `prefer`, the default, and neither goes back to plain text when TLS fails;
-//! - without `sslrootcert` the roots are the operating system's, not `~/.postgresql/root.crt`;
-//! - only alternative names name the host, not the common name;
-//! - no X.509 v1 certificate can be verified, so `verify-ca` and `verify-full` refuse servers with one;
-//! - a parameter that is not known here is refused, and there is no default host.
+//! Differences from libpq:
+//! - `allow` means the same as `prefer`, the default. Neither falls back to plain text if TLS fails.
+//! - Without `sslrootcert`, the roots of the operating system are used instead of `~/.postgresql/root.crt`.
+//! - The host is only compared with the alternative names of the certificate, not with its common name.
+//! - X.509 v1 certificates cannot be verified, so `verify-ca` and `verify-full` reject servers that have one.
+//! - Unknown parameters are rejected, and there is no default host.
 
 use std::error::Error;
 use std::time::Duration;
@@ -30,7 +30,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls::{Mode, Ssl};
 
-/// Where and how to reach the server; parsed once at start so that a bad URL fails there.
+/// The address and the parameters of the server. Parsed once at start, so that the start fails if the URL is invalid.
 #[derive(Clone)]
 pub struct Target {
     config: Config,
@@ -38,49 +38,50 @@ pub struct Target {
     connect_timeout: Duration,
 }
 
-/// Why a connection string is of no use. Never quotes it: any part may belong to a mistyped password.
+/// Why a connection string is invalid. The message never quotes it, because any part may belong to a mistyped password.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// A parameter, counted from 1.
+    /// The position of a parameter, counted from 1.
     #[error("parameter {0} is unknown, or its value cannot be read")]
     Parameter(usize),
-    /// What comes before the parameters of a URL.
+    /// The part of a URL before its parameters.
     #[error("the user, host, port or database cannot be read")]
     Authority,
-    /// libpq would take its default socket, a place which depends on how it was built.
+    /// There is no host. libpq would use its default socket, whose path depends on how libpq was built.
     #[error("the host is missing")]
     Host,
-    /// `sslmode` has another value.
+    /// `sslmode` has an unknown value.
     #[error("sslmode is none of disable, allow, prefer, require, verify-ca, verify-full")]
     SslMode,
-    /// Anyone can have a certificate from a public authority: without the host it proves nothing.
+    /// Anyone can get a certificate from a public authority. Without a check of the host name, it proves nothing.
     #[error("sslrootcert=system needs sslmode=verify-full")]
     SystemRootsUnnamed,
-    /// Direct negotiation gives the server no occasion to say that it has no TLS.
+    /// With direct negotiation, the server cannot say that it does not support TLS.
     #[error("sslnegotiation=direct needs sslmode=require or stronger")]
     DirectUnrequired,
-    /// One is there without the other.
+    /// Only one of the two is given.
     #[error("sslcert and sslkey must be given together")]
     ClientCertificate,
-    /// The file which the parameter names cannot be read or used.
+    /// The file in this parameter cannot be read or used.
     #[error("{0}: {1}")]
     File(&'static str, Box<dyn Error + Send + Sync>),
-    /// The operating system has no root certificates, or none that can be read.
+    /// The operating system has no root certificates, or none can be read.
     #[error("no root certificates in the operating system: name a file in sslrootcert")]
     NoSystemRoots,
-    /// The TLS library refuses its own configuration.
+    /// The TLS library rejects its configuration.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
 }
 
 impl Target {
-    /// Reads a connection string in either form of libpq, URL or `key=value`, and the files it names.
+    /// Parses a connection string in either form of libpq, URL or `key=value`, and reads the files that it names.
     ///
-    /// `connect_timeout` bounds all of [`connect`](Self::connect), the one in the string each address.
-    /// `session` is set on every connection; `options` in the string come after it and win.
+    /// `connect_timeout` limits the whole of [`connect`](Self::connect); the `connect_timeout` in the string limits
+    /// each address. `session` is set on every connection. `options` in the string are set after `session`, and
+    /// override it.
     pub fn parse(url: &str, connect_timeout: Duration, session: &[(&str, String)]) -> Result<Self, TargetError> {
         let (mut config, ssl) = split(url)?;
-        // An address alone is its own name: what the certificate has to show.
+        // Without a host name, the certificate must contain the address.
         if config.get_hosts().is_empty() {
             for address in config.get_hostaddrs().to_vec() {
                 config.host(address.to_string());
@@ -95,7 +96,7 @@ impl Target {
         if config.get_ssl_negotiation() == SslNegotiation::Direct && mode < Mode::Require {
             return Err(TargetError::DirectUnrequired);
         }
-        // PostgreSQL has no TLS on sockets. With an address next to it, a socket's path is only a label.
+        // PostgreSQL has no TLS on sockets. If there is an address too, the path of the socket is only a label.
         if config.get_hostaddrs().is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_))) {
             mode = Mode::Disable;
         }
@@ -111,8 +112,7 @@ impl Target {
         Ok(Self { config, tls: MakeRustlsConnect::new(ssl.client_config(mode)?), connect_timeout })
     }
 
-    /// Opens a connection. The server's name, TCP, TLS and authentication together take no longer
-    /// than the timeout.
+    /// Opens a connection. The timeout covers name resolution, TCP, TLS and authentication together.
     pub async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
         let connect = async {
             let connected = self.config.connect(self.tls.clone()).await;
@@ -125,31 +125,31 @@ impl Target {
     }
 }
 
-/// Shows nothing of the connection string, for the reason that [`TargetError`] does not.
+/// Contains nothing of the connection string, for the same reason as [`TargetError`].
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target").field("connect_timeout", &self.connect_timeout).finish_non_exhaustive()
     }
 }
 
-/// tokio-postgres names the step that failed and leaves the reason to the causes.
+/// The message of tokio-postgres only names the step that failed. The reason is in the sources of the error.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let errors = iter::successors(Some(error), |&error| error.source());
     errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Makes one word of a value within `options`, where white space separates and a backslash escapes.
+/// Escapes a value within `options`, where white space separates words and a backslash escapes.
 fn escape(value: &str) -> String {
     let special = |c: char| c.is_whitespace() || c == '\\';
     value.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// Takes the parameters of [`Ssl`] out of a connection string and has tokio-postgres read the rest.
+/// Removes the parameters of [`Ssl`] from a connection string, and lets tokio-postgres parse the rest.
 fn split(url: &str) -> Result<(Config, Ssl), TargetError> {
     let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
     let (base, parameters) = if is_url { url_parameters(url) } else { ("", pairs(url)) };
-    // tokio-postgres also reads each name and value, as if it were a database: an escape then
-    // means the same in the parameters taken out as in those left in. The `@` ends an empty user.
+    // tokio-postgres also parses each name and value, as if it were the name of a database. So an escape means the same
+    // in removed and in remaining parameters. The `@` ends an empty user.
     let prefix = if is_url { "postgres://@?" } else { "" };
     let decode = |text: &str| {
         let config: Config = format!("{prefix}dbname={text}").parse().ok()?;
@@ -171,13 +171,13 @@ fn split(url: &str) -> Result<(Config, Ssl), TargetError> {
             _ => return Err(TargetError::Parameter(number)),
         }
     }
-    // tokio-postgres would take an `@` for the end of the password even in a parameter.
+    // tokio-postgres would take an `@` for the end of the password, even within a parameter.
     let rest = if is_url { rest.join("&").replace('@', "%40") } else { rest.join(" ") };
     let config = format!("{base}{rest}").parse().map_err(|_| TargetError::Authority)?;
     Ok((config, ssl))
 }
 
-/// A URL to its `?`, and the parameters after it. A `?` in the password is not the one.
+/// Splits a URL at the `?` before its parameters. A `?` in the password does not count.
 fn url_parameters(url: &str) -> (&str, Vec<&str>) {
     let only_scheme_before = |&at: &usize| url[..at].matches('/').count() == 2;
     let password_end = url.find('@').filter(only_scheme_before).unwrap_or(0);
@@ -186,7 +186,7 @@ fn url_parameters(url: &str) -> (&str, Vec<&str>) {
     (&url[..url.len() - query.len()], parameters.collect())
 }
 
-/// The pairs of the `key=value` form, where a value may be quoted.
+/// The pairs of the `key=value` form. A value may be quoted.
 fn pairs(mut text: &str) -> Vec<&str> {
     let next = || {
         let (pair, rest) = text.trim_start().split_at(pair_len(text.trim_start()));
@@ -196,7 +196,7 @@ fn pairs(mut text: &str) -> Vec<&str> {
     iter::from_fn(next).collect()
 }
 
-/// How long the first pair is: to the quote that closes its value, or to white space.
+/// The length of the first pair: up to the closing quote of its value, or up to white space.
 fn pair_len(pairs: &str) -> usize {
     let Some(equals) = pairs.find('=') else { return pairs.len() };
     let value = pairs[equals + 1..].trim_start();

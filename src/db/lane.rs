@@ -1,5 +1,5 @@
-//! A connection that belongs to a worker. Whatever the worker reads at a glance goes over it at once, one statement
-//! behind the other: nobody waits for a connection, and no other thread is woken.
+//! The own connection of a worker thread. All single reads of the worker are pipelined on it, so that none waits for a
+//! connection of the pool, and no other thread is woken.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use super::connect::Target;
 pub(super) struct Lane {
     target: Target,
     conn: Mutex<Option<Arc<AsyncPgConnection>>>,
-    /// Held by whoever opens it.
+    /// Held while a connection is being opened.
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -19,7 +19,8 @@ impl Lane {
         Self { target, conn: Mutex::default(), opening: tokio::sync::Mutex::default() }
     }
 
-    /// The connection, which is opened when there is none. Nobody waits for somebody else to open it.
+    /// Returns the connection, and opens it if there is none. Returns `None` if that fails, or if another task is
+    /// opening it.
     pub(super) async fn connection(&self) -> Option<Arc<AsyncPgConnection>> {
         if let Some(conn) = self.current() {
             return Some(conn);
@@ -30,7 +31,7 @@ impl Lane {
         Some(conn)
     }
 
-    /// Lets go of a connection that is of no use any more.
+    /// Drops a broken connection.
     pub(super) fn forget(&self, broken: &Arc<AsyncPgConnection>) {
         let mut conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
         if conn.as_ref().is_some_and(|conn| Arc::ptr_eq(conn, broken)) {

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL: what `sslmode`, `sslrootcert`, `sslcert` and `sslkey` demand, for rustls.
+//! TLS to PostgreSQL: the requirements of `sslmode`, `sslrootcert`, `sslcert` and `sslkey`, for rustls.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Inconsistent
 use super::connect::TargetError;
 use crate::tls;
 
-/// What is demanded of TLS, the weakest first.
+/// The required level of TLS, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(super) enum Mode {
     Disable,
@@ -37,7 +37,7 @@ impl Mode {
     }
 }
 
-/// The parameters that tokio-postgres does not know, or not in full.
+/// The parameters that tokio-postgres does not support, or not completely.
 #[derive(Default)]
 pub(super) struct Ssl {
     pub(super) mode: Option<Mode>,
@@ -47,7 +47,7 @@ pub(super) struct Ssl {
 }
 
 impl Ssl {
-    /// The mode in effect: a root asks for verification by being there.
+    /// The mode in effect: if `sslrootcert` is given, the certificate is verified.
     pub(super) fn mode(&self) -> Result<Mode, TargetError> {
         match (self.mode, self.rootcert.as_deref()) {
             (None | Some(Mode::VerifyFull), Some("system")) => Ok(Mode::VerifyFull),
@@ -72,7 +72,7 @@ impl Ssl {
             (Some(_), None) | (None, Some(_)) => return Err(TargetError::ClientCertificate),
             _ => builder.with_no_client_auth(),
         };
-        // A server asked by `sslnegotiation=direct` insists on it.
+        // Servers require this with `sslnegotiation=direct`.
         config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(config)
     }
@@ -99,8 +99,8 @@ impl Ssl {
     }
 }
 
-/// A client certificate with its key. rustls would read the certificate and so refuse X.509 v1; here
-/// it only has to be sent.
+/// A client certificate with its key. rustls would parse the certificate and so reject X.509 v1, although it only has
+/// to be sent.
 fn identity(cert: &str, key: &str, provider: &CryptoProvider) -> Result<CertifiedKey, TargetError> {
     let key = PrivateKeyDer::from_pem_file(key).map_err(|e| TargetError::File("sslkey", e.into()))?;
     let key = provider.key_provider.load_private_key(key).map_err(|e| TargetError::File("sslkey", e.into()))?;
@@ -113,7 +113,7 @@ fn identity(cert: &str, key: &str, provider: &CryptoProvider) -> Result<Certifie
     }
 }
 
-/// The certificates in the PEM file of a parameter: at least one.
+/// The certificates in the PEM file of a parameter; at least one.
 fn certificates(parameter: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TargetError> {
     match CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(certificates) if certificates.is_empty() => {
@@ -123,19 +123,19 @@ fn certificates(parameter: &'static str, file: &str) -> Result<Vec<CertificateDe
     }
 }
 
-/// Verifies the certificate of a server as far as the mode demands.
+/// Verifies the certificate of a server to the extent that the mode requires.
 #[derive(Debug)]
 struct Verifier {
     mode: Mode,
     algorithms: WebPkiSupportedAlgorithms,
     roots: RootCertStore,
-    /// The roots as they are in `sslrootcert`.
+    /// The roots as given in `sslrootcert`.
     given: Vec<CertificateDer<'static>>,
 }
 
 impl Verifier {
-    /// Whether a certificate will do although webpki cannot read so much as its key: X.509 v1, which
-    /// openssl long made by default. Nothing then proves the server, not even channel binding.
+    /// Whether a certificate is accepted although webpki cannot even read its key: X.509 v1, which openssl created by
+    /// default for a long time. In this case nothing authenticates the server, not even channel binding.
     fn takes_unread(&self, certificate: &CertificateDer<'_>) -> bool {
         self.mode < Mode::VerifyCa && ParsedCertificate::try_from(certificate).is_err()
     }
@@ -156,8 +156,8 @@ impl ServerCertVerifier for Verifier {
         let server = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
         match verify_server_cert_signed_by_trust_anchor(&server, &self.roots, intermediates, now, algorithms) {
-            // A self-signed certificate is mostly marked as an authority. webpki refuses that in a
-            // server, once it has found the dates good; as one of the roots it is trusted all the same.
+            // Most self-signed certificates are marked as an authority. webpki rejects that for a server, after it has
+            // checked the dates. If the certificate is one of the roots, it is trusted.
             Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) if self.given.contains(end_entity) => {}
             chain => chain?,
         }
@@ -167,8 +167,8 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    // That the server holds the key of its certificate counts even where any certificate will do:
-    // SCRAM binds the password to the certificate.
+    // The server must prove that it has the key of its certificate, even if any certificate is accepted: SCRAM binds
+    // the password to the certificate.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -1,4 +1,5 @@
-//! Transactions that are handed on: what a request does, its answer and its traces are one.
+//! Transactions that are passed on, so that the changes of a request, its response and its records are committed
+//! together.
 
 use std::time::Instant;
 
@@ -7,12 +8,12 @@ use tokio::{join, try_join};
 use super::Connection;
 use crate::store::{self, Conn, Statement, Write, send};
 
-/// A transaction under way. Dropped, also in the middle of [`Transaction::run`], it is rolled back together with its
-/// connection.
+/// An open transaction. If it is dropped, also during [`Transaction::run`], its connection is closed and the server
+/// rolls it back.
 pub struct Transaction {
-    /// Gone when it took too long: whatever is under way on it, nobody may get this connection again.
+    /// `None` after a timeout. A statement may still be running on the connection, so it must not be reused.
     conn: Option<Box<Connection>>,
-    /// How it begins, until it has: together with its first statement.
+    /// The `BEGIN` statement, until it was sent together with the first statement.
     begin: Option<&'static str>,
     ends: Instant,
 }
@@ -22,16 +23,16 @@ impl Transaction {
         Self { conn: Some(Box::new(conn)), begin: Some(begin), ends }
     }
 
-    /// Runs a part of it.
+    /// Runs a part of the transaction.
     ///
     /// # Errors
-    /// The error of `work`, or that the database is unavailable. Roll back then.
+    /// Returns the error of `work`, or fails if the database is unavailable. Roll back in both cases.
     pub async fn run<T, E>(&mut self, work: impl AsyncFnOnce(&Conn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<store::Error>,
     {
         let too_long = || store::Error::Unavailable("the transaction took too long".to_owned());
-        // Lent, so that whoever gives up waiting drops it with the rest.
+        // Borrowed, so that a caller that stops waiting drops the connection together with the transaction.
         let conn = &***self.conn.as_mut().ok_or_else(too_long)?;
         let begin = self.begin.take();
         let begin = async {
@@ -41,7 +42,8 @@ impl Transaction {
             };
             begun.map_err(E::from)
         };
-        // It is polled first, so that the work's first statement goes out behind it and waits for no answer.
+        // `begin` is polled first: the first statement of `work` is sent right after it, without waiting for its
+        // result.
         match tokio::time::timeout_at(self.ends.into(), async { try_join!(biased; begin, work(conn)) }).await {
             Ok(outcome) => outcome.map(|((), outcome)| outcome),
             Err(_) => {
@@ -51,50 +53,51 @@ impl Transaction {
         }
     }
 
-    /// Makes everything that was done last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// The database is unavailable; then nobody knows whether it was done.
+    /// Fails if the database is unavailable. Then it is unknown whether the transaction was committed.
     pub async fn commit(self) -> Result<(), store::Error> {
         self.commit_with(Vec::new()).await
     }
 
-    /// The same, and the last statements go out together with it.
+    /// Commits the transaction. The last statements are sent together with the `COMMIT`.
     ///
     /// # Errors
-    /// A statement fails: then nothing was done. Or the database is unavailable; then nobody knows.
+    /// If a statement fails, nothing is committed. If the database is unavailable, it is unknown whether the
+    /// transaction was committed.
     pub async fn commit_with(self, last: Vec<Write>) -> Result<(), store::Error> {
         self.commit_then(last, async |_: &Conn| Ok(())).await
     }
 
-    /// The same, and what there is after it is read in the same round trip.
+    /// Like [`Transaction::commit_with`], and runs `read` after the commit, in the same round trip.
     ///
     /// # Errors
-    /// As of [`Transaction::commit_with`], and those of `read`.
+    /// As for [`Transaction::commit_with`], and the errors of `read`.
     pub async fn commit_then<T>(
         mut self,
         mut last: Vec<Write>,
         read: impl AsyncFnOnce(&Conn) -> Result<T, store::Error>,
     ) -> Result<T, store::Error> {
-        // In a transaction in which a statement has failed it takes everything back.
+        // If a statement of the transaction has failed, `COMMIT` rolls back.
         last.push(store::command("COMMIT").later());
         let committed = self.run(async |conn: &Conn| {
             let (committed, read) = join!(biased; send(conn, last), read(conn));
             committed.and(read)
         });
         let committed = committed.await;
-        // Else it may not have ended, and goes with its connection.
+        // Otherwise the transaction may still be open, so its connection is closed.
         if matches!(committed, Ok(_) | Err(store::Error::Taken(_))) {
             self.give_back();
         }
         committed
     }
 
-    /// Takes everything back that was done.
+    /// Rolls back the transaction.
     pub async fn rollback(mut self) {
         match self.run(async |conn: &Conn| Ok::<_, store::Error>(store::command("ROLLBACK").run(conn).await?)).await {
             Ok(_) => self.give_back(),
-            // The connection is thrown away, and with it the server the transaction.
+            // The connection is closed, and the server then rolls back the transaction.
             Err(error) => tracing::warn!(%error, "rollback failed"),
         }
     }

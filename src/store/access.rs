@@ -1,5 +1,5 @@
-//! What a request's credential is worth, and the version of all that. For the service itself: this knows no
-//! scope, it is where scopes come from.
+//! What the credential of a request permits, with the version of the credentials. Only for the service itself: these
+//! functions take no scope, because scopes are made from their results.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::SingleValue;
@@ -30,27 +30,21 @@ struct Row {
     version: Option<Version>,
 }
 
-/// The version within another query: it is of the same snapshot of the data.
+/// The version as part of another query, so that both come from the same snapshot of the data.
 fn current() -> SingleValue<diesel::dsl::Select<access_version::table, access_version::version>> {
     access_version::table.select(access_version::version).single_value()
 }
 
 fn present(version: Option<Version>) -> Result<Version> {
-    version.ok_or(Error::Corrupt { table: "access_version", reason: "its row is gone" })
+    version.ok_or(Error::Corrupt { table: "access_version", reason: "the row is missing" })
 }
 
-/// How often it has changed who may do what.
-///
-/// # Errors
-/// The database fails.
+/// The version of all credentials. It increases with each change of an API key or of a reseller's status.
 pub async fn version(mut conn: &Conn) -> Result<Version> {
     present(access_version::table.select(access_version::version).first(&mut conn).await.optional()?)
 }
 
-/// What a secret stands for, and at which version.
-///
-/// # Errors
-/// The database fails.
+/// Returns the credential that has a secret, and the version.
 pub async fn credential(mut conn: &Conn, secret: &SecretHash) -> Result<Option<(Credential, Version)>> {
     let hash = secret.0.to_vec();
     let row: Option<Row> = api_keys::table
@@ -72,7 +66,8 @@ pub async fn credential(mut conn: &Conn, secret: &SecretHash) -> Result<Option<(
         .await
         .optional()?;
     row.map(|row| {
-        // A secret that was given no time is over, also by a clock that is behind the one it was rotated by.
+        // A secret that was replaced without a transition period has ended, even for an instance whose clock is behind
+        // the clock of the instance that rotated it.
         let end_of = |end| if Some(end) > row.rotated_at { end } else { DateTime::<Utc>::MIN_UTC };
         let credential = Credential {
             id: row.id,
@@ -88,10 +83,7 @@ pub async fn credential(mut conn: &Conn, secret: &SecretHash) -> Result<Option<(
     .transpose()
 }
 
-/// Whether a reseller works, and at which version.
-///
-/// # Errors
-/// The database fails.
+/// Whether a reseller is enabled, and the version.
 pub async fn reseller(mut conn: &Conn, id: ResellerId) -> Result<Option<(ResellerStatus, Version)>> {
     let query = resellers::table.find(id).select((resellers::disabled_at.is_null(), current()));
     let row: Option<(bool, Option<Version>)> = query.first(&mut conn).await.optional()?;
@@ -102,7 +94,7 @@ pub async fn reseller(mut conn: &Conn, id: ResellerId) -> Result<Option<(Reselle
     .transpose()
 }
 
-/// A key was used.
+/// The last use of a key.
 struct Use {
     api_key_id: ApiKeyId,
     last_used_at: DateTime<Utc>,
@@ -110,7 +102,7 @@ struct Use {
 
 record!(Use in api_key_uses: key(api_key_id) fixed() rest(last_used_at));
 
-/// Writes when keys were used; an instance may know of a later use than another.
+/// Records when keys were last used. The later instant is kept, because another instance may have recorded a later use.
 #[must_use]
 pub fn save_uses(uses: &[(ApiKeyId, DateTime<Utc>)]) -> Write {
     rows::own(

@@ -1,5 +1,3 @@
-//! Allocations.
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -33,20 +31,14 @@ impl From<Row> for Allocation {
     }
 }
 
-/// An allocation in scope. Lock its subscription, then find it again, before changing it.
-///
-/// # Errors
-/// The database fails.
+/// Returns an allocation in scope. Before changing it, lock its subscription, then get it again.
 pub async fn find(mut conn: &Conn, scope: Scope, id: AllocationId) -> Result<Option<Allocation>> {
     let query = allocations::table.filter(allocations::id.eq(id)).select(Row::as_select()).into_boxed();
     let row: Option<Row> = visible!(query, allocations::customer_id, scope).first(&mut conn).await.optional()?;
     Ok(row.map(Allocation::from))
 }
 
-/// The open allocation of a subscription with a reference. Lock the subscription first.
-///
-/// # Errors
-/// The database fails.
+/// Returns the open allocation of a subscription with a reference. Lock the subscription first.
 pub async fn find_open(mut conn: &Conn, id: SubscriptionId, reference: &Reference) -> Result<Option<Allocation>> {
     let query = allocations::table
         .filter(allocations::subscription_id.eq(id))
@@ -56,10 +48,7 @@ pub async fn find_open(mut conn: &Conn, id: SubscriptionId, reference: &Referenc
     Ok(query.first(&mut conn).await.optional()?.map(Allocation::from))
 }
 
-/// The allocations of a subscription, newest first. Find the subscription first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists the allocations of a subscription, newest first. Get the subscription first: this function takes no scope.
 pub async fn list(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
     let mut query = allocations::table
         .filter(allocations::subscription_id.eq(id))
@@ -75,7 +64,7 @@ pub async fn list(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Resul
     Ok(page.map(Allocation::from))
 }
 
-/// Writes a new allocation; its reference must not be taken by an open one.
+/// Inserts an allocation. Its reference must not be in use by another open allocation of the subscription.
 #[must_use]
 pub fn insert(customer_id: CustomerId, allocation: &Allocation) -> Write {
     let row = Row {
@@ -90,7 +79,7 @@ pub fn insert(customer_id: CustomerId, allocation: &Allocation) -> Write {
     diesel::insert_into(allocations::table).values((row, allocations::customer_id.eq(customer_id))).later()
 }
 
-/// Writes that an allocation was released.
+/// Records that an allocation was released.
 #[must_use]
 pub fn save(allocation: &Allocation) -> Write {
     diesel::update(allocations::table.find(allocation.id))

@@ -1,5 +1,3 @@
-//! API keys.
-
 use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
 use diesel::prelude::*;
@@ -43,7 +41,7 @@ struct Row {
 /// A key, and when it was last used.
 type Found = (Row, Option<DateTime<Utc>>);
 
-/// What is selected for [`Found`].
+/// The columns of [`Found`].
 macro_rules! found {
     () => {{
         let uses = api_key_uses::table.filter(api_key_uses::api_key_id.eq(api_keys::id));
@@ -118,10 +116,10 @@ impl TryFrom<Found> for ApiKey {
 
 fn hash(bytes: Vec<u8>) -> Result<SecretHash> {
     let hash = bytes.try_into().map(SecretHash);
-    hash.map_err(|_| Error::Corrupt { table: "api_keys", reason: "a hash has another length" })
+    hash.map_err(|_| Error::Corrupt { table: "api_keys", reason: "a hash has the wrong length" })
 }
 
-/// The keys in scope: all of them for the partner.
+/// The keys in scope; the provider has all keys in scope.
 fn ids_in_scope(scope: Scope) -> api_keys::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
     let query = api_keys::table.select(api_keys::id).into_boxed();
     match scope.reseller() {
@@ -130,29 +128,21 @@ fn ids_in_scope(scope: Scope) -> api_keys::BoxedQuery<'static, diesel::pg::Pg, d
     }
 }
 
-/// A key in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a key in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
     let query = api_keys::table.find(id).filter(api_keys::id.eq_any(ids_in_scope(scope))).select(found!());
     query.first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
 }
 
-/// A key in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a key in scope, and locks it against changes until the transaction ends.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: ApiKeyId) -> Result<Option<ApiKey>> {
-    // What is not in scope is not waited for. That it was used is written meanwhile.
+    // The filter stands next to the lock, so that a key out of scope is not waited for. The last use of a key is in
+    // another table, so it can be written meanwhile.
     let query = api_keys::table.find(id).filter(api_keys::id.eq_any(ids_in_scope(scope))).select(found!());
     query.for_no_key_update().first::<Found>(&mut conn).await.optional()?.map(ApiKey::try_from).transpose()
 }
 
-/// Keys in scope as they are at an instant, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists keys in scope, newest first, with their status at an instant.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -185,11 +175,8 @@ pub async fn list(
     Page::cut(rows, window.limit, position).try_map(ApiKey::try_from)
 }
 
-/// Counts the keys of a tenant that work at an instant, neither revoked nor expired. A transaction that counts the same
-/// tenant's at the same time waits until this one ends.
-///
-/// # Errors
-/// The database fails.
+/// Counts the keys of a tenant that are valid at an instant, neither revoked nor expired. Concurrent counts of the same
+/// tenant wait until this transaction ends.
 pub async fn count_live(mut conn: &Conn, tenant: Option<ResellerId>, at: DateTime<Utc>) -> Result<i64> {
     let name = tenant.map_or_else(|| "provider".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('API keys of ' || $1, 15))";
@@ -202,13 +189,13 @@ pub async fn count_live(mut conn: &Conn, tenant: Option<ResellerId>, at: DateTim
     Ok(count)
 }
 
-/// Writes a new key.
+/// Inserts a key.
 #[must_use]
 pub fn insert(key: &ApiKey) -> Write {
     diesel::insert_into(api_keys::table).values(Row::from(key)).later()
 }
 
-/// Writes a key that was locked.
+/// Updates a key that was locked.
 #[must_use]
 pub fn save(key: &ApiKey) -> Write {
     diesel::update(api_keys::table.find(key.id)).set(Row::from(key)).later()

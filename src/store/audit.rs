@@ -1,4 +1,4 @@
-//! The audit trail. Rows are only ever added; sealing adds what was left open.
+//! The audit trail. Entries are never changed, except that sealing fills in their missing seal.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -83,16 +83,13 @@ impl From<Row> for Entry {
     }
 }
 
-/// Adds an entry. The database lists which resources it is about, from what it says, and queues it to be sealed.
+/// Inserts an entry. A trigger lists the resources of the entry, and queues it for sealing.
 #[must_use]
 pub fn insert(entry: Entry) -> Write {
     diesel::insert_into(audit_entries::table).values(Row::from(entry)).later()
 }
 
-/// What somebody in scope wrote or tried to, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists the successful and failed writes of callers in scope, newest first.
 pub async fn list(mut conn: &Conn, scope: Scope, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
     let mut query = audit_entries::table
         .order(audit_entries::id.desc())
@@ -134,30 +131,21 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &AuditFilter, window: &
     Ok(page.map(Entry::from))
 }
 
-/// The end of the chain. This knows no scope: the chain is one for all.
-///
-/// # Errors
-/// The database fails.
+/// Returns the end of the chain. It takes no scope, because there is one chain for all tenants.
 pub async fn end(mut conn: &Conn) -> Result<Link> {
     let (position, seal) =
         audit_chain::table.select((audit_chain::position, audit_chain::seal)).first(&mut conn).await?;
     Ok(Link { position, seal })
 }
 
-/// The end of the chain, for whoever goes on with it; `None` when somebody else is at it.
-///
-/// # Errors
-/// The database fails.
+/// Locks the end of the chain, in order to append to it. Returns `None` if another transaction has locked it.
 pub async fn lock_end(mut conn: &Conn) -> Result<Option<Link>> {
     let end = audit_chain::table.select((audit_chain::position, audit_chain::seal)).for_update().skip_locked();
     let end: Option<(i64, Vec<u8>)> = end.first(&mut conn).await.optional()?;
     Ok(end.map(|(position, seal)| Link { position, seal }))
 }
 
-/// The next entries without a seal, in the order of writing, each with its place in the queue.
-///
-/// # Errors
-/// The database fails.
+/// Returns the next entries without a seal, in the order of writing, with their positions in the queue.
 pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<(i64, Entry)>> {
     let query = audit_queue::table
         .inner_join(audit_entries::table)
@@ -168,36 +156,29 @@ pub async fn open_entries(mut conn: &Conn, limit: i64) -> Result<Vec<(i64, Entry
     Ok(rows.into_iter().map(|(seq, row)| (seq, Entry::from(row))).collect())
 }
 
-/// How many entries have no seal.
-///
-/// # Errors
-/// The database fails.
+/// Counts the entries without a seal.
 pub async fn count_open(mut conn: &Conn) -> Result<i64> {
     Ok(audit_queue::table.count().get_result(&mut conn).await?)
 }
 
-/// An entry that is sealed: where it was in the queue, and its link of the chain.
+/// A sealed entry.
 pub struct Sealed {
-    /// Its place in the queue.
+    /// The position of the entry in the queue.
     pub seq: i64,
-    /// Which one.
     pub id: AuditEntryId,
-    /// Its link.
+    /// The link of the entry in the chain.
     pub link: Link,
 }
 
-/// Seals entries, and moves the end behind them; it must be locked.
-///
-/// # Errors
-/// The database fails.
+/// Seals entries, and moves the end of the chain behind them. Lock the end first.
 pub async fn seal(conn: &Conn, sealed: &[Sealed]) -> Result<()> {
     let Some(Sealed { link: end, .. }) = sealed.last() else { return Ok(()) };
     let seqs: Vec<_> = sealed.iter().map(|sealed| sealed.seq).collect();
     let ids: Vec<_> = sealed.iter().map(|sealed| sealed.id).collect();
     let positions: Vec<_> = sealed.iter().map(|sealed| sealed.link.position).collect();
     let seals: Vec<_> = sealed.iter().map(|sealed| sealed.link.seal.clone()).collect();
-    // One statement, however many they are: one for each would outlast the transaction when the database is slow, and
-    // the next would begin with the same entries.
+    // One statement for all entries. With one statement for each, a slow database could exceed the time limit of the
+    // transaction, and the next run would start with the same entries again.
     let add = diesel::sql_query(
         "INSERT INTO audit_seals (position, entry_id, seal) \
          SELECT * FROM unnest($1, $2, $3) AS sealed (position, entry_id, seal)",
@@ -211,10 +192,7 @@ pub async fn seal(conn: &Conn, sealed: &[Sealed]) -> Result<()> {
     send(conn, writes).await
 }
 
-/// Sealed entries behind a position, in order.
-///
-/// # Errors
-/// The database fails.
+/// Lists sealed entries after a position, in order.
 pub async fn sealed_entries(mut conn: &Conn, after: i64, limit: i64) -> Result<Vec<(Entry, Link)>> {
     let query = audit_seals::table
         .inner_join(audit_entries::table)

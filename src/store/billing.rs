@@ -1,4 +1,4 @@
-//! Billing: the charges that are due, the numbers of invoices, and the months that were billed.
+//! Billing: charges that are due, invoice numbers, and the months that were billed.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::domain::id::{CustomerId, InvoiceNumber, ProductId, SubscriptionId};
 use crate::domain::parties::company::{Address, Contact};
 use crate::domain::text::{CompanyName, Line};
 
-/// What an invoice says of a customer.
+/// The details of a customer that are on an invoice.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = customers, check_for_backend(diesel::pg::Pg))]
 struct CustomerRow {
@@ -30,19 +30,16 @@ struct CustomerRow {
     contact: Option<Json<Contact>>,
 }
 
-/// The next pending charges that are due on a day or before, customer by customer, behind one of them.
-/// They are locked: what another run has taken meanwhile is not among them. This knows no scope: a run bills
-/// everyone's, and only the partner can have one.
-///
-/// # Errors
-/// The database fails.
+/// Returns the next pending charges that are due on or before a day, ordered by customer, after the given one, and
+/// locks them. Charges that another run has invoiced meanwhile are left out. This function takes no scope: a run bills
+/// all customers, and only the provider can start one.
 pub async fn due_charges(
     mut conn: &Conn,
     through: NaiveDate,
     after: Option<CustomerId>,
     limit: i64,
 ) -> Result<Vec<Charge>> {
-    // Everyone locks charges in this order, so that nobody waits for who waits for them.
+    // All transactions lock charges in this order, so that there is no deadlock.
     let query = charges::table
         .filter(Is { column: charges::status, label: ChargeStatus::Pending.as_str() })
         .filter(charges::due_date.le(through))
@@ -55,10 +52,7 @@ pub async fn due_charges(
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
-/// The products of subscriptions, as they are called now.
-///
-/// # Errors
-/// The database fails.
+/// Returns the products of subscriptions with their current names.
 pub async fn products_of(
     mut conn: &Conn,
     ids: &[SubscriptionId],
@@ -72,10 +66,7 @@ pub async fn products_of(
     Ok(rows.into_iter().map(|(id, product_id, name)| (id, (product_id, name))).collect())
 }
 
-/// Customers as they are billed.
-///
-/// # Errors
-/// The database fails.
+/// Returns the billing details of customers.
 pub async fn bill_to(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, BillTo>> {
     let query = customers::table.filter(customers::id.eq_any(ids)).select(CustomerRow::as_select());
     let rows: Vec<CustomerRow> = query.load(&mut conn).await?;
@@ -87,11 +78,8 @@ pub async fn bill_to(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<Cust
     Ok(rows.into_iter().map(|row| (row.id, bill_to(row))).collect())
 }
 
-/// The next numbers of a year. Others wait for theirs until the transaction ends; when it is rolled back,
-/// they get these.
-///
-/// # Errors
-/// The database fails.
+/// Takes the next invoice numbers of a year. Concurrent callers wait until the transaction ends; after a rollback, they
+/// get these numbers.
 pub async fn take_numbers(mut conn: &Conn, year: i32, count: i32) -> Result<impl Iterator<Item = InvoiceNumber>> {
     let take = diesel::insert_into(invoice_numbers::table)
         .values((invoice_numbers::year.eq(year), invoice_numbers::last.eq(count)))
@@ -103,15 +91,12 @@ pub async fn take_numbers(mut conn: &Conn, year: i32, count: i32) -> Result<impl
     Ok((last - count + 1..=last).map(move |sequence| InvoiceNumber { year, sequence }))
 }
 
-/// The first day of the last month that was billed to the end.
-///
-/// # Errors
-/// The database fails.
+/// The first day of the last month that was billed completely.
 pub async fn last_month(mut conn: &Conn) -> Result<Option<NaiveDate>> {
     Ok(invoice_runs::table.select(max(invoice_runs::month)).first(&mut conn).await?)
 }
 
-/// Records that a month was billed to the end, unless another instance already has.
+/// Records that a month was billed completely, unless another instance has recorded it.
 #[must_use]
 pub fn record_month(month: Month, completed_at: DateTime<Utc>) -> Write {
     diesel::insert_into(invoice_runs::table)

@@ -1,5 +1,3 @@
-//! Column types.
-
 use std::fmt::Debug;
 use std::io::Write;
 
@@ -11,14 +9,14 @@ use diesel::sql_types::Jsonb;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A value that is kept whole as `jsonb`.
+/// A value that is stored as a whole in a `jsonb` column.
 #[derive(Debug, Clone, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
 pub struct Json<T: Debug>(pub T);
 
 impl<T: DeserializeOwned + Debug> FromSql<Jsonb, Pg> for Json<T> {
     fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
-        // As it is sent: a version, which is 1, and the text.
+        // The binary format: the version, which is 1, and the text.
         match bytes.as_bytes() {
             [1, text @ ..] => Ok(Self(serde_json::from_slice(text)?)),
             _ => Err("jsonb of an unknown version".into()),

@@ -1,5 +1,3 @@
-//! Customers.
-
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
@@ -76,7 +74,7 @@ impl TryFrom<Row> for Customer {
 
     fn try_from(row: Row) -> Result<Self> {
         let administration = Administration::new(row.administration, row.admin_email)
-            .map_err(|_| Error::Corrupt { table: "customers", reason: "admin_email does not fit administration" })?;
+            .map_err(|_| Error::Corrupt { table: "customers", reason: "admin_email does not match administration" })?;
         Ok(Self {
             id: row.id,
             company: Company {
@@ -97,7 +95,7 @@ impl TryFrom<Row> for Customer {
     }
 }
 
-/// The customers in scope: the tenant filter of everything that belongs to a customer.
+/// The customers in scope. Everything that belongs to a customer is filtered by tenant through this.
 pub(super) fn ids_in_scope(scope: Scope) -> customers::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
     let query = customers::table.select(customers::id).into_boxed();
     match scope.reseller() {
@@ -116,7 +114,8 @@ macro_rules! in_scope {
     };
 }
 
-/// Limits a boxed query to what is in scope by the customer that it belongs to. Where everything is, nothing else is read.
+/// Limits a boxed query to rows whose customer is in scope. If all customers are in scope, there is no filter, so that
+/// no other table is read.
 macro_rules! visible {
     ($query:expr, $customer_id:expr, $scope:expr) => {
         match $scope.reseller() {
@@ -128,29 +127,22 @@ macro_rules! visible {
 
 pub(super) use visible;
 
-/// Whether there is an order. EXISTS could be answered from a hash of all orders, as the planner does not see that a
-/// page is short.
+/// Whether there is an order. This is not an EXISTS, because the planner does not know that a page is short, and could
+/// execute it with a hash of all orders.
 macro_rules! any_order {
     ($of:expr) => {
         orders::table.filter($of).select(true.into_sql::<Bool>()).limit(1).single_value()
     };
 }
 
-/// A customer in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a customer in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
     let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select()).into_boxed();
     let row: Option<Row> = in_scope!(query, scope).first(&mut conn).await.optional()?;
     row.map(Customer::try_from).transpose()
 }
 
-/// A customer in scope, what the rules need to know of its surroundings, and when time changes one of its subscriptions
-/// next.
-///
-/// # Errors
-/// The database fails.
+/// Returns a customer in scope with its holdings, and the due date of the next transition of one of its subscriptions.
 pub async fn find_with_holdings(
     mut conn: &Conn,
     scope: Scope,
@@ -172,25 +164,22 @@ pub async fn find_with_holdings(
     row.map(found).transpose()
 }
 
-/// A customer, how many open subscriptions it has, and whether it has orders.
+/// A customer, the number of its open subscriptions, and whether it has orders.
 type KnownRow = (Row, Option<i64>, Option<bool>);
 
-/// The same, and when time changes one of its subscriptions next.
+/// The same, and the due date of the next transition of one of its subscriptions.
 type DatedRow = (Row, Option<i64>, Option<bool>, Option<NaiveDate>);
 
 fn known((row, open, has_orders): KnownRow) -> Result<(Customer, Holdings)> {
     Ok((row.try_into()?, Holdings { open_subscriptions: open.unwrap_or_default(), has_orders: has_orders.is_some() }))
 }
 
-/// A customer in scope, which nobody else changes or sells to until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a customer in scope, and locks it until the transaction ends: others cannot change it or sell to it.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Option<Customer>> {
     let query = customers::table.filter(customers::id.eq(id)).select(Row::as_select());
-    // Not so strong that a renewal's order would have to wait, which only refers to the customer.
-    // The filter stands beside the lock: what is not in scope is not waited for, and PostgreSQL looks again
-    // at a row that changed while it was.
+    // `FOR NO KEY UPDATE`, so that the order of a renewal, which only refers to the customer, does not wait. The filter
+    // stands next to the lock: a customer out of scope is not waited for, and PostgreSQL evaluates the filter again if
+    // the row changed during the wait.
     let row = match scope.reseller() {
         None => query.for_no_key_update().first(&mut conn).await.optional()?,
         Some(own) => {
@@ -200,21 +189,14 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: CustomerId) -> Result<Optio
     row.map(Customer::try_from).transpose()
 }
 
-/// Locks a customer that was locked so strongly that what is written about it for its reseller waits: it is to have
-/// another one.
-///
-/// # Errors
-/// The database fails.
+/// Locks a customer for a change of its reseller. It must be locked by [`lock`] already. Events about it for its
+/// present reseller wait until the transaction ends.
 pub async fn lock_to_move(mut conn: &Conn, id: CustomerId) -> Result<()> {
     customers::table.find(id).select(customers::id).for_update().first::<CustomerId>(&mut conn).await?;
     Ok(())
 }
 
-/// What the rules need to know of a customer's surroundings. Lock the customer first for an answer that
-/// lasts.
-///
-/// # Errors
-/// The database fails.
+/// Returns what the rules have to know about a customer. Lock the customer first, so that it cannot change.
 pub async fn holdings(mut conn: &Conn, id: CustomerId) -> Result<Holdings> {
     let open =
         subscriptions::table.filter(subscriptions::customer_id.eq(id)).filter(subscriptions::status.eq_any(OPEN));
@@ -224,10 +206,7 @@ pub async fn holdings(mut conn: &Conn, id: CustomerId) -> Result<Holdings> {
     Ok(Holdings { open_subscriptions: holdings.0.unwrap_or_default(), has_orders: holdings.1.is_some() })
 }
 
-/// Customers in scope, each with what the rules need to know of its surroundings.
-///
-/// # Errors
-/// The database fails.
+/// Lists customers in scope with their holdings.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -262,13 +241,13 @@ pub async fn list(
     page.try_map(known)
 }
 
-/// Writes a new customer.
+/// Inserts a customer.
 #[must_use]
 pub fn insert(customer: &Customer) -> Write {
     diesel::insert_into(customers::table).values(Row::from(customer)).later()
 }
 
-/// Writes a customer that was locked.
+/// Updates a customer that was locked.
 #[must_use]
 pub fn save(customer: &Customer) -> Write {
     diesel::update(customers::table.find(customer.id)).set(Row::from(customer)).later()

@@ -1,4 +1,4 @@
-//! Subscriptions that wait for what time should have made of them.
+//! Subscriptions with a transition that is due.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::{exists, not, sql};
@@ -21,8 +21,8 @@ fn waiting((subscription_id, customer_id, due_date, version): WaitingRow) -> Opt
     due_date.map(|due_date| Waiting { subscription_id, customer_id, due_date, version })
 }
 
-/// Failures that were told and whose time to be tried again has not come, of the subscription of the query
-/// around this. A failure is about the due date and the version that stand in it.
+/// Renewal failures of the subscription in the surrounding query that are not to be retried yet. A failure is valid for
+/// the due date and the version that it names.
 macro_rules! in_vain_until {
     ($at:expr) => {
         exists(
@@ -35,8 +35,8 @@ macro_rules! in_vain_until {
     };
 }
 
-/// Limits a boxed query to subscriptions in scope that wait on a day. Of everyone's, those are left out that are to be
-/// tried again only later than `at`.
+/// Limits a boxed query to subscriptions in scope with a transition due on a day. For [`Whose::Everyones`],
+/// subscriptions that failed and are to be retried after `at` are left out.
 macro_rules! waiting_at {
     ($query:expr, $scope:expr, $whose:expr, $at:expr) => {{
         let query = $query.filter(subscriptions::due_date.le($at.date_naive()));
@@ -52,22 +52,18 @@ macro_rules! waiting_at {
     }};
 }
 
-/// Whether subscriptions in scope wait. Of everyone's, those do not count that are to be tried again only later.
-///
-/// # Errors
-/// The database fails.
+/// Whether any subscription in scope is due. For [`Whose::Everyones`], failed subscriptions count only once they are to
+/// be retried.
 pub async fn are_there(mut conn: &Conn, scope: Scope, whose: Whose, at: DateTime<Utc>) -> Result<bool> {
     let query = subscriptions::table.select(subscriptions::id).into_boxed();
-    // In the order of the index: a plan that expects some would look for them from one end of the table to the other.
+    // In the order of the index. Otherwise the planner expects to find some soon, and scans the table from one end to
+    // the other.
     let query = waiting_at!(query, scope, whose, at).order((subscriptions::due_date, subscriptions::id));
     let found: Vec<SubscriptionId> = UpTo::new(query, 1).load(&mut conn).await?;
     Ok(!found.is_empty())
 }
 
-/// Subscriptions in scope that wait, in order of id, behind `after`.
-///
-/// # Errors
-/// The database fails.
+/// Lists subscriptions in scope that are due, ordered by id, after `after`.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -86,26 +82,22 @@ pub async fn list(
     Ok(rows.into_iter().filter_map(waiting).collect())
 }
 
-/// A part of all customers: those whose ids have, as their last but one byte, one of these.
+/// A part of all customers, by the second to last byte of their ids. Both bounds are inclusive.
 #[derive(Debug, Clone, Copy)]
 pub struct Part {
-    /// From this one.
     pub from: i32,
-    /// Up to this one.
     pub to: i32,
 }
 
 impl Part {
-    /// The parts that so many share everything in, at most 256.
+    /// Divides all customers into `many` parts; at most 256.
     pub fn of(many: i32) -> impl Iterator<Item = Self> {
         (0..many).map(move |nth| Self { from: 256 * nth / many, to: 256 * (nth + 1) / many - 1 })
     }
 }
 
-/// The subscriptions of a part that have waited longest. Nothing is locked. For the service itself: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the subscriptions of a part that have been due longest, without locking them. Only for the service itself:
+/// this function takes no scope.
 pub async fn next(mut conn: &Conn, at: DateTime<Utc>, part: Part, limit: i64) -> Result<Vec<SubscriptionId>> {
     let in_part = sql::<Bool>("get_byte(uuid_send(subscriptions.customer_id), 14) BETWEEN ")
         .bind::<Integer, _>(part.from)
@@ -121,11 +113,8 @@ pub async fn next(mut conn: &Conn, at: DateTime<Utc>, part: Part, limit: i64) ->
     Ok(Prepared(query).load(&mut conn).await?)
 }
 
-/// Of these subscriptions those that still wait and that nobody else is at work on, at most so many; nobody else will
-/// be, until the transaction ends. For the service itself: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Locks those of the subscriptions that are still due, at most `limit`, until the transaction ends. Subscriptions that
+/// another transaction has locked are skipped. Only for the service itself: this function takes no scope.
 pub async fn lock(
     mut conn: &Conn,
     at: DateTime<Utc>,
@@ -140,11 +129,7 @@ pub async fn lock(
     Ok(query.for_update().skip_locked().load(&mut conn).await?)
 }
 
-/// The first day after `today` on which time changes a subscription. For the service itself: this knows no
-/// scope.
-///
-/// # Errors
-/// The database fails.
+/// The first day after `today` on which a transition is due. Only for the service itself: this function takes no scope.
 pub async fn next_date(mut conn: &Conn, today: NaiveDate) -> Result<Option<NaiveDate>> {
     let query = subscriptions::table
         .filter(subscriptions::due_date.gt(today))

@@ -1,48 +1,41 @@
-//! What can go wrong in the database, and which constraint means what.
+//! Database errors, and the meaning of each constraint.
 
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
 
 use crate::domain::money::AmountOutOfRange;
 
-/// The database refused or could not do something.
+/// An error of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A value must be unique and is not.
+    /// A value must be unique, and is in use already.
     #[error("{0:?} is taken")]
     Taken(Unique),
-    /// The database is gone, too slow or too busy; the same call may go through later.
+    /// The database is unreachable, too slow or too busy. The same call may succeed later.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// Amounts that are in range each have a sum that is not.
+    /// The sum of amounts is out of range, although each amount is in range.
     #[error(transparent)]
     SumOutOfRange(#[from] AmountOutOfRange),
-    /// A row does not mean anything: a bug, or a hand in the database.
+    /// A corrupt row: caused by a bug, or by a manual change in the database.
     #[error("a row of {table} cannot be read: {reason}")]
-    Corrupt {
-        /// Where it is.
-        table: &'static str,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    Corrupt { table: &'static str, reason: &'static str },
     /// Anything else: a bug.
     #[error(transparent)]
     Database(Diesel),
 }
 
-/// What has to be unique.
+/// The values that must be unique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unique {
-    /// A reseller's external id.
     ResellerExternalId,
-    /// A customer's external id among those of the same reseller.
+    /// Unique among the customers of the same reseller.
     CustomerExternalId,
-    /// A product's code.
     ProductCode,
-    /// The reference of an open allocation in its subscription.
+    /// Unique among the open allocations of the same subscription.
     AllocationReference,
 }
 
-/// The table of constraints that a request can run into; any other is a bug.
+/// The constraints that a request can violate. A violation of any other is a bug.
 const UNIQUE: &[(&str, Unique)] = &[
     ("resellers_external_id_key", Unique::ResellerExternalId),
     ("customers_external_id_key", Unique::CustomerExternalId),
@@ -66,8 +59,8 @@ impl From<Diesel> for Error {
     }
 }
 
-/// Whether the same statement may go through later. diesel has no kind for time-outs and shutdowns, so
-/// that the server's words have to do.
+/// Whether the same statement may succeed later. diesel has no kind for timeouts and shutdowns, so this compares the
+/// server's messages.
 fn is_passing(kind: &DatabaseErrorKind, message: &str) -> bool {
     const PASSING: &[&str] = &[
         "canceling statement due to",

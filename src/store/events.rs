@@ -1,4 +1,4 @@
-//! Events: written with what they tell, then given their place in the feed.
+//! Events. They are written together with the change that they describe, and get their position in the feed later.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
@@ -33,7 +33,7 @@ struct Row {
     request_id: Option<String>,
 }
 
-/// An event that is new, and who is told: a reseller, everyone, or whoever manages a customer.
+/// A new event, and its recipient: a reseller, everyone, or the reseller that manages a customer.
 struct New {
     id: EventId,
     customer_id: Option<CustomerId>,
@@ -68,8 +68,8 @@ record! { New in events:
     for_everyone: Bool,
 }
 
-/// Until this is committed nobody moves a customer whose reseller is told, so that whoever it leaves hears nothing of it
-/// after that.
+/// `FOR KEY SHARE` keeps the customer with its reseller until this is committed, so that a reseller gets no events of a
+/// customer that has left it.
 const INSERT: &str = "\
     WITH written AS ( \
         INSERT INTO events (id, customer_id, kind, certificate_type, occurred_at, resource_type, resource_id, \
@@ -126,27 +126,24 @@ impl From<(Option<i64>, Row)> for Event {
     }
 }
 
-/// Writes events, in order. They are in the feed once the transaction is committed and they have their place.
+/// Inserts events, in order. They are in the feed once the transaction is committed and they have a position.
 #[must_use]
 pub fn insert(new: Vec<(Event, Audience)>) -> Write {
     rows::own(INSERT, new.into_iter().map(New::from))
 }
 
-/// The last place of the feed, and whether there are events that have none yet.
-///
-/// # Errors
-/// The database fails.
+/// The last position of the feed, and whether there are events without a position.
 pub async fn head(mut conn: &Conn) -> Result<(i64, bool)> {
     let waiting = exists(event_queue::table.select(event_queue::seq));
     Ok(event_feed::table.select((event_feed::position, waiting)).first(&mut conn).await?)
 }
 
-/// Gives the next places to events that are committed, in the order in which they were written, at most so many.
-/// Whoever does so at the same time waits: places become visible in their order.
+/// Gives the next positions to committed events, in the order of writing, at most `limit`. Concurrent callers wait, so
+/// that positions become visible in order.
 #[must_use]
 pub fn give_places(limit: i64) -> Vec<Write> {
     let lock = diesel::sql_query("SELECT position FROM event_feed FOR UPDATE");
-    // Begun only when the row is locked, it sees everything that others gave a place.
+    // This statement starts after the row is locked, so that it sees all positions that others have given.
     let give = diesel::sql_query(
         "WITH next AS (SELECT seq FROM event_queue ORDER BY seq LIMIT $1), \
          taken AS (DELETE FROM event_queue WHERE seq IN (SELECT seq FROM next) RETURNING *) \
@@ -159,7 +156,7 @@ pub fn give_places(limit: i64) -> Vec<Write> {
     vec![lock.later(), give.bind::<BigInt, _>(limit).later(), move_on.later()]
 }
 
-/// Limits a boxed query over places to those of some types or all, in scope, from behind one up to another, in order.
+/// Limits a boxed query over positions to a range, the types (all if none is given) and the scope, in order.
 macro_rules! placed {
     ($query:expr, $scope:expr, $types:expr, ($after:expr, $through:expr)) => {{
         let mut query = $query
@@ -177,10 +174,7 @@ macro_rules! placed {
     }};
 }
 
-/// The events in scope from behind a place up to another, of some types or all, at most so many, in order.
-///
-/// # Errors
-/// The database fails.
+/// Lists the events in scope in a range of positions, of some types or all, at most `limit`, in order.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -194,10 +188,7 @@ pub async fn list(
     Ok(rows.into_iter().map(|(place, row)| Event::from((Some(place), row))).collect())
 }
 
-/// Of the same events as [`list`], no more than which they are, and their places.
-///
-/// # Errors
-/// The database fails.
+/// Like [`list`], but returns only the ids and positions of the events.
 pub async fn list_ids(
     mut conn: &Conn,
     scope: Scope,
@@ -210,11 +201,7 @@ pub async fn list_ids(
     Ok(query.limit(limit).load(&mut conn).await?)
 }
 
-/// What is known of the last events, whosever they are, from behind a place up to another: at most so many, the latest
-/// first.
-///
-/// # Errors
-/// The database fails.
+/// Returns the headlines of the last events of all tenants in a range of positions; at most `limit`, the latest first.
 pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64) -> Result<Vec<Headline>> {
     let query = event_places::table
         .filter(event_places::position.gt(after))
@@ -234,10 +221,7 @@ pub async fn headlines(mut conn: &Conn, (after, through): (i64, i64), limit: i64
     Ok(rows.into_iter().map(headline).collect())
 }
 
-/// An event in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns an event in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: EventId) -> Result<Option<Event>> {
     let mut query = events::table
         .left_join(event_places::table)

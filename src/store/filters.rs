@@ -1,8 +1,8 @@
-//! How filters are written, so that PostgreSQL finds what they match by an index, however much there is.
+//! Filters, written so that PostgreSQL finds the matching rows by an index, in tables of any size.
 //!
-//! A kept statement is planned for its parameters the first few times, and then once for all if that does not look more
-//! expensive. It would be: a plan for all takes a rare value for an ordinary one and reads the whole table in the order
-//! of the list.
+//! PostgreSQL plans a prepared statement for its parameters the first few times. Then it uses one generic plan if that
+//! does not look more expensive. Here the generic plan would be slow: it assumes that a rare value is as frequent as
+//! any other, and reads the whole table in the order of the list.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone, Utc};
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping};
@@ -14,12 +14,12 @@ use uuid::Uuid;
 
 use crate::domain::id::first_at;
 
-/// That a column has one of the few values that it can have. The value stands in the statement: the planner knows how
-/// many rows have it, and an index over the rows that have a rare one serves.
+/// A filter for one of the few values of a column. The value is part of the statement, so that the planner knows how
+/// many rows have it, and can use a partial index over the rows with a rare value.
 #[derive(Debug, Clone, Copy, ValidGrouping)]
 pub(super) struct Is<Column> {
     pub(super) column: Column,
-    /// One of the labels of the program, which have letters, underscores and full stops.
+    /// One of the labels of the program, which consist of letters, underscores and full stops.
     pub(super) label: &'static str,
 }
 
@@ -50,7 +50,7 @@ impl<Column: QueryFragment<Pg>> QueryFragment<Pg> for Is<Column> {
     }
 }
 
-/// Limits a boxed query to some of the few values of a column; to none of them in particular when none is named.
+/// Limits a boxed query to some of the few values of a column. There is no limit if none is given.
 macro_rules! one_of {
     ($query:expr, $column:expr, $labels:expr) => {
         match $labels.as_slice() {
@@ -61,11 +61,9 @@ macro_rules! one_of {
     };
 }
 
-/// What has an end on each side of every value that it can have.
+/// Types with a value before and a value after every value of a column.
 pub(super) trait Endless: Copy {
-    /// Before them all.
     fn start() -> Self;
-    /// After them all.
     fn end() -> Self;
 }
 
@@ -89,8 +87,8 @@ impl Endless for DateTime<Utc> {
     }
 }
 
-/// Limits a boxed query to values at or after one, and before another, where there is either. It always has both ends:
-/// for one of them the planner would assume a third of all rows, whatever it is, and for both it looks.
+/// Limits a boxed query to values at or after one and before another, if either is given. The query always has both
+/// bounds: with only one of them, the planner assumes a third of all rows, whatever the value is.
 macro_rules! between {
     ($query:expr, $column:expr, $after:expr, $before:expr) => {
         match ($after, $before) {
@@ -105,11 +103,11 @@ macro_rules! between {
     };
 }
 
-/// How long after the instant that a row tells its id may be made: a request, or a long run of invoices.
+/// How long after the instant of a row its id may be made: by a request, or by a long invoice run.
 const MADE_WITHIN: TimeDelta = TimeDelta::days(2);
 
-/// Limits a boxed query in order of id to rows that tell an instant in a range, whose ids were made soon after: an index
-/// over ids serves.
+/// Limits a boxed query in order of id to rows whose instant is in a range. As their ids were made soon after that
+/// instant, an index over ids can be used.
 macro_rules! made_between {
     ($query:expr, $id:expr, $column:expr, $after:expr, $before:expr) => {{
         let mut query = between!($query, $column, $after, $before);
@@ -123,7 +121,7 @@ macro_rules! made_between {
     }};
 }
 
-/// An id that is greater than those of rows that tell an earlier instant.
+/// An id that is greater than the ids of all rows with an earlier instant.
 pub(super) fn last_made_before(at: DateTime<Utc>) -> Uuid {
     first_at(at.checked_add_signed(MADE_WITHIN).unwrap_or(at))
 }

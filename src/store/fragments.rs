@@ -1,5 +1,5 @@
-//! Columns that are SQL of our own, where the query builder cannot say it. A connection keeps their statements, as their
-//! text is always the same.
+//! Columns in plain SQL, for expressions that the query builder does not support. A connection caches their statements,
+//! because their text is always the same.
 
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
@@ -9,7 +9,7 @@ use diesel::sql_types::{Jsonb, Nullable, Text, Uuid};
 
 use crate::domain::id::SubscriptionId;
 
-/// Lines, in order of certificate type, as far as the condition.
+/// The lines, ordered by certificate type. The condition follows.
 macro_rules! lines_where {
     ($condition:literal) => {
         concat!(
@@ -20,7 +20,7 @@ macro_rules! lines_where {
     };
 }
 
-/// A column that is worked out from the row of a subscription.
+/// Declares a column that is computed from the row of a subscription.
 macro_rules! of_subscription {
     ($(#[$doc:meta])* $name:ident -> $type:ty, $sql:expr) => {
         $(#[$doc])*
@@ -48,8 +48,8 @@ macro_rules! of_subscription {
     };
 }
 
-/// The lines of the subscription with this id, as [`LinesOfSubscription`] has them. What is read of one is found by its
-/// id in every table.
+/// The lines of the subscription with this id, in the format of [`LinesOfSubscription`]. The id is compared in every
+/// table, so that each is read by its index.
 #[derive(Debug, Clone, Copy, QueryId, ValidGrouping)]
 pub(super) struct LinesOf(pub(super) SubscriptionId);
 
@@ -71,14 +71,14 @@ impl QueryFragment<Pg> for LinesOf {
 }
 
 of_subscription! {
-    /// Its lines, in order of certificate type: an array of `LineJson`.
+    /// The lines, ordered by certificate type: an array of `LineJson`.
     LinesOfSubscription -> Jsonb,
     lines_where!("inventory_lines.subscription_id = subscriptions.id)")
 }
 
 of_subscription! {
-    /// What its current term costs so far, in minor units, as text: PostgreSQL adds bigints up to a numeric, which does
-    /// not wrap, and nor does its text. Null where it costs nothing.
+    /// The cost of the current term so far, in minor units, as text. PostgreSQL sums bigints to a numeric, which cannot
+    /// overflow. Null if there are no costs.
     CostOfSubscription -> Nullable<Text>,
     "(SELECT sum(amount)::text FROM charges WHERE charges.subscription_id = subscriptions.id \
       AND status <> 'voided' AND due_date >= subscriptions.start_date AND due_date < subscriptions.end_date)"

@@ -1,4 +1,4 @@
-//! Answers that are kept for retries. All of it is the caller's own.
+//! Responses that are kept for retries. All of them belong to the caller.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -67,23 +67,17 @@ struct Locked {
     locked: bool,
 }
 
-/// Takes a caller's key until the transaction ends, or answers that another request has it.
-///
-/// # Errors
-/// The database fails.
+/// Locks a caller's key until the transaction ends. Returns false if another request has locked it.
 pub async fn lock(mut conn: &Conn, caller: &str, key: &str) -> Result<bool> {
-    // Two keys with the same hash would only wait for each other.
+    // Two different keys with the same hash would only block each other for a moment.
     let query = diesel::sql_query("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 7)) AS locked");
     let locked: Locked = Prepared(query.bind::<Text, _>(format!("{caller} {key}"))).get_result(&mut conn).await?;
     Ok(locked.locked)
 }
 
-/// Whether a request with a caller's key is under way.
-///
-/// # Errors
-/// The database fails.
+/// Whether a request with a caller's key is in progress.
 pub async fn is_locked(mut conn: &Conn, caller: &str, key: &str) -> Result<bool> {
-    // As `pg_locks` shows an advisory lock on one bigint.
+    // This is how `pg_locks` shows an advisory lock on one bigint.
     let query = diesel::sql_query(
         "SELECT EXISTS (SELECT FROM pg_locks, hashtextextended($1, 7) AS lock (id) \
          WHERE locktype = 'advisory' AND objsubid = 1 \
@@ -94,17 +88,14 @@ pub async fn is_locked(mut conn: &Conn, caller: &str, key: &str) -> Result<bool>
     Ok(locked.locked)
 }
 
-/// What is kept under a caller's key.
-///
-/// # Errors
-/// The database fails.
+/// Returns what is kept for a caller's key.
 pub async fn find(mut conn: &Conn, caller: &str, key: &str, now: DateTime<Utc>) -> Result<Option<Kept>> {
     let query = idempotency_keys::table.find((caller, key)).filter(idempotency_keys::expires_at.gt(now));
     let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
     Ok(row.map(Kept::from))
 }
 
-/// Keeps an answer, in the place of one that has expired.
+/// Stores a response. It replaces a response that has expired.
 #[must_use]
 pub fn insert(kept: &Kept) -> Write {
     let row = Row::from(kept);
@@ -116,12 +107,9 @@ pub fn insert(kept: &Kept) -> Write {
         .later()
 }
 
-/// Deletes what has expired, at most so much at once, and answers how much.
-///
-/// # Errors
-/// The database fails.
+/// Deletes expired responses, at most `limit`, and returns how many.
 pub async fn delete_expired(conn: &Conn, now: DateTime<Utc>, limit: i64) -> Result<usize> {
-    // Looked at once more when it is deleted: it may have been replaced meanwhile.
+    // The condition is repeated, because a response may have been replaced meanwhile.
     let delete = diesel::sql_query(
         "DELETE FROM idempotency_keys WHERE expires_at <= $1 AND ctid = ANY (ARRAY( \
              SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2))",

@@ -1,4 +1,4 @@
-//! Inventory lines, and the ledger of everything that ever changed in them.
+//! Inventory lines, and the ledger of all their changes.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -15,17 +15,13 @@ use crate::domain::subscription::Subscription;
 use crate::domain::subscription::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::text::Code;
 
-/// Why lines change: what every ledger entry tells.
+/// The cause of a change, which is part of every ledger entry.
 pub struct Cause<'a> {
-    /// The order that changed them.
     pub order: Option<OrderId>,
-    /// The allocation that changed them.
     pub allocation: Option<AllocationId>,
-    /// Who did it.
     pub actor: String,
-    /// When.
     pub at: DateTime<Utc>,
-    /// Makes the ids of the entries.
+    /// Creates the ids of the entries.
     pub clock: &'a Clock,
 }
 
@@ -44,7 +40,7 @@ pub(super) struct LineRow {
 record!(LineRow in inventory_lines: key(subscription_id, certificate_type) fixed(customer_id)
     rest(current, renewal, used, low_threshold));
 
-/// An entry that is new. Its number is the next of its subscription, which is locked or new.
+/// A new ledger entry. It gets the next number of its subscription, which must be locked or new.
 struct NewEntry {
     customer_id: CustomerId,
     subscription_id: SubscriptionId,
@@ -100,10 +96,10 @@ impl From<LineRow> for Line {
     }
 }
 
-/// A line, as `LinesOfSubscription` has it.
+/// A line, in the format of `LinesOfSubscription`.
 type LineJson = (Code, i32, Option<i32>, i32, Option<i32>);
 
-/// The lines of a subscription that were read with it.
+/// The lines that were read together with their subscription.
 #[derive(Debug, serde::Deserialize)]
 #[serde(from = "Vec<LineJson>")]
 pub(super) struct Lines(pub(super) Vec<Line>);
@@ -121,7 +117,7 @@ impl From<Vec<LineJson>> for Lines {
     }
 }
 
-/// Writes the lines that differ, and an entry for every number that does.
+/// Writes the lines that differ, and a ledger entry for each number that differs.
 pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'_>) -> [Write; 2] {
     let (subscription_id, customer_id) = (subscription.id, subscription.customer_id);
     let changed = subscription.lines.iter().filter(|line| !before.contains(line)).map(|line| LineRow {
@@ -133,7 +129,7 @@ pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'
         used: line.used,
         low_threshold: line.low_threshold,
     });
-    // A threshold is a setting, which the ledger does not count.
+    // A threshold is a setting, so its changes are not in the ledger.
     let entries = movements(before, &subscription.lines).into_iter().map(|movement| NewEntry {
         customer_id,
         subscription_id,
@@ -150,11 +146,8 @@ pub(super) fn save(subscription: &Subscription, before: &[Line], cause: &Cause<'
     [rows::upsert(changed), rows::own(INSERT_ENTRIES, entries)]
 }
 
-/// The last movements of each type and measure that the ledger of a subscription has up to an instant. Find
-/// the subscription first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the last movement of each certificate type and measure of a subscription, up to an instant. Get the
+/// subscription first: this function takes no scope.
 pub async fn last_movements(mut conn: &Conn, id: SubscriptionId, at: DateTime<Utc>) -> Result<Vec<Movement>> {
     let rows: Vec<EntryRow> = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))
@@ -167,10 +160,7 @@ pub async fn last_movements(mut conn: &Conn, id: SubscriptionId, at: DateTime<Ut
     Ok(rows.into_iter().map(EntryRow::into_movement).collect())
 }
 
-/// The ledger of a subscription, newest first. Find the subscription first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists the ledger of a subscription, newest first. Get the subscription first: this function takes no scope.
 pub async fn ledger(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     let mut query = inventory_ledger::table
         .filter(inventory_ledger::subscription_id.eq(id))

@@ -56,7 +56,6 @@ struct LineRow {
 
 record!(LineRow in invoice_lines: key(invoice_id, position) fixed(customer_id) rest(charge_id, product_name));
 
-/// A line as it is read.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = invoice_lines, check_for_backend(diesel::pg::Pg))]
 struct LineColumns {
@@ -109,7 +108,7 @@ impl TryFrom<Row> for Invoice {
             (InvoiceStatus::Void, emailed_at, None, Some(at)) => {
                 State::Void { emailed_at, at, reason: row.voided_reason }
             }
-            _ => return Err(Error::Corrupt { table: "invoices", reason: "the status has another's columns" }),
+            _ => return Err(Error::Corrupt { table: "invoices", reason: "the columns do not match the status" }),
         };
         Ok(Self {
             id: row.id,
@@ -127,10 +126,7 @@ impl TryFrom<Row> for Invoice {
     }
 }
 
-/// An invoice in scope with its lines, of which each has some.
-///
-/// # Errors
-/// The database fails.
+/// Returns an invoice in scope with its lines. Every invoice has at least one.
 pub async fn find_with_lines(
     mut conn: &Conn,
     scope: Scope,
@@ -150,12 +146,9 @@ pub async fn find_with_lines(
     invoices.pop().map(|row| Ok((row.try_into()?, lines))).transpose()
 }
 
-/// An invoice in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns an invoice in scope, and locks it for update until the transaction ends.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option<Invoice>> {
-    // What is not in scope is not waited for.
+    // The filter stands next to the lock, so that an invoice out of scope is not waited for.
     let query = invoices::table.find(id).select(Row::as_select());
     let row: Option<Row> = match scope.reseller() {
         None => query.for_update().first(&mut conn).await.optional()?,
@@ -167,10 +160,7 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: InvoiceId) -> Result<Option
     row.map(Invoice::try_from).transpose()
 }
 
-/// Invoices in scope, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists invoices in scope, newest first.
 pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     let mut query =
         invoices::table.order(invoices::id.desc()).limit(window.limit + 1).select(Row::as_select()).into_boxed();
@@ -191,10 +181,7 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &InvoiceFilter, window:
     page.try_map(Invoice::try_from)
 }
 
-/// The lines of an invoice, in their order. Find the invoice first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists the lines of an invoice, in order. Get the invoice first: this function takes no scope.
 pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
     let rows: Vec<LineColumns> = invoice_lines::table
         .inner_join(charges::table.inner_join(subscriptions::table))
@@ -206,7 +193,7 @@ pub async fn lines(mut conn: &Conn, id: InvoiceId) -> Result<Vec<InvoiceLine>> {
     Ok(rows.into_iter().map(InvoiceLine::from).collect())
 }
 
-/// Writes a new invoice with its lines, and takes their charges, which must be locked and pending.
+/// Inserts an invoice with its lines, and assigns their charges to it. The charges must be locked and pending.
 #[must_use]
 pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> [Write; 3] {
     let rows = (0..).zip(lines).map(|(position, line)| LineRow {
@@ -224,7 +211,7 @@ pub fn insert(invoice: &Invoice, lines: &[InvoiceLine]) -> [Write; 3] {
     ]
 }
 
-/// Writes an invoice that was locked, and gives charges back that are pending again.
+/// Updates an invoice that was locked, and releases the charges that are pending again.
 #[must_use]
 pub fn save<'a>(invoice: &Invoice, reopened: impl IntoIterator<Item = &'a Charge>) -> Vec<Write> {
     vec![rows::update([Row::from(invoice)]), orders::save_charges(reopened, ChargeStatus::Pending, None)]

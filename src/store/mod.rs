@@ -1,6 +1,6 @@
-//! All SQL. Functions over a connection, one file per aggregate; whoever calls them decides on the
-//! transaction. What touches tenant data takes a [`Scope`](crate::domain::authorization::Scope), and what is out
-//! of scope is not found.
+//! All SQL: functions over a connection, one file per aggregate. The caller controls the transaction. Functions that
+//! read or write tenant data take a [`Scope`](crate::domain::authorization::Scope), and treat rows out of scope as not
+//! found.
 
 pub mod access;
 pub mod allocations;
@@ -40,8 +40,6 @@ pub use error::{Error, Unique};
 pub use rows::ORDER as WRITE_ORDER;
 pub use run::{Statement, Write, command, send};
 
-/// A connection.
 pub type Conn = diesel_async::AsyncPgConnection;
 
-/// What the functions here answer.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,4 +1,4 @@
-//! Orders with their lines, and charges. Orders are written once and never edited.
+//! Orders with their lines, and charges. Orders are never changed.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::count_star;
@@ -80,7 +80,7 @@ pub(super) struct ChargeRow {
 record!(ChargeRow in charges: key(id) fixed(customer_id)
     rest(order_id, subscription_id, certificate_type, calculation, amount, currency, due_date, status, invoice_id));
 
-/// What becomes of a charge.
+/// The new state of a charge.
 struct Fate {
     id: ChargeId,
     status: ChargeStatus,
@@ -158,7 +158,7 @@ impl From<ChargeRow> for Charge {
     }
 }
 
-/// Writes an order, without its lines.
+/// Inserts an order, without its lines.
 #[must_use]
 pub fn insert(order: &Order) -> Write {
     let row = Row {
@@ -173,7 +173,7 @@ pub fn insert(order: &Order) -> Write {
     rows::insert([row])
 }
 
-/// Writes the lines of an order and its charges; their subscriptions must be there.
+/// Inserts the lines of an order and its charges. Their subscriptions must exist.
 #[must_use]
 pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> [Write; 2] {
     let lines = order.lines.iter().enumerate();
@@ -194,10 +194,7 @@ pub fn insert_lines(order: &Order, new_charges: &[Charge]) -> [Write; 2] {
     [rows::insert(lines), rows::insert(charges)]
 }
 
-/// An order in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns an order in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<Order>> {
     let lines = order_lines::order_id.eq(orders::id).and(order_lines::order_id.eq(id));
     let query = orders::table
@@ -211,19 +208,13 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: OrderId) -> Result<Option<O
     Ok(orders.pop().map(|order| order.into_order(lines.into_iter().flatten().collect())))
 }
 
-/// How many orders of a kind a customer has. Lock the customer first for an answer that lasts.
-///
-/// # Errors
-/// The database fails.
+/// Counts the orders of a kind that a customer has. Lock the customer first, so that the number cannot change.
 pub async fn count(mut conn: &Conn, customer_id: CustomerId, kind: OrderKind) -> Result<i64> {
     let query = orders::table.filter(orders::customer_id.eq(customer_id)).filter(orders::kind.eq(kind));
     Ok(query.count().get_result(&mut conn).await?)
 }
 
-/// Orders in scope, newest first, without their lines, and how many these are.
-///
-/// # Errors
-/// The database fails.
+/// Lists orders in scope, newest first, each with the number of its lines instead of the lines.
 pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let lines = order_lines::table.filter(order_lines::order_id.eq(orders::id)).select(count_star());
     let mut query = orders::table
@@ -249,10 +240,7 @@ pub async fn list(mut conn: &Conn, scope: Scope, filter: &OrderFilter, window: &
     Ok(page.map(|(row, lines)| (row.into_order(Vec::new()), lines.unwrap_or_default())))
 }
 
-/// The lines of an order in scope, in their order; `None` when there is no such order.
-///
-/// # Errors
-/// The database fails.
+/// Lists the lines of an order in scope, in order; `None` if the order does not exist.
 pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) -> Result<Option<Page<OrderLine>>> {
     let order = async {
         let query = orders::table.filter(orders::id.eq(id)).select(orders::currency).into_boxed();
@@ -273,10 +261,7 @@ pub async fn lines(mut conn: &Conn, scope: Scope, id: OrderId, window: &Window) 
     Ok(currency.map(|currency| page.map(|line| line.into_line(currency))))
 }
 
-/// Charges in scope, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists charges in scope, newest first.
 pub async fn list_charges(
     mut conn: &Conn,
     scope: Scope,
@@ -303,12 +288,9 @@ pub async fn list_charges(
     Ok(page.map(Charge::from))
 }
 
-/// The pending charges of a subscription that was locked; they stay so until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns the pending charges of a subscription that was locked, and locks them until the transaction ends.
 pub async fn lock_pending_charges(mut conn: &Conn, id: SubscriptionId) -> Result<Vec<Charge>> {
-    // In the order in which invoices take them, or the two would wait for each other.
+    // In the same order as invoice runs, to avoid deadlocks.
     let query = charges::table
         .filter(charges::subscription_id.eq(id))
         .filter(charges::status.eq(ChargeStatus::Pending))
@@ -318,7 +300,7 @@ pub async fn lock_pending_charges(mut conn: &Conn, id: SubscriptionId) -> Result
     Ok(rows.into_iter().map(Charge::from).collect())
 }
 
-/// Writes what becomes of charges that were locked: their state, and the invoice that they are on.
+/// Updates charges that were locked: their state, and the invoice that they are on.
 #[must_use]
 pub fn save_charges<'a>(
     charges: impl IntoIterator<Item = &'a Charge>,

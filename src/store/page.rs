@@ -1,9 +1,10 @@
-//! Keyset pages: the rows behind the last one, found by an index, at the same cost on every page.
+//! Keyset pages: the rows after the last row of the previous page are found by an index, so that every page costs the
+//! same.
 
-/// Limits a boxed query to what is behind the window before, in order of a column and, where that is equal, the id.
+/// Limits a boxed query to the rows after the previous page, ordered by a column and, for equal values, by id.
 ///
-/// `column >= value` is implied by what follows; it is there because PostgreSQL can start an index scan
-/// from it and not from the `OR`.
+/// `column >= value` is implied by the condition after it. It is there because PostgreSQL can start an index scan from
+/// it, but not from the `OR`.
 macro_rules! keyset {
     ($query:expr, $column:expr, $id:expr, $window:expr, $value:expr, ascending) => {
         keyset!(@ $query, $column, $id, $window, $value, ge, gt, asc)
@@ -22,8 +23,8 @@ macro_rules! keyset {
     }};
 }
 
-/// The rows of a window and one more, which tells whether there is a next page. A filtered list is planned for the values
-/// of its filters each time, as a plan for all values cannot know which are rare.
+/// Fetches the rows of a window and one more, which shows whether there is a next page. A filtered list is planned each
+/// time for the values of its filters, because a generic plan cannot know which values are rare.
 macro_rules! fetch {
     ($conn:expr, $query:expr, $window:expr, $is_filtered:expr) => {
         if $is_filtered {
@@ -57,7 +58,7 @@ use crate::domain::listing::{Position, SortValue, Window};
 use crate::domain::parties::company::CompanySort;
 use crate::domain::text::sort_key;
 
-/// Where a page of companies ends.
+/// The position of the last company of a page.
 pub fn company_position(sort: CompanySort, name_key: &str, created_at: DateTime<Utc>, id: Uuid) -> Position {
     let value = match sort {
         CompanySort::NameAscending | CompanySort::NameDescending => SortValue::Text(name_key.to_owned()),
@@ -66,7 +67,7 @@ pub fn company_position(sort: CompanySort, name_key: &str, created_at: DateTime<
     Position { value, id }
 }
 
-/// The text at which the page before ended.
+/// The text at the end of the previous page.
 pub fn text_after(window: &Window) -> Option<String> {
     match &window.after.as_ref()?.value {
         SortValue::Text(text) => Some(text.clone()),
@@ -74,7 +75,7 @@ pub fn text_after(window: &Window) -> Option<String> {
     }
 }
 
-/// The instant at which the page before ended.
+/// The instant at the end of the previous page.
 pub fn instant_after(window: &Window) -> Option<DateTime<Utc>> {
     match window.after.as_ref()?.value {
         SortValue::Instant(instant) => Some(instant),
@@ -82,7 +83,7 @@ pub fn instant_after(window: &Window) -> Option<DateTime<Utc>> {
     }
 }
 
-/// The number at which the page before ended.
+/// The number at the end of the previous page.
 pub fn number_after(window: &Window) -> Option<i32> {
     match window.after.as_ref()?.value {
         SortValue::Number(number) => Some(number),
@@ -90,7 +91,7 @@ pub fn number_after(window: &Window) -> Option<i32> {
     }
 }
 
-/// The date at which the page before ended.
+/// The date at the end of the previous page.
 pub fn date_after(window: &Window) -> Option<NaiveDate> {
     match window.after.as_ref()?.value {
         SortValue::Date(date) => Some(date),
@@ -98,7 +99,7 @@ pub fn date_after(window: &Window) -> Option<NaiveDate> {
     }
 }
 
-/// A pattern for `LIKE` that finds a piece of a name in its key.
+/// A `LIKE` pattern that finds a part of a name in the sort key of the name.
 pub fn containing(piece: &str) -> String {
     let escaped = sort_key::of(piece).replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
     format!("%{escaped}%")

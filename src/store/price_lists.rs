@@ -1,5 +1,5 @@
-//! Price lists. A list is visible to the resellers that it is assigned to, and to those of the customers that
-//! it is assigned to; the others learn nothing of it.
+//! Price lists. A list is visible to the resellers that it is assigned to, and to the resellers of the customers that
+//! it is assigned to. Other resellers do not learn that it exists.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -85,7 +85,7 @@ impl Row {
     }
 }
 
-/// The lists in scope: all of them for the partner.
+/// The lists in scope; the provider has all lists in scope.
 fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
     let query = price_lists::table.select(price_lists::id).into_boxed();
     match scope.reseller() {
@@ -99,10 +99,7 @@ fn ids_in_scope(scope: Scope) -> price_lists::BoxedQuery<'static, diesel::pg::Pg
     }
 }
 
-/// A list in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a list in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
     let prices = price_list_prices::price_list_id.eq(price_lists::id).and(price_list_prices::price_list_id.eq(id));
     let rows: Vec<(Row, Option<PriceRow>)> = price_lists::table
@@ -117,19 +114,16 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Opti
     Ok(lists.pop().map(|row| row.into_list(prices.into_iter().flatten().collect())))
 }
 
-/// A list in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a list in scope, and locks it for update until the transaction ends.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Option<PriceList>> {
-    // What is not in scope is not waited for.
+    // The filter stands next to the lock, so that a list out of scope is not waited for.
     let lock = price_lists::table
         .find(id)
         .filter(price_lists::id.eq_any(ids_in_scope(scope)))
         .select(price_lists::id)
         .for_update()
         .first::<PriceListId>(&mut conn);
-    // Read only when it is locked.
+    // Read after the list is locked.
     let (locked, found) = join!(biased; lock, find(conn, scope, id));
     match locked.optional()? {
         Some(_) => found,
@@ -137,10 +131,7 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: PriceListId) -> Result<Opti
     }
 }
 
-/// Lists in scope in order of their name, without their prices, and how many these are.
-///
-/// # Errors
-/// The database fails.
+/// Lists price lists in scope, ordered by name, each with the number of its prices instead of the prices.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -167,13 +158,13 @@ pub async fn list(
     Ok(page.map(|(row, prices)| (row.into_list(Vec::new()), prices.unwrap_or_default())))
 }
 
-/// Writes a new list.
+/// Inserts a list.
 #[must_use]
 pub fn insert(list: &PriceList) -> Vec<Write> {
     vec![diesel::insert_into(price_lists::table).values(Row::from(list)).later(), insert_prices(list)]
 }
 
-/// Writes a list that was locked.
+/// Updates a list that was locked.
 #[must_use]
 pub fn save(list: &PriceList) -> Vec<Write> {
     let prices = price_list_prices::table.filter(price_list_prices::price_list_id.eq(list.id));
@@ -192,10 +183,7 @@ fn insert_prices(list: &PriceList) -> Write {
     rows::insert(list.details.prices.iter().map(row))
 }
 
-/// Whether a list is assigned, or an order or a term refers to it. Lock it first for an answer that lasts.
-///
-/// # Errors
-/// The database fails.
+/// Whether a list is assigned, or an order or a term refers to it. Lock the list first, so that this cannot change.
 pub async fn is_in_use(mut conn: &Conn, id: PriceListId) -> Result<bool> {
     let query = select(
         exists(customers::table.filter(customers::price_list_id.eq(id)))
@@ -205,7 +193,8 @@ pub async fn is_in_use(mut conn: &Conn, id: PriceListId) -> Result<bool> {
     if query.get_result(&mut conn).await? {
         return Ok(true);
     }
-    // A term has the prices of types that nobody has ordered yet. This looks at every term, and last.
+    // A term also has the prices of types that have not been ordered yet. This condition reads all terms, so it comes
+    // last.
     let is_of_list =
         sql::<Bool>("jsonb_path_exists(unit_prices, '$.*.price_list_id ? (@ == $id)', jsonb_build_object('id', ")
             .bind::<Text, _>(id.to_string())
@@ -219,11 +208,8 @@ pub fn delete(id: PriceListId) -> Write {
     diesel::delete(price_lists::table.find(id)).later()
 }
 
-/// The lists that customers pay by, in the order in which they are looked up: a customer's own, then its
-/// reseller's. Find the customers first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the price lists of customers, in the order of price resolution: first the list of the customer, then the
+/// list of its reseller. Get the customers first: this function takes no scope.
 pub async fn assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<CustomerId, Vec<PriceListId>>> {
     let rows: Vec<(CustomerId, Option<PriceListId>, Option<PriceListId>)> = customers::table
         .left_join(resellers::table)
@@ -235,7 +221,7 @@ pub async fn assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<HashMap<Cus
     Ok(rows.into_iter().map(|(id, own, resellers)| (id, lists(own, resellers))).collect())
 }
 
-/// The lists that a customer pays by: its own, and its reseller's.
+/// The price lists of a customer: its own, and the list of its reseller.
 #[diesel::dsl::auto_type]
 fn own_list(customer_id: CustomerId) -> _ {
     customers::table.filter(customers::id.eq(customer_id)).select(customers::price_list_id).single_value()
@@ -250,10 +236,7 @@ fn resellers_list(customer_id: CustomerId) -> _ {
         .single_value()
 }
 
-/// Keeps the lists that a customer pays by as they are until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Locks the price lists of a customer for share until the transaction ends.
 pub async fn hold_those_of(mut conn: &Conn, customer_id: CustomerId) -> Result<()> {
     let id = price_lists::id.nullable();
     let query = price_lists::table.filter(id.eq(own_list(customer_id)).or(id.eq(resellers_list(customer_id))));
@@ -261,10 +244,7 @@ pub async fn hold_those_of(mut conn: &Conn, customer_id: CustomerId) -> Result<(
     Ok(())
 }
 
-/// Keeps the lists that customers pay by as they are until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Locks the price lists of customers for share until the transaction ends.
 pub async fn hold_assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<()> {
     let own = customers::table.filter(customers::id.eq_any(ids)).select(customers::price_list_id);
     let theirs = customers::table
@@ -277,11 +257,8 @@ pub async fn hold_assigned(mut conn: &Conn, ids: &[CustomerId]) -> Result<()> {
     Ok(())
 }
 
-/// What the lists that a customer pays by have to say of products, in the order in which they are looked up: its own,
-/// then its reseller's. Find the customer first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the prices of products in the lists of a customer, in the order of price resolution: first the list of the
+/// customer, then the list of its reseller. Get the customer first: this function takes no scope.
 pub async fn of_customer(
     mut conn: &Conn,
     customer_id: CustomerId,
@@ -304,20 +281,14 @@ pub async fn of_customer(
     Ok(lists.into_iter().flat_map(BTreeMap::into_values).collect())
 }
 
-/// Keeps a list as it is until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Locks a list for share until the transaction ends.
 pub async fn keep(mut conn: &Conn, id: PriceListId) -> Result<()> {
     let query = price_lists::table.find(id).select(price_lists::id).for_share();
     query.load::<PriceListId>(&mut conn).await?;
     Ok(())
 }
 
-/// What lists have to say of products.
-///
-/// # Errors
-/// The database fails.
+/// Returns the prices of products in some lists.
 pub async fn overrides(
     mut conn: &Conn,
     ids: &BTreeSet<PriceListId>,

@@ -1,4 +1,4 @@
-//! Products. They are the partner's and visible to every key.
+//! Products. They belong to the provider, and are visible to every key.
 
 use std::collections::BTreeSet;
 
@@ -77,20 +77,13 @@ impl From<Row> for Product {
     }
 }
 
-/// A product.
-///
-/// # Errors
-/// The database fails.
 pub async fn find(mut conn: &Conn, id: ProductId) -> Result<Option<Product>> {
     let row = products::table.find(id).select(Row::as_select()).first(&mut conn).await.optional()?;
     Ok(row.map(Product::from))
 }
 
-/// Products, those that exist, which stay as they are until the transaction ends; others may read and
-/// sell them meanwhile.
-///
-/// # Errors
-/// The database fails.
+/// Returns the products that exist, and locks them for share until the transaction ends. Others may read and sell them
+/// meanwhile.
 pub async fn hold(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
     let rows: Vec<Row> = match ids {
         [one] => {
@@ -104,10 +97,7 @@ pub async fn hold(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
     Ok(rows.into_iter().map(Product::from).collect())
 }
 
-/// Products, those that exist.
-///
-/// # Errors
-/// The database fails.
+/// Returns the products that exist.
 pub async fn find_all(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>> {
     let query = products::table.order(products::id).select(Row::as_select()).into_boxed();
     let query = match ids {
@@ -118,20 +108,13 @@ pub async fn find_all(mut conn: &Conn, ids: &[ProductId]) -> Result<Vec<Product>
     Ok(rows.into_iter().map(Product::from).collect())
 }
 
-/// A product, which nobody else changes or sells until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a product, and locks it until the transaction ends: others cannot change or sell it.
 pub async fn lock(mut conn: &Conn, id: ProductId) -> Result<Option<Product>> {
     let row = products::table.find(id).select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
     Ok(row.map(Product::from))
 }
 
-/// The certificate types of a product that subscriptions hold. Lock the product first for an answer
-/// that lasts.
-///
-/// # Errors
-/// The database fails.
+/// The certificate types of a product that subscriptions have. Lock the product first, so that this cannot change.
 pub async fn held_types(mut conn: &Conn, id: ProductId) -> Result<BTreeSet<Code>> {
     let codes: Vec<Code> = inventory_lines::table
         .filter(
@@ -145,10 +128,7 @@ pub async fn held_types(mut conn: &Conn, id: ProductId) -> Result<BTreeSet<Code>
     Ok(codes.into_iter().collect())
 }
 
-/// Products in order of their code. With `sold_in`, only those that can be sold now in a currency.
-///
-/// # Errors
-/// The database fails.
+/// Lists products, ordered by code. With `sold_in`, lists only products that can currently be sold in that currency.
 pub async fn list(
     mut conn: &Conn,
     filter: &ProductFilter,
@@ -173,13 +153,13 @@ pub async fn list(
     Ok(page.map(Product::from))
 }
 
-/// Writes a new product.
+/// Inserts a product.
 #[must_use]
 pub fn insert(product: &Product) -> Write {
     diesel::insert_into(products::table).values(Row::from(product)).later()
 }
 
-/// Writes a product that was locked.
+/// Updates a product that was locked.
 #[must_use]
 pub fn save(product: &Product) -> Write {
     diesel::update(products::table.find(product.id)).set(Row::from(product)).later()

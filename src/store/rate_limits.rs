@@ -1,4 +1,4 @@
-//! How often callers came, on all instances together.
+//! The number of requests of each caller, over all instances.
 
 use diesel::prelude::*;
 use diesel::upsert::excluded;
@@ -9,14 +9,11 @@ use super::schema::rate_limit_windows as windows;
 use super::{Conn, Result};
 use crate::domain::limits::rate_limit::{Count, RateLimitKind, Window};
 
-/// A statement has 65,535 parameters at most, and a row four of them.
+/// A statement has at most 65,535 parameters, and a row has four.
 const ROWS: usize = 10_000;
 
-/// Adds to what was counted in a window, and answers what that comes to. Instances that add at once wait for each
-/// other, and never in a circle where the counts are in the same order.
-///
-/// # Errors
-/// The database fails.
+/// Adds counts to a window, and returns the totals. Concurrent instances wait for each other, but cannot deadlock if
+/// the counts are in the same order.
 pub async fn add(mut conn: &Conn, window: Window, counts: &[Count]) -> Result<Vec<Count>> {
     let mut totals = Vec::with_capacity(counts.len());
     for counts in counts.chunks(ROWS) {
@@ -41,7 +38,7 @@ pub async fn add(mut conn: &Conn, window: Window, counts: &[Count]) -> Result<Ve
     Ok(totals)
 }
 
-/// Forgets what was counted before a window.
+/// Deletes the counts of windows before this one.
 #[must_use]
 pub fn delete_before(window: Window) -> Write {
     diesel::delete(windows::table.filter(windows::window_start.lt(window.start()))).later()

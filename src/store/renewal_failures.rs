@@ -1,4 +1,4 @@
-//! Why subscriptions that are due could not be processed.
+//! Why transitions of subscriptions that are due have failed.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
@@ -46,20 +46,14 @@ impl Row {
     }
 }
 
-/// What was told of a subscription in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the recorded failure of a subscription in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<RenewalFailure>> {
     let query = renewal_failures::table.filter(renewal_failures::subscription_id.eq(id));
     let query = visible!(query.select(Row::as_select()).into_boxed(), renewal_failures::customer_id, scope);
     Ok(query.first(&mut conn).await.optional()?.map(Row::into_failure))
 }
 
-/// The failures in scope that last, in order of subscription.
-///
-/// # Errors
-/// The database fails.
+/// Lists the failures in scope that still apply, ordered by subscription.
 pub async fn list(mut conn: &Conn, scope: Scope, window: &Window) -> Result<Page<RenewalFailure>> {
     let mut query = renewal_failures::table
         .inner_join(subscriptions::table)
@@ -77,7 +71,7 @@ pub async fn list(mut conn: &Conn, scope: Scope, window: &Window) -> Result<Page
     Ok(Page::cut(rows, window.limit, position).map(Row::into_failure))
 }
 
-/// Writes what there is to tell of a subscription, in the place of what there was.
+/// Records the failure of a subscription. It replaces the one recorded before.
 #[must_use]
 pub fn save(failure: &RenewalFailure) -> Write {
     let row = Row {

@@ -1,4 +1,4 @@
-//! Reports: rows over several tables, for reading alone.
+//! Reports: read-only rows over several tables.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::dsl::sql;
@@ -113,7 +113,7 @@ impl From<SoldColumns> for Sold {
 
 impl SubscriptionColumns {
     fn into_row(self) -> Result<SubscriptionRow> {
-        let corrupt = Error::Corrupt { table: "charges", reason: "a sum of integers is none" };
+        let corrupt = Error::Corrupt { table: "charges", reason: "a sum of integers is not an integer" };
         let cost = self.cost.as_deref().unwrap_or("0").parse().map_err(|_| corrupt)?;
         Ok(SubscriptionRow {
             id: self.id,
@@ -161,7 +161,7 @@ impl From<UsageColumns> for UsageRow {
     }
 }
 
-/// Limits a boxed query over customers to what is in scope, and to what every report can be limited to.
+/// Limits a boxed query over customers to the scope, and by the filters that all reports share.
 macro_rules! limited {
     ($query:expr, $scope:expr, $about:expr, $product_id:expr) => {{
         let mut query = $query;
@@ -181,7 +181,7 @@ macro_rules! limited {
     }};
 }
 
-/// Limits a boxed query over subscriptions to states and ends of the term.
+/// Limits a boxed query over subscriptions by state and by the end of the term.
 macro_rules! in_state {
     ($query:expr, $filter:expr) => {{
         let mut query = $query;
@@ -191,20 +191,20 @@ macro_rules! in_state {
     }};
 }
 
-/// The id at which the page before ended, for a keyset over a join. Both sides need it, though one implies
-/// the other: PostgreSQL does not see that, and would read the other table from its beginning for every
-/// page. As a subquery it is no number to be weighed: weighed on both sides it makes so few rows seem to be
-/// left towards the end that all of them are read and sorted for each page.
+/// The id at the end of the previous page, for a keyset over a join. The condition stands on both sides, although one
+/// implies the other: PostgreSQL does not see that, and would read the other table from its beginning for every page.
+/// It is a subquery, so that the planner does not know the value. With a known value on both sides, the planner expects
+/// very few rows near the end of the list; it would then read and sort all of them for each page.
 macro_rules! bound {
     ($id:expr) => {
         sql::<Uuid>("(SELECT ").bind::<Uuid, _>($id).sql(")")
     };
 }
 
-/// Subscriptions in scope, oldest first.
+/// Lists subscriptions in scope, oldest first.
 ///
 /// # Errors
-/// A cost is out of range, or the database fails.
+/// Fails if a cost is out of range, or if the database does.
 pub async fn list_subscriptions(
     mut conn: &Conn,
     scope: Scope,
@@ -228,10 +228,7 @@ pub async fn list_subscriptions(
     page.try_map(SubscriptionColumns::into_row)
 }
 
-/// Order lines in scope: the newest order first, its lines in their order.
-///
-/// # Errors
-/// The database fails.
+/// Lists order lines in scope: the newest order first, its lines in their order.
 pub async fn list_transactions(
     mut conn: &Conn,
     scope: Scope,
@@ -261,10 +258,7 @@ pub async fn list_transactions(
     Ok(page.map(TransactionRow::from))
 }
 
-/// Inventory lines in scope, in order of subscription and certificate type.
-///
-/// # Errors
-/// The database fails.
+/// Lists inventory lines in scope, ordered by subscription and certificate type.
 pub async fn list_usage(
     mut conn: &Conn,
     scope: Scope,

@@ -1,5 +1,3 @@
-//! Resellers.
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -82,10 +80,7 @@ impl From<Row> for Reseller {
     }
 }
 
-/// A reseller in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a reseller in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
@@ -94,10 +89,7 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Optio
     Ok(row.map(Reseller::from))
 }
 
-/// A reseller in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a reseller in scope, and locks it against changes until the transaction ends.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
@@ -106,10 +98,7 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Optio
     Ok(query.first(&mut conn).await.optional()?.map(Reseller::from))
 }
 
-/// A reseller in scope, which stays as it is until the transaction ends; others may read it meanwhile.
-///
-/// # Errors
-/// The database fails.
+/// Returns a reseller in scope, and locks it for share until the transaction ends. Others may read it meanwhile.
 pub async fn hold(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Option<Reseller>> {
     if !scope.sees(id) {
         return Ok(None);
@@ -118,10 +107,7 @@ pub async fn hold(mut conn: &Conn, scope: Scope, id: ResellerId) -> Result<Optio
     Ok(query.first(&mut conn).await.optional()?.map(Reseller::from))
 }
 
-/// Resellers in scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists resellers in scope.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -152,13 +138,13 @@ pub async fn list(
     Ok(page.map(Reseller::from))
 }
 
-/// Writes a new reseller.
+/// Inserts a reseller.
 #[must_use]
 pub fn insert(reseller: &Reseller) -> Write {
     diesel::insert_into(resellers::table).values(Row::from(reseller)).later()
 }
 
-/// Writes a reseller that was locked.
+/// Updates a reseller that was locked.
 #[must_use]
 pub fn save(reseller: &Reseller) -> Write {
     diesel::update(resellers::table.find(reseller.id)).set(Row::from(reseller)).later()

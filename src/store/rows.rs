@@ -1,5 +1,5 @@
-//! Rows that are written. However many rows of a table a unit of work writes, they go out in one statement, and a
-//! connection keeps two for each table: one for a single row, and one for any number.
+//! Rows to be written. All rows that a unit of work writes to a table are sent in one statement. A connection caches
+//! two statements for each table: one for a single row, and one for any number of rows.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use diesel::sql_types::{SingleValue, SqlType};
 
 use super::run::{Kind, Write};
 
-/// The order in which new rows are written: a table stands behind those that its new rows refer to.
+/// The order in which new rows are written. A table comes after the tables that its new rows refer to.
 pub const ORDER: [&str; 12] = [
     "price_list_prices",
     "orders",
@@ -30,26 +30,26 @@ pub const ORDER: [&str; 12] = [
     "webhook_deliveries",
 ];
 
-/// A row as it is written; its key comes first.
+/// The columns of a row that is written. The key comes first.
 pub(super) trait Record: Send + Sync + Sized + 'static {
     const TABLE: &'static str;
     const COLUMNS: &'static [&'static str];
-    /// How many columns are the key.
+    /// The number of key columns.
     const KEY: usize;
-    /// How many columns an update leaves as they are, with the key.
+    /// The number of columns that an update does not change, including the key.
     const FIXED: usize;
 
-    /// Each column of a row.
+    /// The columns of one row.
     fn values(self) -> Vec<Fragment>;
 
-    /// Each column of several rows, as an array.
+    /// The columns of several rows, each as an array.
     fn arrays(rows: &[Self]) -> Vec<Fragment>;
 }
 
-/// A part of a statement, or all of it.
+/// A statement, or a part of it.
 pub(super) type Fragment = Box<dyn QueryFragment<Pg> + Send + Sync>;
 
-/// A parameter of a column's type.
+/// A parameter with the type of its column.
 pub(super) fn parameter<ST, T>(value: T) -> Fragment
 where
     ST: SqlType + SingleValue,
@@ -64,8 +64,8 @@ pub(super) fn column<R, T>(rows: &[R], value: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
 
-/// Declares which columns of a table a row writes: its key, those that an update leaves alone, and the others. A row of
-/// a statement of our own has its columns with their types instead.
+/// Declares which columns of a table are written: the key, the columns that an update does not change, and the others.
+/// For a statement in plain SQL, the columns are given with their types.
 macro_rules! record {
     ($row:ident in $table:ident: key($($key:ident),+) fixed($($fixed:ident),*) rest($($rest:ident),*)) => {
         record!(@ $row, $table, <[&str]>::len(&[$(stringify!($key)),+]), <[&str]>::len(&[$(stringify!($fixed)),*]),
@@ -97,41 +97,41 @@ macro_rules! record {
 
 pub(super) use record;
 
-/// What is done with rows, in this order.
+/// How rows are written. A unit of work writes in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verb {
     Insert,
-    /// Those that are there take the values of these.
+    /// Existing rows get the new values.
     Upsert,
-    /// Those that are there stay as they are.
+    /// Existing rows stay unchanged.
     InsertMissing,
-    /// A statement of our own, in which `$rows` stands for the rows with their place among them: `new (…, place)`.
+    /// A statement in plain SQL. `$rows` stands for the rows, with their position among them: `new (…, place)`.
     Own(&'static str),
-    /// They are there. A unit of work updates none twice.
+    /// The rows exist. A unit of work updates no row twice.
     Update,
 }
 
-/// Writes rows that are new.
+/// Inserts new rows.
 pub(super) fn insert<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::Insert, rows)
 }
 
-/// Writes rows in the place of those that have their keys.
+/// Inserts rows. Existing rows with the same key are replaced.
 pub(super) fn upsert<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::Upsert, rows)
 }
 
-/// Writes rows, without those that are there.
+/// Inserts rows. Existing rows with the same key stay unchanged.
 pub(super) fn insert_missing<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::InsertMissing, rows)
 }
 
-/// Writes rows that are there.
+/// Updates existing rows.
 pub(super) fn update<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::Update, rows)
 }
 
-/// Hands rows to a statement of our own, where `$rows` stands for them: `new (…, place)`.
+/// Passes rows to a statement in plain SQL, in which `$rows` stands for them: `new (…, place)`.
 pub(super) fn own<R: Record>(sql: &'static str, rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::Own(sql), rows)
 }
@@ -140,23 +140,23 @@ fn write<R: Record>(verb: Verb, rows: impl IntoIterator<Item = R>) -> Write {
     Write(Kind::Rows(Box::new(Rows { verb, rows: rows.into_iter().collect() })))
 }
 
-/// Rows of a table with which the same is done.
+/// Rows of one table that are written in the same way.
 struct Rows<R> {
     verb: Verb,
     rows: Vec<R>,
 }
 
-/// Where rows stand among others, and which of them go together.
+/// The position of rows among the writes of a unit of work. Rows with the same position are sent together.
 type Place = (Verb, usize, TypeId);
 
 /// Rows of any table.
 pub(super) trait AnyRows: Any + Send + Sync {
     fn place(&self) -> Place;
 
-    /// Takes more rows of the same place.
+    /// Adds rows with the same position.
     fn append(&mut self, more: Box<dyn AnyRows>);
 
-    /// The statement that writes them, if there are any.
+    /// The statement that writes the rows, if there are any.
     fn statement(self: Box<Self>) -> Option<Fragment>;
 }
 
@@ -179,7 +179,7 @@ impl<R: Record> AnyRows for Rows<R> {
         sql.text(before);
         match self.rows.len() {
             0 => return None,
-            // PostgreSQL plans this as if the values stood where they are used.
+            // PostgreSQL plans this as if the values were written where they are used.
             1 => sql.text("(VALUES (").list(self.rows.pop()?.values()).text(", 1))"),
             _ => sql.text("unnest(").list(R::arrays(&self.rows)).text(") WITH ORDINALITY"),
         };
@@ -189,7 +189,7 @@ impl<R: Record> AnyRows for Rows<R> {
 }
 
 impl Verb {
-    /// What stands before the rows, and behind them.
+    /// The text before the rows, and the text after them.
     fn text<R: Record>(self) -> (String, String) {
         let (table, all) = (R::TABLE, R::COLUMNS.join(", "));
         let (key, rest) =
@@ -212,12 +212,12 @@ impl Verb {
     }
 }
 
-/// Columns of a table, by their full names.
+/// Columns of a table with their full names.
 fn of(table: &str, columns: &[&str]) -> String {
     columns.iter().map(|column| format!("{table}.{column}")).collect::<Vec<_>>().join(", ")
 }
 
-/// A statement that is put together of texts and parameters.
+/// A statement made of texts and parameters.
 #[derive(Default)]
 struct Sql(Vec<Part>);
 
@@ -232,7 +232,7 @@ impl Sql {
         self
     }
 
-    /// Parameters between commas.
+    /// Appends parameters, separated by commas.
     fn list(&mut self, parameters: Vec<Fragment>) -> &mut Self {
         for (position, parameter) in parameters.into_iter().enumerate() {
             if position > 0 {
@@ -256,8 +256,8 @@ impl QueryFragment<Pg> for Sql {
     }
 }
 
-/// The statements that writes are: rows of one kind go out in one, tables in the order of [`ORDER`]. No rows are put in
-/// front of another statement, as they may depend on it.
+/// Combines writes into statements: one statement for all rows with the same position, tables in the order of
+/// [`ORDER`]. Rows are not moved before another statement, because they may depend on it.
 pub(super) fn together(writes: Vec<Write>) -> Vec<Fragment> {
     let mut statements = Vec::new();
     let mut rows: BTreeMap<Place, Box<dyn AnyRows>> = BTreeMap::new();

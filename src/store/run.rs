@@ -1,4 +1,4 @@
-//! How statements are run: each text is parsed once on a connection, and several go out together.
+//! Runs statements. Each text is parsed once per connection, and several statements are sent together.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,8 +15,8 @@ use tokio::task::unconstrained;
 use super::rows::{AnyRows, Fragment, together};
 use super::{Conn, Result};
 
-/// A statement that a connection keeps by its text once it is parsed. diesel itself keeps no UPDATE, no upsert and no
-/// SQL of our own, as their texts could be without number; here only parameters differ from one run to the next.
+/// A prepared statement, which a connection caches by its text. diesel itself caches no UPDATE, no upsert and no plain
+/// SQL, because their number of different texts could be unlimited. Here only the parameters differ between runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<Q>(pub Q);
 
@@ -40,9 +40,9 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     }
 }
 
-/// A query for so many rows at the most, where no value that it is given makes another plan better. The number stands in
-/// the statement, which can so be planned once for all: a number that is not known yet is taken for a tenth of all rows.
-/// It is one of a few, and the rows may be more than were asked for.
+/// A query with a limit, whose best plan does not depend on its parameters. The limit is part of the statement, which
+/// can then have a generic plan: for a limit that is not known yet, the planner assumes a tenth of all rows. The limit
+/// is rounded up to one of a few numbers, so there may be more rows than requested.
 #[derive(Debug, Clone, Copy)]
 pub struct UpTo<Q> {
     query: Q,
@@ -50,7 +50,7 @@ pub struct UpTo<Q> {
 }
 
 impl<Q> UpTo<Q> {
-    /// The first rows of a query without a limit.
+    /// Limits a query to its first rows. The query must not have a limit.
     pub fn new(query: Q, rows: i64) -> Self {
         let few = [1, 11, 26, 51, 101, 201].into_iter().find(|few| *few >= rows);
         Self { query, rows: few.unwrap_or(rows) }
@@ -76,25 +76,25 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for UpTo<Q> {
     }
 }
 
-/// What is written later: a unit of work collects it.
+/// A write that is sent later, together with the other writes of a unit of work.
 pub struct Write(pub(super) Kind);
 
 pub(super) enum Kind {
-    /// Rows, which go out together with others of their kind.
+    /// Rows, which are sent together with other rows of their kind.
     Rows(Box<dyn AnyRows>),
     Statement(Fragment),
 }
 
-/// A statement on its way: it is sent when it is first polled, and answers how many rows were written.
+/// A running statement: it is sent when it is first polled, and returns how many rows were written.
 pub type Running<'c> = BoxFuture<'c, QueryResult<usize>>;
 
-/// A statement that answers no rows. A connection keeps it, so that it must not have another text each time: lists of
-/// rows are written by `rows`.
+/// A statement that returns no rows. A connection caches it, so its text must not vary. Lists of rows are written by
+/// `rows`.
 pub trait Statement: Sized {
-    /// Sends it, and answers how many rows were written.
+    /// Sends the statement, and returns how many rows were written.
     fn run(self, conn: &Conn) -> Running<'_>;
 
-    /// Keeps it for later.
+    /// Keeps the statement for later.
     fn later(self) -> Write
     where
         Self: Sync + 'static;
@@ -113,20 +113,20 @@ impl<Q: QueryFragment<Pg> + Send> Statement for Q {
     }
 }
 
-/// A statement without parameters, as `COMMIT`.
+/// A statement without parameters, such as `COMMIT`.
 #[must_use]
 pub fn command(sql: &'static str) -> impl Statement + Sync + 'static {
     diesel::sql_query(sql)
 }
 
-/// Sends statements in their order, and waits for the database once. One that cannot be sent is the last.
+/// Sends statements in order, in one round trip. If one cannot be sent, the statements after it are not sent.
 ///
 /// # Errors
-/// Of the first that fails.
+/// Returns the error of the first statement that failed.
 pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
     let mut statements: Vec<_> = together(writes).into_iter().map(|write| maybe_done(write.run(conn))).collect();
-    // A connection has what is sent in the order in which it was; while it parses one, the others wait for that. They
-    // are polled without the scheduler's budget, which would hold back all but the first hundred.
+    // A connection sends statements in the order in which they are polled first. While it parses one, the others wait.
+    // They are polled without the budget of the scheduler, which would stop after the first hundred.
     let sent = unconstrained(poll_fn(|cx| {
         let is_not_sent = |statement: &mut MaybeDone<Running<'_>>| {
             let _ = statement.poll_unpin(cx);
@@ -138,7 +138,7 @@ pub async fn send(conn: &Conn, writes: Vec<Write>) -> Result<()> {
     .await;
     statements.truncate(sent);
     let mut outcome = Ok(());
-    // Each is waited for, also when one before it has failed: the connection goes on to somebody else.
+    // Every statement is awaited, even after an error, because the connection is reused.
     for mut statement in statements {
         (&mut statement).await;
         let answer = Pin::new(&mut statement).take_output().transpose();

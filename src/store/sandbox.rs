@@ -1,4 +1,4 @@
-//! The clock of a sandbox: how far it is ahead of the machine's. It is nobody's in particular.
+//! The clock of a sandbox: how far it is ahead of the machine's clock. It belongs to no tenant.
 
 use chrono::TimeDelta;
 use diesel::prelude::*;
@@ -9,12 +9,11 @@ use super::run::{Statement, Write, send};
 use super::schema::sandbox_clock;
 use super::{Conn, Result};
 
-/// How far a clock is ahead, and how far it is on its way to.
+/// How far a clock is ahead now, and how far it is going to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ahead {
-    /// How far it is.
     pub now: TimeDelta,
-    /// How far it is to be; never less.
+    /// Never less than `now`.
     pub target: TimeDelta,
 }
 
@@ -24,26 +23,20 @@ fn ahead((now, target): Row) -> Ahead {
     Ahead { now: TimeDelta::microseconds(now), target: TimeDelta::microseconds(target) }
 }
 
-/// How far the clock is ahead; `None` where no sandbox ever was.
-///
-/// # Errors
-/// The database fails.
+/// How far the clock is ahead; `None` if there has never been a sandbox.
 pub async fn find(mut conn: &Conn) -> Result<Option<Ahead>> {
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
     Ok(query.first::<Row>(&mut conn).await.optional()?.map(ahead))
 }
 
-/// The same, which nobody else moves until the transaction ends. The clock is there from now on.
-///
-/// # Errors
-/// The database fails.
+/// Returns how far the clock is ahead, and locks it until the transaction ends. Creates the clock if there is none.
 pub async fn lock(mut conn: &Conn) -> Result<Ahead> {
     send(conn, vec![save(Ahead::default())]).await?;
     let query = sandbox_clock::table.select((sandbox_clock::ahead_us, sandbox_clock::target_us));
     Ok(ahead(query.for_update().first::<Row>(&mut conn).await?))
 }
 
-/// Moves the clock, never backwards: whoever is further ahead has moved it.
+/// Moves the clock forward. If another instance has moved it further, it stays there.
 #[must_use]
 pub fn save(ahead: Ahead) -> Write {
     let micros = |delta: TimeDelta| delta.num_microseconds().unwrap_or(i64::MAX);

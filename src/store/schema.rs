@@ -1,4 +1,4 @@
-//! The tables, as diesel knows them.
+//! The tables, as declared for diesel.
 
 mod records;
 

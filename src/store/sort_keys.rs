@@ -1,4 +1,4 @@
-//! Sort keys that an older or a newer release made by another rule: finds them and makes them anew.
+//! Sort keys that an older or newer release made by another rule: finds and rebuilds them.
 
 use diesel::dsl::{max, min};
 use diesel::prelude::*;
@@ -11,25 +11,25 @@ use super::schema::{customers, price_lists, products, resellers};
 use super::{Conn, Result};
 use crate::domain::text::sort_key;
 
-/// How many rows one transaction changes. It locks them only for the duration of one statement.
+/// The number of rows that one transaction changes. They are locked only for the duration of one statement.
 const BATCH: i64 = 500;
 
-/// What one pass over a table came to.
+/// The result of one pass over a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pass {
     /// The rows that got a new key.
     pub rebuilt: usize,
-    /// The rows that a transaction of somebody else had locked or changed; another pass is needed.
+    /// The rows that another transaction had locked or changed. They need another pass.
     pub skipped: usize,
 }
 
-/// Rebuilds the keys of a table that have another version than the current one.
+/// Rebuilds the keys of a table whose version is not the current one.
 macro_rules! pass {
     ($conn:expr, $table:ident, $name:ident) => {{
         let mut pass = Pass::default();
         let versions = $table::table.select((min($table::name_key_version), max($table::name_key_version)));
         let (lowest, highest): (Option<i16>, Option<i16>) = versions.first(&mut $conn).await?;
-        // Two at a time will do: the caller passes over the table until there is nothing left.
+        // Two versions at a time are enough: the caller repeats the pass until nothing is left.
         let versions = [lowest, highest];
         for version in versions.into_iter().flatten().filter(|version| *version != sort_key::VERSION) {
             let mut after = Uuid::nil();
@@ -53,11 +53,8 @@ macro_rules! pass {
     }};
 }
 
-/// Passes once over all tables with sort keys. If there is nothing to rebuild, this is two index look-ups a table. It
-/// can be interrupted and repeated at any time, also by several instances at once.
-///
-/// # Errors
-/// The database fails.
+/// Passes once over all tables with sort keys. If there is nothing to rebuild, this costs two index look-ups per table.
+/// It can be interrupted and repeated at any time, also by several instances at once.
 pub async fn rebuild(mut conn: &Conn) -> Result<Pass> {
     let passes = [
         pass!(conn, resellers, company_name),
@@ -71,8 +68,8 @@ pub async fn rebuild(mut conn: &Conn) -> Result<Pass> {
     }))
 }
 
-/// Saves the keys of rows that still have the names of which the keys are made. Rows that are locked are skipped,
-/// because a request that holds one and waits for another would otherwise be a deadlock.
+/// Saves the keys of rows whose names have not changed since the keys were made. Locked rows are skipped: waiting for a
+/// request that has one row locked and waits for another could be a deadlock.
 async fn save(conn: &Conn, table: &str, name: &str, rows: &[(Uuid, String)]) -> Result<usize> {
     let (ids, names): (Vec<_>, Vec<_>) = rows.iter().map(|(id, name)| (*id, name.as_str())).unzip();
     let keys: Vec<_> = names.iter().map(|name| sort_key::of(name)).collect();

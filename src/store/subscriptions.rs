@@ -1,4 +1,4 @@
-//! Subscriptions with their terms; their lines are in [`inventory`].
+//! Subscriptions with their terms. Their lines are in [`inventory`].
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
@@ -132,7 +132,7 @@ impl Row {
             (SubscriptionStatus::Cancelled, None, Some(at)) => {
                 State::Cancelled(Cancellation { at, reason: self.cancelled_reason })
             }
-            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "the status has another's columns" }),
+            _ => return Err(Error::Corrupt { table: "subscriptions", reason: "the columns do not match the status" }),
         };
         Ok(Subscription {
             id: self.id,
@@ -158,17 +158,14 @@ impl Row {
     }
 }
 
-/// A subscription with its product's code and its lines.
+/// A subscription with the code of its product and its lines.
 type Found = (Row, Code, Json<Lines>);
 
 fn found((row, code, Json(Lines(lines))): Found) -> Result<Subscription> {
     row.into_subscription(code, lines)
 }
 
-/// A subscription in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a subscription in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
     let query = subscriptions::table
         .inner_join(products::table)
@@ -179,10 +176,7 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<O
     row.map(found).transpose()
 }
 
-/// Subscriptions by their ids, those that are there. For the service itself: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns the subscriptions with these ids that exist. Only for the service itself: this function takes no scope.
 pub async fn find_all(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<Vec<Subscription>> {
     let rows: Vec<Found> = subscriptions::table
         .inner_join(products::table)
@@ -193,12 +187,9 @@ pub async fn find_all(mut conn: &Conn, ids: &[SubscriptionId]) -> Result<Vec<Sub
     rows.into_iter().map(found).collect()
 }
 
-/// A subscription in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns a subscription in scope, and locks it for update until the transaction ends.
 pub async fn lock(conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Option<Subscription>> {
-    // What is not in scope is not waited for.
+    // The filter stands next to the lock, so that a subscription out of scope is not waited for.
     let row = subscriptions::table.filter(subscriptions::id.eq(id)).select(subscriptions::id);
     let lock = async {
         let lock = match scope.reseller() {
@@ -210,7 +201,7 @@ pub async fn lock(conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Optio
         };
         lock.optional()
     };
-    // Read only when it is locked: a row that was read together with the lock could be an older one.
+    // Read after the row is locked. A row that was read together with the lock could be an older version.
     let (locked, found) = join!(biased; lock, find(conn, scope, id));
     match locked? {
         Some(_) => found,
@@ -218,10 +209,7 @@ pub async fn lock(conn: &Conn, scope: Scope, id: SubscriptionId) -> Result<Optio
     }
 }
 
-/// Subscriptions in scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists subscriptions in scope.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -274,7 +262,7 @@ pub async fn list(
     page.try_map(found)
 }
 
-/// Writes a new subscription, its first term, its lines and their first ledger entries.
+/// Inserts a subscription, its first term, its lines and their first ledger entries.
 #[must_use]
 pub fn insert(subscription: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
     let row = rows::insert([Row::new(subscription, cause.actor.clone())]);
@@ -283,7 +271,7 @@ pub fn insert(subscription: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
     writes
 }
 
-/// Writes a subscription that was locked, and whatever changed of its lines with the ledger entries.
+/// Updates a subscription that was locked, and its changed lines with their ledger entries.
 #[must_use]
 pub fn save(before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> Vec<Write> {
     let mut writes = Vec::new();
@@ -291,7 +279,8 @@ pub fn save(before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> V
         writes.push(rows::update([Row::new(after, cause.actor.clone())]));
     }
     if after.term.number != before.term.number {
-        // A term is written once: its number twice would be a renewal twice, which the database refuses.
+        // A term is inserted once. A second term with the same number would be a second renewal, which the database
+        // rejects.
         writes.push(rows::insert([TermRow::from(after)]));
     } else if after.term != before.term {
         writes.push(rows::update([TermRow::from(after)]));
@@ -300,10 +289,7 @@ pub fn save(before: &Subscription, after: &Subscription, cause: &Cause<'_>) -> V
     writes
 }
 
-/// The terms of a subscription, newest first. Find the subscription first: this knows no scope.
-///
-/// # Errors
-/// The database fails.
+/// Lists the terms of a subscription, newest first. Get the subscription first: this function takes no scope.
 pub async fn terms(mut conn: &Conn, id: SubscriptionId, window: &Window) -> Result<Page<Term>> {
     let mut query = subscription_terms::table
         .filter(subscription_terms::subscription_id.eq(id))

@@ -1,5 +1,3 @@
-//! Deliveries to webhook endpoints.
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -65,7 +63,7 @@ impl From<&Delivery> for Row {
 impl From<Row> for Delivery {
     fn from(row: Row) -> Self {
         let state = match row.status {
-            // A constraint keeps these together.
+            // A constraint guarantees that these columns are set together.
             DeliveryStatus::Pending => State::Pending {
                 failures: row.failures.unwrap_or_default(),
                 next_attempt_at: row.next_attempt_at.unwrap_or(row.created_at),
@@ -92,10 +90,7 @@ impl From<Row> for Delivery {
     }
 }
 
-/// A delivery in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns a delivery in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
     let query = webhook_deliveries::table
         .find(id)
@@ -104,13 +99,10 @@ pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Resul
     Ok(query.first(&mut conn).await.optional()?.map(Delivery::from))
 }
 
-/// A delivery in scope, which nobody else changes until the transaction ends. Lock its endpoint before: whoever
-/// locks both does so in this order.
-///
-/// # Errors
-/// The database fails.
+/// Returns a delivery in scope, and locks it for update until the transaction ends. Lock its endpoint first: all
+/// transactions lock both in this order.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Result<Option<Delivery>> {
-    // What is not in scope is not waited for.
+    // The filter stands next to the lock, so that a delivery out of scope is not waited for.
     let query = webhook_deliveries::table
         .find(id)
         .filter(webhook_deliveries::endpoint_id.eq_any(ids_in_scope(scope)))
@@ -118,10 +110,7 @@ pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookDeliveryId) -> Resul
     Ok(query.for_update().first(&mut conn).await.optional()?.map(Delivery::from))
 }
 
-/// The deliveries to an endpoint in scope, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists the deliveries to an endpoint in scope, newest first.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -146,13 +135,13 @@ pub async fn list(
     Ok(page.map(Delivery::from))
 }
 
-/// Writes new deliveries; an event that an endpoint has a delivery of is left out.
+/// Inserts deliveries. An event that already has a delivery to the endpoint is skipped.
 #[must_use]
 pub fn insert(deliveries: &[Delivery]) -> Write {
     rows::insert_missing(deliveries.iter().map(Row::from))
 }
 
-/// Writes a delivery that was locked.
+/// Updates a delivery that was locked.
 #[must_use]
 pub fn save(delivery: &Delivery) -> Write {
     rows::update([Row::from(delivery)])

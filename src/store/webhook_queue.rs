@@ -1,5 +1,5 @@
-//! Deliveries to webhook endpoints that wait to be tried, and those that have waited long enough to be deleted. Find
-//! the endpoint first: nothing here knows a scope.
+//! The queue of webhook deliveries that wait for an attempt, and old deliveries that are to be deleted. Get the
+//! endpoint first: these functions take no scope.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -13,11 +13,8 @@ use super::{Conn, Result};
 use crate::domain::id::{WebhookDeliveryId, WebhookEndpointId};
 use crate::domain::webhooks::delivery::Delivery;
 
-/// The delivery to an endpoint that is due longest and that nobody else is taking up; nobody else will, until the
-/// transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns the delivery to an endpoint that has been due longest, and locks it until the transaction ends. Deliveries
+/// that another transaction has locked are skipped.
 pub async fn lock_next(mut conn: &Conn, id: WebhookEndpointId, at: DateTime<Utc>) -> Result<Option<Delivery>> {
     let query = pending(id)
         .filter(webhook_deliveries::next_attempt_at.le(at))
@@ -28,16 +25,13 @@ pub async fn lock_next(mut conn: &Conn, id: WebhookEndpointId, at: DateTime<Utc>
     Ok(row.map(Delivery::from))
 }
 
-/// Whether so many deliveries wait for an endpoint, or more.
-///
-/// # Errors
-/// The database fails.
+/// Whether at least `length` deliveries to an endpoint are waiting.
 pub async fn is_long(mut conn: &Conn, id: WebhookEndpointId, length: i64) -> Result<bool> {
     let last = pending(id).offset(length - 1).limit(1).select(webhook_deliveries::id);
     Ok(last.first::<WebhookDeliveryId>(&mut conn).await.optional()?.is_some())
 }
 
-/// Lets everything that waits for an endpoint be tried now, as if it never had been. Lock the endpoint first.
+/// Makes all waiting deliveries to an endpoint due now, and resets their attempts. Lock the endpoint first.
 #[must_use]
 pub fn wake(id: WebhookEndpointId, at: DateTime<Utc>) -> Write {
     let now = (webhook_deliveries::next_attempt_at.eq(at), webhook_deliveries::failures.eq(0));
@@ -51,10 +45,7 @@ fn pending(id: WebhookEndpointId) -> _ {
         .filter(webhook_deliveries::next_attempt_at.is_not_null())
 }
 
-/// Deletes what ended before an instant, at most so much at once, and answers how much. For the service itself.
-///
-/// # Errors
-/// The database fails.
+/// Deletes deliveries that ended before an instant, at most `limit`, and returns how many. Only for the service itself.
 pub async fn delete_ended(mut conn: &Conn, before: DateTime<Utc>, limit: i64) -> Result<usize> {
     let ended = webhook_deliveries::table
         .filter(webhook_deliveries::next_attempt_at.is_null())
@@ -66,18 +57,15 @@ pub async fn delete_ended(mut conn: &Conn, before: DateTime<Utc>, limit: i64) ->
     delete(conn, &ids).await
 }
 
-/// Deletes what was for endpoints that are gone, at most so much at once, and answers how much. For the service
+/// Deletes deliveries to endpoints that no longer exist, at most `limit`, and returns how many. Only for the service
 /// itself.
-///
-/// # Errors
-/// The database fails.
 pub async fn delete_orphans(mut conn: &Conn, limit: i64) -> Result<usize> {
     #[derive(QueryableByName)]
     struct Orphaned {
         #[diesel(sql_type = SqlUuid)]
         endpoint_id: WebhookEndpointId,
     }
-    // From one endpoint to the next by the index: there are far fewer of them than deliveries.
+    // Goes from one endpoint to the next by the index, because there are far fewer endpoints than deliveries.
     let query = "WITH RECURSIVE known AS ( \
              (SELECT endpoint_id FROM webhook_deliveries ORDER BY endpoint_id LIMIT 1) \
              UNION ALL \

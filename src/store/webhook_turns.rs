@@ -1,5 +1,5 @@
-//! Webhook endpoints as what delivers to them sees them: whose turn it is, and how far they are. All of it is for the
-//! service itself, and knows no scope.
+//! Webhook endpoints from the view of the dispatcher and the delivery workers: which endpoint is next, and its position
+//! in the feed. Only for the service itself: these functions take no scope.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, not};
@@ -14,24 +14,20 @@ use super::{Conn, Result};
 use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhooks::Endpoint;
 
-/// An endpoint whose turn it is.
+/// An endpoint with deliveries that are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub struct Due {
-    /// Which.
     #[diesel(sql_type = SqlUuid)]
     pub id: WebhookEndpointId,
-    /// Whether nothing gets there at the moment.
+    /// Whether deliveries to the endpoint are failing at the moment.
     #[diesel(sql_type = Bool)]
     pub is_failing: bool,
-    /// How many deliveries are due; counted no further than is asked for.
+    /// The number of due deliveries, counted up to a maximum.
     #[diesel(sql_type = BigInt)]
     pub deliveries: i64,
 }
 
-/// Keeps that something has got to an endpoint.
-///
-/// # Errors
-/// The database fails.
+/// Records a successful delivery to an endpoint that was failing.
 pub async fn recovered(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
     let failing = webhook_endpoints::table.find(id).filter(webhook_endpoints::failing_since.is_not_null());
     let never = None::<DateTime<Utc>>;
@@ -40,7 +36,7 @@ pub async fn recovered(conn: &Conn, id: WebhookEndpointId) -> Result<()> {
     Ok(())
 }
 
-/// Whether the endpoint of the query around this is sent events: it is enabled, and so is its reseller.
+/// Whether the endpoint of the surrounding query receives events: the endpoint and its reseller are enabled.
 macro_rules! is_served {
     () => {
         webhook_endpoints::disabled_at.is_null().and(not(exists(
@@ -51,20 +47,14 @@ macro_rules! is_served {
     };
 }
 
-/// An endpoint that is sent events.
-///
-/// # Errors
-/// The database fails.
+/// Returns an endpoint if it receives events.
 pub async fn served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
     let query = webhook_endpoints::table.find(id).filter(is_served!()).select(Row::as_select());
     let row: Option<Row> = query.first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
-/// The endpoints that are sent events and have not got to a place of the feed, the last of them first.
-///
-/// # Errors
-/// The database fails.
+/// Lists the endpoints that receive events and are before a position in the feed; the furthest behind comes first.
 pub async fn behind(mut conn: &Conn, place: i64) -> Result<Vec<WebhookEndpointId>> {
     let query = webhook_endpoints::table
         .filter(webhook_endpoints::place.lt(place))
@@ -74,11 +64,8 @@ pub async fn behind(mut conn: &Conn, place: i64) -> Result<Vec<WebhookEndpointId
     Ok(query.load(&mut conn).await?)
 }
 
-/// An endpoint that is sent events, with its place in the feed, if nobody else is at it; nobody else will be, until
-/// the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns an endpoint that receives events with its position in the feed, and locks it until the transaction ends.
+/// Returns `None` if another transaction has locked it.
 pub async fn lock_served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Option<(Endpoint, i64)>> {
     let query = webhook_endpoints::table.find(id).filter(is_served!());
     let query = query.select((Row::as_select(), webhook_endpoints::place)).for_update().skip_locked();
@@ -86,18 +73,15 @@ pub async fn lock_served(mut conn: &Conn, id: WebhookEndpointId) -> Result<Optio
     row.map(|(row, place)| Ok((row.try_into()?, place))).transpose()
 }
 
-/// Moves an endpoint to a place of the feed.
+/// Moves an endpoint to a position in the feed.
 #[must_use]
 pub fn set_place(id: WebhookEndpointId, place: i64) -> Write {
     let endpoint = webhook_endpoints::table.find(id);
     diesel::update(endpoint).set(webhook_endpoints::place.eq(place)).later()
 }
 
-/// The endpoints that are sent events and have deliveries that are due, without some: those first that events get
-/// to, and of them those that have waited longest. The deliveries are counted up to `most`.
-///
-/// # Errors
-/// The database fails.
+/// Lists the endpoints that receive events and have due deliveries, except those in `without`: endpoints that are not
+/// failing come first, then those whose deliveries have been due longest. Deliveries are counted up to `most`.
 pub async fn due(mut conn: &Conn, at: DateTime<Utc>, without: &[WebhookEndpointId], most: i64) -> Result<Vec<Due>> {
     let query = diesel::sql_query(
         "SELECT id, failing_since IS NOT NULL AS is_failing, due.deliveries FROM webhook_endpoints \

@@ -1,5 +1,3 @@
-//! Webhook endpoints.
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -18,7 +16,7 @@ use crate::domain::text::{Line, Reason, WebhookUrl};
 use crate::domain::webhooks::signature::{Secret, Secrets};
 use crate::domain::webhooks::{Details, Endpoint, Failing, State, WebhookEndpointFilter, WebhookEndpointStatus};
 
-/// Everything but its place in the feed, which is not the endpoint's own doing.
+/// All columns except the position in the feed, which is not part of the endpoint itself.
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = webhook_endpoints, treat_none_as_default_value = false, treat_none_as_null = true, check_for_backend(diesel::pg::Pg))]
 pub(super) struct Row {
@@ -69,12 +67,12 @@ impl TryFrom<Row> for Endpoint {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self> {
-        let corrupt = || Error::Corrupt { table: "webhook_endpoints", reason: "these are no secrets" };
+        let corrupt = || Error::Corrupt { table: "webhook_endpoints", reason: "the secrets are invalid" };
         let secrets = row.secrets.into_iter().map(|bytes| bytes.try_into().map(Secret::new).ok());
         let mut secrets = secrets.collect::<Option<Vec<_>>>().ok_or_else(corrupt)?.into_iter();
         let current = secrets.next().ok_or_else(corrupt)?;
         let state = row.disabled_at.map_or(State::Enabled, |at| State::Disabled { at, reason: row.disabled_reason });
-        // An instance of before wrote the first alone.
+        // An earlier release sets only `failing_since`.
         let failing =
             row.failing_since.map(|since| Failing { since, last: row.last_failure_at.unwrap_or(since).max(since) });
         Ok(Self {
@@ -91,7 +89,7 @@ impl TryFrom<Row> for Endpoint {
     }
 }
 
-/// Ids of the endpoints in scope.
+/// The ids of the endpoints in scope.
 pub(super) fn ids_in_scope(
     scope: Scope,
 ) -> webhook_endpoints::BoxedQuery<'static, diesel::pg::Pg, diesel::sql_types::Uuid> {
@@ -102,31 +100,22 @@ pub(super) fn ids_in_scope(
     }
 }
 
-/// An endpoint in scope.
-///
-/// # Errors
-/// The database fails.
+/// Returns an endpoint in scope.
 pub async fn find(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
     let query = webhook_endpoints::table.find(id).filter(webhook_endpoints::id.eq_any(ids_in_scope(scope)));
     let row: Option<Row> = query.select(Row::as_select()).first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
-/// An endpoint in scope, which nobody else changes until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Returns an endpoint in scope, and locks it for update until the transaction ends.
 pub async fn lock(mut conn: &Conn, scope: Scope, id: WebhookEndpointId) -> Result<Option<Endpoint>> {
-    // What is not in scope is not waited for.
+    // The filter stands next to the lock, so that an endpoint out of scope is not waited for.
     let query = webhook_endpoints::table.find(id).filter(webhook_endpoints::id.eq_any(ids_in_scope(scope)));
     let row: Option<Row> = query.select(Row::as_select()).for_update().first(&mut conn).await.optional()?;
     row.map(Endpoint::try_from).transpose()
 }
 
-/// Endpoints in scope, newest first.
-///
-/// # Errors
-/// The database fails.
+/// Lists endpoints in scope, newest first.
 pub async fn list(
     mut conn: &Conn,
     scope: Scope,
@@ -158,10 +147,7 @@ pub async fn list(
     page.try_map(Endpoint::try_from)
 }
 
-/// How many endpoints a tenant has; who asks for the same tenant at the same time waits until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// Counts the endpoints of a tenant. Concurrent counts of the same tenant wait until the transaction ends.
 pub async fn count(mut conn: &Conn, tenant: Option<ResellerId>) -> Result<i64> {
     let name = tenant.map_or_else(|| "partner".to_owned(), |id| id.to_string());
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended('webhook endpoints of ' || $1, 15))";
@@ -171,20 +157,19 @@ pub async fn count(mut conn: &Conn, tenant: Option<ResellerId>) -> Result<i64> {
     Ok(count)
 }
 
-/// Writes a new endpoint, which is sent what comes behind a place of the feed.
+/// Inserts an endpoint, which receives the events after a position in the feed.
 #[must_use]
 pub fn insert(endpoint: &Endpoint, place: i64) -> Write {
     let values = (Row::from(endpoint), webhook_endpoints::place.eq(place));
     diesel::insert_into(webhook_endpoints::table).values(values).later()
 }
 
-/// Writes an endpoint that was locked.
+/// Updates an endpoint that was locked.
 #[must_use]
 pub fn save(endpoint: &Endpoint) -> Write {
     diesel::update(webhook_endpoints::table.find(endpoint.id)).set(Row::from(endpoint)).later()
 }
 
-/// Deletes an endpoint.
 #[must_use]
 pub fn delete(id: WebhookEndpointId) -> Write {
     diesel::delete(webhook_endpoints::table.find(id)).later()

@@ -1,4 +1,4 @@
-//! Allocations: certificates put to use and given back.
+//! Allocations: certificates are allocated and released.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ async fn an_allocation_is_of_one_certificate_when_nothing_is_said() {
     let listed = all(&world.admin, &world.active("/allocations")).await;
     assert_eq!((listed.len(), &listed[0]), (2, &allocation), "newest first");
     let explicit = ask(&world.admin, &world.active(""), 1, "one").await.ok();
-    assert_eq!(explicit, allocation, "one when nothing is said is one");
+    assert_eq!(explicit, allocation, "the default quantity is one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +77,11 @@ async fn the_same_reference_again_answers_the_first_and_for_something_else_is_re
     let first = allocate(&world.admin, &path, 2, "host").await;
     let before = world.server.database.fingerprint().await;
     assert_eq!(ask(&world.admin, &path, 2, "host").await.ok(), first);
-    assert_eq!(ask(&world.admin, &path, 2, "  host  ").await.ok(), first, "spaces around it are not part of it");
+    assert_eq!(
+        ask(&world.admin, &path, 2, "  host  ").await.ok(),
+        first,
+        "surrounding spaces are not part of the reference"
+    );
     ask(&world.admin, &path, 3, "host").await.problem(409, "duplicate_reference");
     let other = json!({ "certificate_type": "ov", "quantity": 2, "reference": "host" });
     world.admin.post(&world.active("/allocations"), other).await.problem(409, "duplicate_reference");
@@ -85,7 +89,7 @@ async fn the_same_reference_again_answers_the_first_and_for_something_else_is_re
 
     let elsewhere = subscribe(&world, json!({})).await;
     let own = allocate(&world.admin, &elsewhere, 2, "host").await;
-    assert_ne!(own["id"], first["id"], "a reference is one subscription's");
+    assert_ne!(own["id"], first["id"], "a reference belongs to one subscription");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +101,7 @@ async fn a_reference_can_be_used_again_once_it_is_released() {
     let second = allocate(&world.admin, &path, 5, "host").await;
     assert_ne!(second["id"], first["id"]);
     assert_eq!(release(&world.admin, &first).await["status"], "released");
-    assert_eq!(used(&world.admin, &path).await, 6, "the second is still open");
+    assert_eq!(used(&world.admin, &path).await, 6, "the second allocation is still open");
 }
 
 #[tokio::test(flavor = "multi_thread")]

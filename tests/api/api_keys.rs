@@ -1,5 +1,4 @@
-//! API keys: made once, shown once, given another secret, ended. What an instance remembers of them is in
-//! `api_keys_remembered.rs`.
+//! API keys: created, shown once, rotated and revoked. The cache of an instance is tested in `api_keys_remembered.rs`.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ fn set(server: &Server, instant: &str) {
     server.clock.set(instant.parse().unwrap());
 }
 
-/// A new key, and a client that has it.
+/// Creates a key, and a client with it.
 async fn make(server: &Server, admin: &Client, body: Value) -> (Value, Client) {
     made(server, admin.post(KEYS, body).await.created())
 }
@@ -27,7 +26,7 @@ fn made(server: &Server, answer: Value) -> (Value, Client) {
     (answer["api_key"].clone(), client)
 }
 
-/// The detail of a refusal for want of a key that works.
+/// The detail of the error for a key that is not valid.
 #[track_caller]
 fn refused(answer: Answer) -> String {
     assert!(answer.header("www-authenticate").starts_with("Bearer"));
@@ -71,7 +70,7 @@ async fn a_key_works_at_once_and_its_secret_is_shown_once() {
         assert!(!text.contains(random) && !text.contains("sha256"), "{text}");
     }
     let tables = "SELECT string_agg(t::text, '|') FROM api_keys t";
-    assert!(!server.database.text(tables).await.contains(random), "the database has a hash only");
+    assert!(!server.database.text(tables).await.contains(random), "the database has only a hash");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +125,7 @@ async fn keys_are_listed_newest_first_and_filtered() {
     ] {
         assert_eq!(names(admin, filter).await, expected, "{filter}");
     }
-    assert_eq!(names(own, "").await, ["Spare", "Spare", "test"], "a reseller's are its own");
+    assert_eq!(names(own, "").await, ["Spare", "Spare", "test"], "a reseller sees only its own keys");
     assert_eq!(names(own, "role=billing").await, ["Spare", "Spare"]);
 }
 
@@ -141,7 +140,7 @@ async fn a_resellers_administrator_manages_its_own_keys_and_no_others() {
                 body["partner_id"] = partner_id.clone();
             }
             let (key, client) = make(server, own, body).await;
-            assert_eq!(key["partner_id"], world.reseller_id, "left out, it is the reseller's own");
+            assert_eq!(key["partner_id"], world.reseller_id, "the default is the caller's own reseller");
             let seen = client.get("/v1/resellers").await.ok();
             assert_eq!((seen["data"].as_array().unwrap().len(), &seen["data"][0]["id"]), (1, &world.reseller_id));
             own.patch(&path(&key, ""), json!({ "name": "Renamed" })).await.ok();
@@ -188,14 +187,14 @@ async fn name_and_end_are_edited_and_nothing_else() {
     assert_eq!((&edited["updated_at"], &edited["created_at"]), (&json!("2027-01-02T12:00:00Z"), &key["created_at"]));
     assert_eq!(admin.get(&own).await.ok(), edited);
     let same = json!({ "name": "New", "expires_at": edited["expires_at"] });
-    // What is finer than it is kept is no other end.
+    // A difference smaller than the stored precision does not change the expiry.
     let finer = json!({ "expires_at": "2027-06-01T00:00:00.1234569Z" });
     for nothing in [json!({}), same, finer] {
         assert_eq!(admin.patch(&own, nothing).await.ok()["version"], 2);
     }
     admin.with("if-match", "\"1\"").patch(&own, json!({ "name": "Late" })).await.problem(412, "version_mismatch");
     let leap = admin.patch(&own, json!({ "expires_at": "2027-06-30T23:59:60Z" })).await.ok();
-    assert_eq!(leap["expires_at"], "2027-07-01T00:00:00Z", "a leap second is kept as the second behind it");
+    assert_eq!(leap["expires_at"], "2027-07-01T00:00:00Z", "a leap second is stored as the following second");
     assert_eq!(admin.get(&own).await.ok(), leap);
     let cleared = admin.patch(&own, json!({ "expires_at": null })).await.ok();
     assert_eq!((&cleared["expires_at"], &cleared["version"]), (&Value::Null, &json!(4)));
@@ -243,7 +242,7 @@ async fn an_expired_key_is_refused_from_that_instant_on_until_it_has_another_end
     let (key, client) = make(&server, &admin, body).await;
     set(&server, "2027-01-01T12:59:59.999999Z");
     client.get("/v1/customers").await.ok();
-    // It is remembered by now, and the clock is looked at all the same.
+    // The key is cached by now, and its expiry is checked anyway.
     set(&server, "2027-01-01T13:00:00Z");
     let detail = refused(client.get("/v1/customers").await);
     assert!(detail.contains("expired"), "{detail}");
@@ -288,7 +287,7 @@ async fn the_secret_of_before_goes_on_for_the_overlap() {
     let detail = refused(first.get("/v1/customers").await);
     assert!(detail.contains("rotated"), "{detail}");
     second.get("/v1/customers").await.ok();
-    assert_eq!(admin.get(&path(&key, "")).await.ok()["rotated"], expected, "it is told afterwards, too");
+    assert_eq!(admin.get(&path(&key, "")).await.ok()["rotated"], expected, "the key shows it later, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,10 +296,10 @@ async fn two_secrets_work_at_the_most_and_one_with_no_overlap() {
     let admin = server.admin().await;
     let (key, first) = make(&server, &admin, json!({ "name": "Turns", "role": "sales" })).await;
     let (rotated, second) = made(&server, admin.act(&path(&key, "/rotate")).await.ok());
-    assert_eq!(rotated["rotated"]["previous_ends_at"], "2027-01-02T12:00:00Z", "a day when nothing is said");
+    assert_eq!(rotated["rotated"]["previous_ends_at"], "2027-01-02T12:00:00Z", "the default is a day");
     let (_, third) = made(&server, admin.post(&path(&key, "/rotate"), json!({})).await.ok());
     let detail = refused(first.get("/v1/customers").await);
-    assert!(detail.contains("unknown"), "the one before the one before is over at once: {detail}");
+    assert!(detail.contains("unknown"), "the secret before the previous one ends immediately: {detail}");
     for client in [&second, &third] {
         client.get("/v1/customers").await.ok();
     }
@@ -321,7 +320,7 @@ async fn two_secrets_work_at_the_most_and_one_with_no_overlap() {
     admin.act(&path(&key, "/revoke")).await.ok();
     for client in [&fourth, &fifth] {
         let detail = refused(client.get("/v1/customers").await);
-        assert!(detail.contains("revoked"), "all of its secrets: {detail}");
+        assert!(detail.contains("revoked"), "this applies to all of its secrets: {detail}");
     }
 }
 
@@ -392,7 +391,7 @@ async fn a_use_is_known_to_the_minute_and_moves_no_version() {
         assert_eq!(listed["data"][0]["last_used_at"], used);
     }
     assert_eq!(before, server.database.fingerprint().await, "nothing else changed");
-    // An instance whose clock is behind does not put it back.
+    // An instance whose clock is behind does not set it back.
     let other = server.beside().await;
     set(&other, "2027-01-01T12:00:00Z");
     let elsewhere = Client::new(&other.url, client.key());
@@ -400,7 +399,7 @@ async fn a_use_is_known_to_the_minute_and_moves_no_version() {
     other.write_uses().await;
     let renamed = admin.patch(&path(&key, ""), json!({ "name": "Renamed" })).await.ok();
     assert_eq!(renamed["last_used_at"], "2027-01-01T12:35:00Z");
-    // It is written by itself, too.
+    // It is also written in the background.
     set(&server, "2027-01-01T13:00:00Z");
     client.get("/v1/customers").await.ok();
     for _ in 0..200 {
@@ -409,7 +408,7 @@ async fn a_use_is_known_to_the_minute_and_moves_no_version() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("it is never written");
+    panic!("the last use was not written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -448,7 +447,7 @@ async fn a_key_that_is_revoked_while_a_request_is_on_its_way_writes_nothing() {
              Authorization: Bearer {secret}\r\n{keyed}Content-Length: {length}\r\n\r\n"
         );
         slow.write(head.as_bytes()).await;
-        // Until it is looked at: a request that comes later is answered.
+        // Once a later request is served, the server has read the head of the slow one.
         client.get("/v1/customers").await.ok();
         admin.act(&format!("/v1/api-keys/{}/revoke", id(&made["id"]))).await.ok();
         slow.write(body.as_bytes()).await;

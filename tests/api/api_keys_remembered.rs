@@ -1,5 +1,4 @@
-//! What an instance remembers of keys: enough that a known key costs no query, and never so long that one works
-//! that should not.
+//! The cache of API keys: it saves the query for a known key, and never keeps an invalid key valid for too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,26 +20,26 @@ use crate::support::{Client, Database, Lock, Mode, Proxy, Server};
 
 const KEYS: &str = "/v1/api-keys";
 
-/// How long another instance may go on with what it remembers.
+/// How long another instance may use a cached credential.
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// The path of a new key, and a client that has it.
+/// Creates a key. Returns its path, and a client with it.
 async fn make(server: &Server, admin: &Client, role: &str) -> (String, Client) {
     let made = admin.post(KEYS, json!({ "name": "Made", "role": role })).await.created();
     (format!("{KEYS}/{}", id(&made["api_key"]["id"])), Client::new(&server.url, made["secret"].as_str()))
 }
 
-/// The same key with another instance.
+/// A client with the same key on another instance.
 fn elsewhere(server: &Server, client: &Client) -> Client {
     Client::new(&server.url, client.key())
 }
 
-/// A request that asks for nothing but a key: it is refused before the database is asked for anything else.
+/// Sends a request that only checks the key: it is rejected before anything else is read from the database.
 async fn knock(client: &Client) -> u16 {
     client.get("/v1/customers?limit=0").await.status
 }
 
-/// What [`knock`] answers when the key is good.
+/// The response to [`knock`] if the key is valid.
 const LET_IN: u16 = 422;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,16 +129,20 @@ async fn what_a_hand_in_the_database_changes_is_noticed_within_a_second() {
     world.admin.post("/v1/resellers", company("New")).await.created();
     let (key, _) = make(&world.server, &world.admin, "sales").await;
     world.admin.patch(&key, json!({ "name": "Renamed" })).await.ok();
-    assert_eq!(world.server.database.text(version).await, before, "what changes nobody's access costs no lookups");
+    assert_eq!(
+        world.server.database.text(version).await,
+        before,
+        "changes without effect on credentials cost no lookups"
+    );
 }
 
-/// A key that is used by many at once while it is ended: no request gets in that is sent after that is answered.
+/// Revokes a key while many clients use it: after the response to the revocation, no request with it is accepted.
 async fn storm(server: &Server, admin: &Client) {
     let (path, client) = make(server, admin, "sales").await;
     let is_over = Arc::new(AtomicBool::new(false));
     let mut requests = JoinSet::new();
     for _ in 0..8 {
-        // Each is let in once before it begins.
+        // Each client is accepted once before it begins.
         assert_eq!(knock(&client).await, LET_IN);
         let (client, is_over, before) = (client.clone(), Arc::clone(&is_over), Instant::now());
         requests.spawn(async move {
@@ -149,7 +152,7 @@ async fn storm(server: &Server, admin: &Client) {
                 match knock(&client).await {
                     LET_IN => last_let_in = sent,
                     401 => {}
-                    other => panic!("{other} is no answer to this"),
+                    other => panic!("{other} is not an expected status"),
                 }
             }
             last_let_in
@@ -161,7 +164,11 @@ async fn storm(server: &Server, admin: &Client) {
     sleep(Duration::from_millis(200)).await;
     is_over.store(true, Ordering::Relaxed);
     for last_let_in in requests.join_all().await {
-        assert!(last_let_in < answered, "it was let in {:?} after it was revoked", last_let_in - answered);
+        assert!(
+            last_let_in < answered,
+            "a request was accepted {:?} after the key was revoked",
+            last_let_in - answered
+        );
     }
 }
 
@@ -174,7 +181,7 @@ async fn however_many_use_a_key_none_gets_in_after_it_was_revoked() {
     }
 }
 
-/// A service that cannot move its clock, as that would be asked for with every request.
+/// A server whose clock cannot be moved, because a movable clock is queried with every request.
 async fn behind_a_proxy() -> (Server, Proxy) {
     let database = Database::create().await;
     let proxy = Proxy::start(&database).await;
@@ -199,9 +206,9 @@ async fn a_known_key_costs_no_query_and_nobody_is_let_in_without_the_database_fo
         proxy.set(Mode::Refuse);
         let cut = Instant::now();
         let known = knock(&admin).await;
-        // A machine that is busy elsewhere may be late, or have just found the database gone.
+        // On a busy machine the check may be late, or may have just found the database unavailable.
         let in_time = known == LET_IN;
-        assert_eq!(knock(&stranger).await, 503, "who is not known has to be looked up");
+        assert_eq!(knock(&stranger).await, 503, "an unknown key must be looked up");
         sleep(A_SECOND.saturating_sub(cut.elapsed())).await;
         assert_eq!(knock(&admin).await, 503);
         proxy.set(Mode::Pass);
@@ -245,7 +252,7 @@ async fn only_the_very_key_is_the_key() {
         let header = format!("{scheme} {secret}");
         assert_eq!(knock(&server.stranger().with("authorization", &header)).await, LET_IN, "{scheme}");
     }
-    assert_eq!(knock(&server.stranger().with("authorization", &secret)).await, 401, "no scheme");
+    assert_eq!(knock(&server.stranger().with("authorization", &secret)).await, 401, "without a scheme");
 }
 
 fn made_up(letter: char, number: usize) -> String {
@@ -259,7 +266,7 @@ async fn the_database_is_asked_for_an_unknown_key_once() {
     let stranger = Client::new(&server.url, Some(&made_up('A', 0)));
     let problem = stranger.get("/v1/customers").await.problem(401, "unauthenticated");
     assert!(problem["detail"].as_str().unwrap().contains("unknown"), "{problem}");
-    // Whoever would ask would wait for the lock.
+    // A query would wait for the lock.
     let lock = Lock::hold(&server.database, "api_keys").await;
     for _ in 0..10 {
         stranger.get("/v1/customers").await.problem(401, "unauthenticated");
@@ -301,11 +308,11 @@ async fn unknown_keys_at_once_are_hardly_more_questions_than_one_after_the_other
     let (unknown, too_many) =
         (statuses.iter().filter(|status| **status == 401), statuses.iter().filter(|status| **status == 429));
     let (unknown, too_many) = (unknown.count(), too_many.count());
-    // As many as are looked up at once may come on top.
+    // Lookups that run at the same time may exceed the limit.
     assert!((60..=110).contains(&unknown) && unknown + too_many == 200, "{unknown} {too_many}");
 }
 
-/// Whether a reseller works, as whoever has no key of it sees.
+/// Whether a reseller is enabled, as an instance sees it in its cache.
 async fn state(server: &Server, cache: &AccessCache, reseller: &Value) -> Option<ResellerStatus> {
     let reseller = ResellerId(id(reseller).parse().unwrap());
     access::reseller_state(&server.db, cache, reseller).await.unwrap()

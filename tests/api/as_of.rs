@@ -1,4 +1,4 @@
-//! The inventory as of an instant: what the ledger has of it.
+//! The inventory as of an instant, replayed from the ledger.
 
 use serde_json::{Value, json};
 
@@ -15,13 +15,13 @@ async fn as_of(world: &World, path: &str, instant: &str) -> Value {
     inventory["data"].clone()
 }
 
-/// The current and renewal quantity and the use of the first line.
+/// The current quantity, the renewal quantity and the use of the first line.
 fn numbers(lines: &Value) -> Value {
     let line = &lines[0];
     json!([line["current"]["quantity"], line["renewal"]["quantity"], line["current"]["used"]])
 }
 
-/// The lines that have something on them: of the others the ledger knows nothing.
+/// The lines with any number. The ledger does not know the others.
 fn held(lines: &Value) -> Value {
     let something = |line: &&Value| numbers(&json!([line])) != json!([0, null, 0]);
     lines.as_array().unwrap().iter().filter(something).cloned().collect()
@@ -50,9 +50,9 @@ async fn what_was_answered_at_an_instant_is_answered_for_it_later() {
         }
         recorded.push((at, now(&world, &path).await));
     }
-    assert_eq!(world.admin.get(&path).await.ok()["status"], "expired", "a whole life");
+    assert_eq!(world.admin.get(&path).await.ok()["status"], "expired", "the subscription has gone through all states");
     let states: std::collections::BTreeSet<_> = recorded.iter().map(|(_, lines)| lines.to_string()).collect();
-    assert_eq!(states.len(), 7, "opened, raised, used, set, renewed with fewer, given back, following");
+    assert_eq!(states.len(), 7, "opened, raised, allocated, set, renewed with fewer, released, following");
     for (at, lines) in recorded {
         let instant = at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
         assert_eq!(as_of(&world, &path, &instant).await, held(&lines), "{instant}");
@@ -92,7 +92,7 @@ async fn an_entry_counts_from_its_very_instant_on() {
     assert_eq!(numbers(&other_zone["data"]), json!([5, null, 0]), "08:00 UTC");
     assert_eq!(other_zone["as_of"], "2027-01-10T08:00:00Z");
     let leap = world.admin.get(&format!("{path}/inventory?as_of=2026-12-31T23:59:60.0000001Z")).await;
-    assert!(!leap.headers.contains_key("etag"), "what was has no version to be changed");
+    assert!(!leap.headers.contains_key("etag"), "a past state has no version that could be changed");
     assert_eq!(leap.ok()["as_of"], "2027-01-01T00:00:00Z");
 }
 

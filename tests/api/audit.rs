@@ -1,4 +1,4 @@
-//! The audit trail: who wrote what, and who tried; and what finds an entry that was altered or removed.
+//! The audit trail: successful and failed writes with their callers, and the detection of altered or removed entries.
 
 use partner_platform::domain::authorization::Role;
 use partner_platform::domain::events::audit::{Broken, Link};
@@ -172,7 +172,7 @@ async fn whatever_was_done_to_a_subscription_is_found_by_its_id() {
     ];
     assert_eq!(operations(&world.admin, about).await, all);
     assert_eq!(operations(&world.admin, pending).await, ["cancelSubscription", "addSubscriptions"]);
-    assert_eq!(operations(&world.own, about).await, all[..6], "the partner added it");
+    assert_eq!(operations(&world.own, about).await, all[..6], "the provider added it");
     assert!(operations(&world.other, about).await.is_empty());
 
     let database = &world.server.database;
@@ -208,7 +208,7 @@ async fn entries_are_found_by_who_what_and_when() {
     assert!(entries(&world.admin, "outcome=refused").await.is_empty());
 }
 
-/// Does what only who owns the database can do: turns off what guards the trail.
+/// Does what only the owner of the database can do: disables the triggers that protect the trail.
 async fn by_force(database: &Database, sql: &str) {
     let guards = |what: &str| {
         format!("ALTER TABLE audit_entries {what} TRIGGER USER; ALTER TABLE audit_seals {what} TRIGGER USER")
@@ -225,7 +225,7 @@ async fn an_entry_that_is_altered_or_removed_is_found() {
     let verified = audit::verify(db, None).await.unwrap().unwrap();
     assert_eq!((verified.end.position, verified.open), (i64::try_from(sealed).unwrap(), 0));
     let end: Link = verified.end.to_string().parse().unwrap();
-    assert_eq!(end, verified.end, "what is printed can be read again");
+    assert_eq!(end, verified.end, "the printed end can be parsed again");
 
     let fifth = "WHERE id = (SELECT entry_id FROM audit_seals WHERE position = 5)";
     let restore = format!("DELETE FROM audit_entries {fifth}; INSERT INTO audit_entries SELECT * FROM copy");
@@ -248,7 +248,7 @@ async fn an_entry_that_is_altered_or_removed_is_found() {
     assert_eq!(audit::verify(db, None).await.unwrap(), Err(Broken::Missing(5)));
     by_force(database, "INSERT INTO audit_entries SELECT * FROM copy").await;
 
-    // At the end, only who knows the end can tell.
+    // A removed end can only be detected with a known end.
     let cut = format!("DELETE FROM audit_seals WHERE position = {sealed}");
     by_force(database, &cut).await;
     assert!(matches!(audit::verify(db, None).await.unwrap(), Err(Broken::CutOff { .. })));
@@ -275,11 +275,11 @@ async fn a_trail_that_was_rewritten_and_sealed_anew_is_found_by_an_end_that_is_k
     world.admin.act(&world.active("/suspend")).await.ok();
     audit::seal(db).await.unwrap();
     let end = audit::verify(db, None).await.unwrap().unwrap().end;
-    assert!(end.position > known.position, "it cannot tell by itself");
+    assert!(end.position > known.position, "the check cannot detect this alone");
     let broken = audit::verify(db, Some(&known)).await.unwrap();
     assert_eq!(broken, Err(Broken::Rewritten(known.position)));
 
-    // The end in the database is one that is known, too.
+    // The end in the database is a known end, too.
     database.execute("UPDATE audit_chain SET seal = sha256('')").await;
     assert_eq!(audit::verify(db, Some(&end)).await.unwrap(), Err(Broken::Rewritten(end.position)));
 }
@@ -301,7 +301,7 @@ async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
             tokio::spawn(async move { audit::verify(&db, None).await.unwrap() })
         };
         lock.wait_for(1).await;
-        // Wherever it is by now, that is when the others get their seals.
+        // The other entries are sealed while the check waits for the lock.
         let last = "SELECT position, seal FROM sealed ORDER BY position DESC LIMIT 1";
         lock.execute("INSERT INTO audit_seals SELECT * FROM sealed WHERE position > 5").await;
         lock.execute(&format!("UPDATE audit_chain SET (position, seal) = ({last})")).await;
@@ -310,7 +310,7 @@ async fn a_trail_that_is_sealed_further_while_it_is_verified_holds() {
     }
 }
 
-/// As if so many keys had been made.
+/// Writes entries as if so many keys had been created.
 async fn write(database: &Database, entries: usize) {
     let columns = "id, occurred_at, actor, role, request_id, operation, outcome, status, changes";
     let values = "gen_random_uuid(), now(), 'system', 'admin', number, 'createApiKey', 'succeeded', 200, '[]'";

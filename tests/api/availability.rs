@@ -1,5 +1,5 @@
-//! A database that is gone, slow, busy or broken is an answer, never a hang; and the service is well again
-//! by itself. Stopping loses no request.
+//! If the database is unavailable, slow, busy or corrupt, each request gets an error response in time, and the service
+//! recovers without help. A shutdown loses no request.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::world::{World, company};
 use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, http, settings};
 use crate::worker::until;
 
-/// So short that a test is, too.
+/// Short timeouts, so that the tests are short.
 fn impatient() -> db::Settings {
     db::Settings {
         max_connections: 4,
@@ -23,14 +23,14 @@ fn impatient() -> db::Settings {
     }
 }
 
-/// What no answer may take, on the slowest machine.
+/// The maximum time of any response, on the slowest machine.
 const BOUND: Duration = Duration::from_secs(20);
 
 async fn within_bound<T>(answer: impl Future<Output = T>) -> T {
-    tokio::time::timeout(BOUND, answer).await.expect("an answer in time")
+    tokio::time::timeout(BOUND, answer).await.expect("a response in time")
 }
 
-/// 503, when to come again, and nothing of what is behind.
+/// 503 with `Retry-After`, and no internal details.
 #[track_caller]
 fn assert_unavailable(answer: Answer) {
     let seconds: u32 = answer.header("retry-after").parse().unwrap();
@@ -38,7 +38,7 @@ fn assert_unavailable(answer: Answer) {
     assert_discreet(answer.problem(503, "unavailable"));
 }
 
-/// The problem says nothing of the database.
+/// The problem contains nothing of the database.
 #[track_caller]
 fn assert_discreet(mut problem: Value) {
     for known in ["instance", "request_id"] {
@@ -71,7 +71,7 @@ fn assert_discreet(mut problem: Value) {
     assert!(said.is_empty(), "{said:?} in {text}");
 }
 
-/// The service answers again, reads and writes on every connection, after so many tries at most.
+/// The service reads and writes again on every connection, after `tries` attempts at most.
 async fn assert_recovers(client: &Client) {
     for _ in 0..40 {
         let reads = within_bound(start(client, "/v1/customers", 8).join_all()).await;
@@ -86,7 +86,7 @@ async fn assert_recovers(client: &Client) {
     panic!("the service does not recover");
 }
 
-/// Starts so many requests at once.
+/// Starts so many requests at the same time.
 fn start(client: &Client, path: &str, number: usize) -> JoinSet<Answer> {
     let mut requests = JoinSet::new();
     for _ in 0..number {
@@ -101,14 +101,14 @@ async fn answers_while_the_database_is(mode: Mode) {
     let proxy = Proxy::start(&database).await;
     let server = Server::on(database, &proxy.url, impatient()).await;
     let admin = server.admin().await;
-    // Every connection of the pool is open and will have to be found dead.
+    // All connections of the pool are open, and will be found broken.
     assert_recovers(&admin).await;
     for _ in 0..2 {
         proxy.set(mode);
         let reads = within_bound(start(&admin, "/v1/customers", 12).join_all()).await;
         reads.into_iter().for_each(assert_unavailable);
         assert_unavailable(within_bound(admin.post("/v1/customers", company("Lost"))).await);
-        // What was found a moment ago is believed for a second.
+        // A readiness result is cached for a second.
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_unavailable(within_bound(server.stranger().get("/readyz")).await);
         within_bound(server.stranger().get("/healthz")).await.ok();
@@ -151,7 +151,7 @@ async fn a_statement_that_waits_too_long_is_503() {
         let lock = Lock::hold(&server.database, "customers").await;
         assert_unavailable(within_bound(admin.get("/v1/customers")).await);
         assert_unavailable(within_bound(admin.post("/v1/customers", company("Waits"))).await);
-        // What does not wait for it goes on.
+        // Requests that do not need the locked table are served.
         within_bound(admin.get("/v1/resellers")).await.ok();
         lock.release().await;
         assert_recovers(&admin).await;
@@ -221,10 +221,10 @@ async fn a_transaction_that_nobody_waits_for_any_more_ends_with_its_connection()
         std::future::pending::<Result<(), store::Error>>().await
     });
     tokio::select! {
-        _ = endless => unreachable!("it has no end"),
+        _ = endless => unreachable!("the query never ends"),
         () = begun.notified() => {}
     }
-    assert_eq!(db.pool_status().open, 0, "nobody gets a connection on which a transaction is under way");
+    assert_eq!(db.pool_status().open, 0, "a connection with an open transaction is not reused");
     let own = "SELECT count(*) FROM pg_stat_activity \
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     within_bound(until(&server.database, own, "0")).await;
@@ -252,7 +252,7 @@ async fn what_cannot_happen_is_a_500_that_explains_nothing() {
     let refused = refused.problem(500, "internal");
     assert!(!refused.to_string().contains("surprise"), "{refused}");
     assert_discreet(refused);
-    // The rest is well.
+    // Everything else works.
     world.admin.get("/v1/resellers").await.ok();
 }
 
@@ -268,13 +268,13 @@ async fn requests_in_flight_are_answered_before_the_service_stops() {
     };
     tokio::pin!(stop);
     let early = tokio::time::timeout(Duration::from_millis(500), &mut stop).await;
-    assert!(early.is_err(), "it does not stop while requests are in flight");
+    assert!(early.is_err(), "the server does not stop while requests are in flight");
     lock.release().await;
     for answer in within_bound(slow.join_all()).await {
         answer.ok();
     }
-    // Long before the idle connections of the clients would be given up.
+    // Long before the idle timeout of the clients' connections.
     assert_eq!(within_bound(stop).await, "stopped");
     assert!(world.server.shutdown.is_draining());
-    assert!(http().get(format!("{}/healthz", world.server.url)).send().await.is_err(), "nobody listens any more");
+    assert!(http().get(format!("{}/healthz", world.server.url)).send().await.is_err(), "the server no longer listens");
 }

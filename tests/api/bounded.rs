@@ -1,4 +1,4 @@
-//! No response is larger than 1 MiB, however much there is: pages end sooner, and go on where they ended.
+//! No response is larger than 1 MiB, for any amount of data: pages end sooner, and the next page continues there.
 
 use partner_platform::api::openapi::DOCUMENT;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::steps::all;
 use crate::support::world::{World, company, id};
 use crate::support::{Client, Server};
 
-/// No response body is larger, but streams and documents.
+/// The maximum size of a response body, except streams and documents.
 const MOST: usize = 1 << 20;
 
 /// A product with 50 types and 2,000 prices: about 200 kB.
@@ -29,7 +29,7 @@ fn large(code: &str) -> Value {
     json!({ "code": code, "name": code, "certificate_types": types, "terms": [1, 12, 24, 36], "prices": prices })
 }
 
-/// The pages of a list from its beginning to its end, and each no larger than it may be.
+/// All pages of a list. Each is within the size limit.
 async fn pages(client: &Client, path: &str) -> Vec<Value> {
     let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
@@ -60,7 +60,7 @@ async fn a_page_ends_at_one_mebibyte_and_the_next_goes_on_where_it_ended() {
     assert!((2..=3).contains(&found.len()), "{}", found.len());
     assert_eq!(ids(&found), products, "each once, in order");
     let other = pages(&admin, "/v1/products?limit=3").await;
-    assert_eq!((other.len(), ids(&other)), (3, products), "a limit that is reached sooner ends the page");
+    assert_eq!((other.len(), ids(&other)), (3, products), "a smaller limit ends the page");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn an_audit_entry_is_cut_says_so_and_is_found_by_what_it_is_about() {
     assert!(large.to_string().len() < 70_000, "{}", large.to_string().len());
     let change = &large["changes"][0];
     assert_eq!((&change["resource"]["id"], &change["after"]["code"]), (&product, &json!("p")));
-    assert_eq!(change["after"].get("prices"), None, "it does not fit");
+    assert_eq!(change["after"].get("prices"), None, "it is omitted because of its size");
     let about = all(&admin, &format!("/v1/audit-entries?resource_id={}", id(&product))).await;
     assert_eq!(about, std::slice::from_ref(large));
     partner_platform::ops::audit::seal(&server.db).await.unwrap();
@@ -150,11 +150,11 @@ async fn the_largest_order_is_below_one_mebibyte_and_a_larger_one_is_refused() {
     for (what, body) in [("quote", &quote), ("response", &added), ("order", &order)] {
         assert!(body.to_string().len() <= MOST, "{what}: {}", body.to_string().len());
     }
-    assert_eq!(order["lines"].as_array().unwrap().len(), 1200, "one for now and one for the renewal");
+    assert_eq!(order["lines"].as_array().unwrap().len(), 1200, "one for the current and one for the renewal quantity");
     let lines = format!("/v1/orders/{}/lines?limit=110", id(&order["id"]));
     let listed: Vec<_> =
         pages(&world.admin, &lines).await.iter().flat_map(|page| page["data"].as_array().unwrap().clone()).collect();
-    assert_eq!(json!(listed), order["lines"], "the lines are listed as the order shows them");
+    assert_eq!(json!(listed), order["lines"], "the list has the same lines as the order");
     for list in
         ["/v1/subscriptions?limit=200", "/v1/orders?limit=200", "/v1/charges?limit=200", "/v1/reports/usage?limit=200"]
     {

@@ -1,4 +1,4 @@
-//! Browsers: which web pages may call the API, and what every answer tells a browser to leave alone.
+//! Browsers: which web pages may call the API, and the security headers of all responses.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -14,14 +14,14 @@ async fn server() -> Server {
     Server::adjusted(|_, http| http.cors_origins = origins.to_vec()).await
 }
 
-/// What a browser asks before a page may send a request.
+/// A preflight request, which a browser sends before the request of a page.
 async fn preflight(client: &Client, path: &str, origin: &str, method: &str, headers: &str) -> Answer {
     let client = client.with("origin", origin).with("access-control-request-method", method);
     let client = if headers.is_empty() { client } else { client.with("access-control-request-headers", headers) };
     client.send(Method::OPTIONS, path, None).await
 }
 
-/// The names in a header that lists them.
+/// The names in a header that is a list.
 fn list(answer: &Answer, header: &str) -> Vec<String> {
     let mut names: Vec<_> = answer.header(header).split(',').map(|name| name.trim().to_lowercase()).collect();
     names.sort();
@@ -39,7 +39,7 @@ async fn a_page_of_a_named_origin_may_call_with_what_clients_send() {
     for origin in [OURS, LOCAL] {
         for path in ["/v1/customers", "/v1/customers/01990000-0000-7000-8000-000000000000", "/healthz"] {
             let headers = "authorization, content-type, if-match, if-none-match, idempotency-key, x-request-id";
-            // No key: a browser sends none with this.
+            // Without a key, because browsers send none with a preflight.
             let answer = preflight(&server.stranger(), path, origin, "PATCH", headers).await;
             assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, origin), "{path}");
             assert_eq!(
@@ -99,7 +99,8 @@ async fn any_other_page_is_refused_by_a_problem_and_told_nothing() {
         assert!(says_nothing_to_a_page(&refused), "{origin}");
         let problem = refused.problem(403, "cors_refused");
         assert!(problem["detail"].as_str().unwrap().contains(&format!("`Origin`, {origin},")), "{problem}");
-        // Whoever has a key and is no page is served; a page does not get to read it.
+        // A request with a key is served without regard to its origin, but the browser does not let the page read the
+        // response.
         let answer = server.admin().await.with("origin", origin).get("/v1/customers").await;
         assert!(says_nothing_to_a_page(&answer), "{origin}");
         answer.ok();
@@ -172,7 +173,7 @@ async fn swagger_ui_is_made_of_what_its_policy_lets_it_load() {
         assert!(policy.split("; ").any(|part| part == directive), "{directive} in {policy}");
     }
     let page = answer.ok().as_str().unwrap().to_owned();
-    // Nothing in the page itself: scripts and styles come from files beside it.
+    // The page has no inline code: scripts and styles are separate files.
     for script in page.split("<script").skip(1) {
         let (tag, rest) = script.split_once('>').unwrap();
         assert!(tag.contains("src=\"./") && rest.split("</script>").next().unwrap().trim().is_empty(), "{script}");

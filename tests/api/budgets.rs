@@ -1,4 +1,4 @@
-//! What a caller and a tenant may have under way at a time, and that others do not notice when somebody does.
+//! Limits on concurrent work per caller and per tenant, so that other tenants are not affected.
 
 use std::time::Duration;
 
@@ -28,17 +28,17 @@ async fn with(budgets: &Budgets) -> Server {
     Server::adjusted(|state, _| state.budgets = budgets.clone()).await
 }
 
-/// Returns once so much of a resource is taken.
+/// Returns once `amount` of a resource is in use.
 async fn until_used(budgets: &Budgets, resource: Resource, amount: u64) {
     let wait = async {
         while budgets.used(resource) != amount {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("so much is taken");
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("the amount is in use");
 }
 
-/// Two resellers' administrators.
+/// Administrators of two resellers.
 async fn neighbours(server: &Server) -> (Client, Client) {
     let admin = server.admin().await;
     let one = admin.post("/v1/resellers", company("One")).await.created()["id"].clone();
@@ -95,18 +95,18 @@ async fn a_tenant_holds_no_more_than_its_share_of_the_connections() {
     other.get("/v1/customers").await.ok();
     let lock = Lock::hold(&server.database, "price_lists").await;
     let mut under_way = JoinSet::new();
-    // More than the pool has.
+    // More than the pool has connections.
     (0..20).for_each(|_| send(&mut under_way, &one, "/v1/price-lists"));
     lock.wait_for(3).await;
     for _ in 0..20 {
         other.get("/v1/customers").await.ok();
     }
-    assert_eq!(lock.waiting().await, 3, "the others wait for the tenant's own share");
+    assert_eq!(lock.waiting().await, 3, "the others wait for the share of their tenant");
     lock.release().await;
     assert!(under_way.join_all().await.iter().all(|status| *status == 200));
 }
 
-/// A connection on which a body of an announced length begins and does not end.
+/// A connection with the beginning of a body whose announced length is never completed.
 async fn unfinished(server: &Server, client: &Client, framing: &str, bytes: usize) -> Raw {
     let mut raw = Raw::connect(&server.url).await;
     let head = format!(
@@ -134,7 +134,7 @@ async fn bodies_that_do_not_end_are_no_more_than_their_senders_budget() {
     assert!(answer.body.contains("2000000 bytes of request bodies"), "{answer:?}");
     other.post("/v1/customers", company("Served")).await.created();
     one.post("/v1/customers", company("Small enough")).await.created();
-    // Whoever is not there any more gives back what it took.
+    // When the client disconnects, its resources are released.
     drop(held);
     until_used(&budgets, Resource::BodyBytes, 0).await;
 }
@@ -190,7 +190,7 @@ async fn large_pages_and_bodies_of_a_tenant_wait_for_one_another_and_nothing_sma
     other.get("/v1/customers?limit=200").await.ok();
     other.post("/v1/customers", long).await.problem(422, "validation_failed");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(waiting.try_join_next().is_none(), "it is not their turn");
+    assert!(waiting.try_join_next().is_none(), "it is not their turn yet");
     drop(turn);
     let mut statuses = waiting.join_all().await;
     statuses.sort_unstable();

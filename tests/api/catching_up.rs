@@ -1,4 +1,5 @@
-//! However late somebody asks, and whatever for: what is due is done first, and as if it had been in time.
+//! Transitions that are due are processed before any request about the subscription, with the same result as if they
+//! had been processed in time.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::steps::{on_day, subscribe};
 use crate::support::world::{World, id};
 use crate::support::{Answer, Database, Lock, Server, TABLES};
 
-/// Everything kept of a subscription, without ids and places.
+/// All rows of a subscription, without ids and positions.
 pub async fn rows_of(database: &Database, path: &str) -> String {
     let id = path.rsplit('/').next().unwrap();
     let own = format!("subscription_id = '{id}'");
@@ -34,7 +35,7 @@ pub async fn rows_of(database: &Database, path: &str) -> String {
         .await
 }
 
-/// How many subscriptions, of those with this condition, wait for what time should have made of them.
+/// The number of subscriptions with this condition that have a transition due.
 async fn waiting(server: &Server, condition: &str) -> u32 {
     let today = server.clock.now().date_naive();
     let sql = format!("SELECT count(*) FROM subscriptions WHERE due_date <= '{today}' AND {condition}");
@@ -71,9 +72,9 @@ async fn three_years_alone_are_the_same_as_three_years_with_a_visit_every_month(
     assert_eq!(visited, alone);
 }
 
-/// What an operation is about, as a condition on subscriptions; `None` where time changes nothing of it.
+/// The subscriptions that an operation is about, as a condition; `None` if no transition affects the operation.
 fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> {
-    // What can be sold, and selling it, depend on the customer and the product alone.
+    // What can be sold depends only on the customer and the product.
     let is_selling = ["listAvailableProducts", "previewAddSubscriptions", "addSubscriptions"];
     // An order stays as it was confirmed.
     let is_fixed = ["getOrder"];
@@ -83,7 +84,7 @@ fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> 
     } else if path.contains("{subscription_id}") {
         Some(format!("id = '{of_path}'"))
     } else if path.contains("{allocation_id}") {
-        // An allocation shows nothing that time changes.
+        // Reading an allocation shows nothing that a transition changes.
         (operation.method != "GET").then(|| format!("id = '{}'", id(&world.active_id)))
     } else if path.contains("{customer_id}") {
         Some(format!("customer_id = '{of_path}'"))
@@ -106,10 +107,10 @@ fn about(operation: &Operation, world: &World, of_path: &str) -> Option<String> 
     }
 }
 
-/// Keeps what is in the database, to have it again.
+/// Saves the contents of the database, to restore them later.
 async fn keep(database: &Database) {
     let copies: String = TABLES.iter().map(|table| format!("CREATE TABLE kept.{table} AS TABLE {table};")).collect();
-    // A computed column cannot be written back, a plain one can; and rows come back in any order.
+    // A generated column cannot be restored, but a plain one can. Rows are restored in any order.
     let plain = "ALTER TABLE customers ALTER country DROP EXPRESSION;";
     let loose = "DO $$ DECLARE key record; BEGIN
         FOR key IN SELECT conrelid::regclass AS of, conname FROM pg_constraint WHERE contype = 'f' LOOP
@@ -139,7 +140,7 @@ async fn after_any_operation_nothing_that_it_is_about_is_waiting() {
         let of_path = recipe.id.as_str().unwrap_or_default();
         let Some(condition) = about(operation, &world, of_path) else { continue };
         restore(&world.server.database).await;
-        assert_ne!(waiting(&world.server, &condition).await, 0, "{} finds something to do", operation.id);
+        assert_ne!(waiting(&world.server, &condition).await, 0, "{} has due transitions to process", operation.id);
         let answer = call(&world.admin, operation, of_path, recipe.body.as_ref()).await;
         assert!(answer.status < 300 || answer.status == 409, "{}: {}", operation.id, answer.body);
         assert_eq!(waiting(&world.server, &condition).await, 0, "{}", operation.id);
@@ -148,7 +149,8 @@ async fn after_any_operation_nothing_that_it_is_about_is_waiting() {
     assert!(checked > 25, "of all operations only {checked}");
 }
 
-/// Asks while nothing can be charged, and lets it for longer than a request works on what is due.
+/// Sends a request while no charge can be written, and allows it only after the time limit for due transitions of a
+/// request.
 async fn ask_slowly(world: &World, path: &str) -> Answer {
     let lock = Lock::hold(&world.server.database, "charges").await;
     let (client, path) = (world.admin.clone(), path.to_owned());
@@ -172,7 +174,7 @@ async fn a_request_that_finds_too_much_to_do_does_a_part_and_asks_to_come_again(
     assert!(later.header("retry-after").parse::<u32>().unwrap() >= 1);
     let problem = later.problem(503, "unavailable");
     assert!(problem["detail"].as_str().unwrap().contains("due transitions"), "{problem}");
-    assert_eq!(waiting(&world.server, &format!("({due})")).await, 1, "one was done, and stays so");
+    assert_eq!(waiting(&world.server, &format!("({due})")).await, 1, "one was processed, and stays processed");
     world.admin.get(&world.customer("")).await.ok();
     assert_eq!(waiting(&world.server, "true").await, 0);
 }
@@ -193,7 +195,7 @@ async fn a_reseller_settles_what_it_sees_and_leaves_the_rest_alone() {
     world.other.get("/v1/subscriptions").await.ok();
     world.other.get(&world.active("")).await.problem(404, "not_found");
     world.other.get(&world.customer("")).await.problem(404, "not_found");
-    assert_eq!(waiting(&world.server, "true").await, 4, "not its own");
+    assert_eq!(waiting(&world.server, "true").await, 4, "a request only processes subscriptions in its scope");
     world.own.get("/v1/subscriptions").await.ok();
     assert_eq!(waiting(&world.server, "true").await, 0);
     let renewals = world.own.get("/v1/orders?kind=renewal").await.ok()["data"].clone();
@@ -213,5 +215,5 @@ async fn renewals_go_on_while_the_reseller_is_disabled_and_the_product_retired()
     let moved = json!({ "partner_id": world.other_reseller_id });
     world.admin.patch(&world.customer(""), moved).await.ok();
     on_day(&world.server, "2029-01-01");
-    assert_eq!(world.other.get(&world.active("")).await.ok()["term"]["number"], 3, "by whoever has the customer now");
+    assert_eq!(world.other.get(&world.active("")).await.ok()["term"]["number"], 3, "its present reseller sees it");
 }

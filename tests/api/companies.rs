@@ -1,4 +1,4 @@
-//! What customers and resellers have in common: the company table, and how it is edited.
+//! What customers and resellers have in common: the details of a company, and editing them.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn create(admin: &Client, list: &str, body: Value) -> (String, Value) {
     (format!("{list}/{}", id(&company["id"])), company)
 }
 
-/// A merge patch as the answer shows it: what is cleared is null.
+/// A merge patch as the response shows it: cleared fields are null.
 fn merge(to: &mut Value, patch: &Value) {
     match patch {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| merge(&mut to[name], value)),
@@ -77,7 +77,7 @@ async fn what_is_left_out_is_null() {
         assert_eq!(
             create(&admin, list, hollow).await.1["contact"],
             Value::Null,
-            "a contact of nothing is none: {list}"
+            "an empty contact is no contact: {list}"
         );
     }
 }
@@ -176,7 +176,7 @@ async fn what_the_platform_sets_cannot_be_changed() {
         let (path, created) = create(&admin, list, full()).await;
         let before = server.database.fingerprint().await;
         for field in ["id", "status", "actions", "version", "created_at", "updated_at"] {
-            // Not even to what it is: a client that sends it may think that it can.
+            // Not even to its present value, because the client may otherwise think that it can.
             let found = admin.patch(&path, json!({ (field): created[field], "other": 1 })).await.violations();
             let immutable = (format!("/{field}"), "immutable_field".to_owned());
             let unknown = ("/other".to_owned(), "unknown_field".to_owned());
@@ -211,7 +211,7 @@ async fn the_version_that_was_seen_may_be_changed() {
     let admin = server.admin().await;
     for list in LISTS {
         let (path, _) = create(&admin, list, company("First")).await;
-        // A proxy that compresses what it hands on makes the tag a weak one.
+        // A proxy that compresses responses makes the entity tag weak.
         for (tag, version) in
             [("\"1\"", 2), ("\"1\", \"2\"", 3), ("*", 4), ("W/\"4\"", 5), ("\"3\",W/\"5\"", 6), ("\"6-gzip\"", 7)]
         {

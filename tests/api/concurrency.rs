@@ -1,5 +1,4 @@
-//! Requests at the same time: whatever their order turns out to be, it is as if they had come one after
-//! another.
+//! Concurrent requests: the result is the same as if they had come one after another, in some order.
 
 use futures_util::future::{join, join_all};
 use partner_platform::domain::authorization::Role;
@@ -9,10 +8,10 @@ use crate::steps::{all, allocate, assert_ledger_adds_up, subscribe, used, whole_
 use crate::support::world::{World, basket, company, id};
 use crate::support::{Answer, Client};
 
-/// How often a race of two is run: either may win.
+/// How often a race of two requests is repeated, because either may win.
 pub const ROUNDS: usize = 6;
 
-/// Sends requests at the same time, each from a task of its own, and answers in their order.
+/// Sends requests at the same time, each from its own task. Returns the responses in the order of the requests.
 pub async fn at_once<F>(requests: impl IntoIterator<Item = F>) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
@@ -36,7 +35,7 @@ fn patch(client: &Client, path: &str, body: Value) -> impl Future<Output = Answe
     async move { client.patch(&path, body).await }
 }
 
-/// How many of the answers were successes; the others must all be this problem.
+/// Counts the successful responses. All others must be this problem.
 #[track_caller]
 pub fn successes(answers: Vec<Answer>, status: u16, code: &str) -> usize {
     let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status < 300);
@@ -108,7 +107,7 @@ async fn nothing_is_allocated_once_a_suspension_was_answered() {
         let then = used(&world.admin, &path).await;
         let answers: Vec<_> = join_all(early.into_iter().chain(late)).await.into_iter().map(Result::unwrap).collect();
         let allocated = successes(answers, 409, "subscription_suspended");
-        assert_eq!(used(&world.admin, &path).await, then, "what was in use when it was suspended is all there is");
+        assert_eq!(used(&world.admin, &path).await, then, "nothing was allocated after the suspension");
         assert_eq!(i64::try_from(allocated).unwrap(), then);
         assert_ledger_adds_up(&world.admin, &path).await;
     }
@@ -138,7 +137,7 @@ async fn one_reference_asked_for_at_once_is_one_allocation() {
     let answers = at_once(clients.iter().map(|client| post(client, &to, one("same")))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 19);
-    assert!(answers.iter().all(|answer| answer.body == answers[0].body), "all answers name the one");
+    assert!(answers.iter().all(|answer| answer.body == answers[0].body), "all responses name the same one");
     assert_eq!(used(&world.admin, &world.active("")).await, 2);
 }
 

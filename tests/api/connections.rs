@@ -1,4 +1,4 @@
-//! Clients that are slow, silent or too many: each is cut off in time, and the others are served.
+//! Clients that are slow, silent or too many: their connections are closed in time, and the others are served.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use socket2::{Domain, Socket, Type};
 use crate::support::world::company;
 use crate::support::{Raw, Server};
 
-/// What a client may take for anything here.
+/// The timeouts for clients in these tests.
 const SHORT: Duration = Duration::from_millis(600);
 
-/// What no answer takes, on the slowest machine.
+/// The maximum time of any response, on the slowest machine.
 const BOUND: Duration = Duration::from_secs(25);
 
 const HEAD: &str = "POST /v1/customers HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n";
@@ -23,7 +23,7 @@ fn narrow(state: &mut AppState, http: &mut Http) {
     (http.workers, http.max_connections) = (1, 1);
 }
 
-/// A server that has room for one connection: whoever else is served, that one is gone.
+/// A server for a single connection. If another client is served, the first connection has been closed.
 async fn server() -> Server {
     Server::adjusted(narrow).await
 }
@@ -33,10 +33,10 @@ async fn assert_there_is_room(server: &Server) {
         let mut other = Raw::connect(&server.url).await;
         other.get("/healthz", b"Connection: close\r\n").await
     };
-    assert_eq!(tokio::time::timeout(BOUND, answer).await.expect("there is room").status(), 200);
+    assert_eq!(tokio::time::timeout(BOUND, answer).await.expect("there is room for a connection").status(), 200);
 }
 
-/// Sends a byte now and then, and sees that this does not go on.
+/// Sends a byte from time to time, and checks that the connection is closed.
 async fn assert_dripping_is_cut_off(server: &Server, mut slow: Raw) {
     let mut drops = 0;
     while drops < 100 && slow.try_write(b"x").await {
@@ -93,7 +93,7 @@ async fn a_client_that_goes_on_asking_or_waits_for_its_answer_is_not_cut_off() {
     let server = Server::adjusted(|state, http| {
         narrow(state, http);
         state.answer_timeout = BOUND;
-        // The server's own clock goes by half seconds.
+        // The server checks its timers only every half second.
         http.keep_alive = 4 * SHORT;
     })
     .await;
@@ -155,7 +155,11 @@ async fn a_connection_goes_on_after_a_body_in_chunks() {
         assert_eq!((answer.status(), answer.header("connection")), (201, None), "{answer:?}");
     }
     let refused = raw.send(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n{chunks}").as_bytes()).await;
-    assert_eq!((refused.status(), refused.header("connection")), (401, Some("close")), "nobody read it: {refused:?}");
+    assert_eq!(
+        (refused.status(), refused.header("connection")),
+        (401, Some("close")),
+        "the body was not read: {refused:?}"
+    );
     assert!(raw.is_closed().await);
     assert_eq!(server.database.text("SELECT count(*) FROM customers").await, "3");
 }
@@ -165,7 +169,7 @@ async fn a_connection_goes_on_after_a_body_in_chunks() {
 async fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
     let server = server().await;
     let greedy = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // More than fits between the two of them is asked for.
+    // Requests more than the buffers on both sides can hold.
     greedy.set_recv_buffer_size(4096).unwrap();
     let address: std::net::SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     greedy.connect(&address.into()).unwrap();
@@ -202,12 +206,12 @@ async fn connections_over_the_limit_wait_and_those_within_it_go_on() {
     let (mut served, mut last) = (0, None);
     let waiting = new.get("/readyz", b"");
     tokio::pin!(waiting);
-    // All the while, who is connected is served.
+    // Meanwhile, connected clients are served.
     while last.is_none() {
         assert_eq!(known.get("/healthz", b"").await.status(), 200);
         served += 1;
         last = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.ok();
     }
-    assert_eq!(last.unwrap().status(), 200, "who comes later is served when the silent are gone");
+    assert_eq!(last.unwrap().status(), 200, "a later client is served when the silent ones are disconnected");
     assert!(served > 10, "{served}");
 }

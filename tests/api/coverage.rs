@@ -1,5 +1,5 @@
-//! What holds for every operation. The document is the checklist: an operation that has no recipe here
-//! fails, and so cannot be forgotten.
+//! Checks that apply to every operation. The OpenAPI document is the checklist: an operation without a recipe here
+//! fails, so it cannot be forgotten.
 
 use partner_platform::api::openapi::{DOCUMENT, Operation};
 use partner_platform::api::routes;
@@ -12,7 +12,7 @@ use crate::support::{Answer, Client};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
-/// How an operation succeeds in the world: the ids of its path, a body, and the right that it needs.
+/// A successful request for an operation in the world: the ids of its path, a body, and the required right.
 pub(crate) struct Recipe {
     pub id: Value,
     pub body: Option<Value>,
@@ -105,12 +105,12 @@ pub(crate) fn recipe(operation: &str, world: &World) -> Recipe {
         "disableWebhookEndpoint" => (world.endpoint_id.clone(), Some(reason), ManageWebhooks),
         "deleteWebhookEndpoint" => (world.idle_endpoint_id.clone(), None, ManageWebhooks),
         "redeliverWebhookDelivery" => (world.delivery_id.clone(), None, ManageWebhooks),
-        unknown => panic!("{unknown} has no recipe: say here how it succeeds and what right it needs"),
+        unknown => panic!("{unknown} has no recipe: add a successful request and the required right"),
     };
     Recipe { id, body, right }
 }
 
-/// The operations that need a key.
+/// The operations that require a key.
 pub(crate) fn operations() -> impl Iterator<Item = &'static Operation> {
     DOCUMENT.operations.iter().filter(|operation| operation.path.starts_with("/v1/"))
 }
@@ -137,7 +137,7 @@ fn own_path(recipe: &Recipe) -> &str {
     recipe.id.as_str().unwrap_or_default()
 }
 
-/// Without what differs from request to request.
+/// The response without the values that differ for each request.
 fn essence(answer: Answer) -> (u16, Value) {
     let mut body = answer.body;
     for field in ["request_id", "instance"] {
@@ -149,7 +149,7 @@ fn essence(answer: Answer) -> (u16, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_succeeds_as_documented() {
     let world = World::new().await;
-    // What changes nothing goes first: the rest takes the subscriptions out of the states they are in.
+    // Requests without changes come first, because the others change the states of the subscriptions.
     let (previews, others): (Vec<_>, Vec<_>) = operations().partition(|operation| operation.id.starts_with("preview"));
     for operation in previews.into_iter().chain(others) {
         let recipe = recipe(&operation.id, &world);
@@ -212,7 +212,7 @@ async fn what_is_another_tenants_is_as_if_it_were_not_there() {
     for operation in operations().filter(|operation| operation.path.contains('{')) {
         let recipe = recipe(&operation.id, &world);
         if operation.path.contains("{product_id}") || recipe.right.is_partner_only() {
-            continue; // Products are everyone's, and who may not do a thing at all learns nothing.
+            continue; // Products are visible to everyone. A caller without the right learns nothing.
         }
         let theirs = if operation.id == "getReseller" { &world.reseller_id } else { &recipe.id };
         let not_yours = call(&world.other, operation, id(theirs), recipe.body.as_ref()).await;
@@ -402,7 +402,7 @@ async fn a_method_that_a_path_does_not_have_is_405_with_allow() {
         answer.problem(405, "method_not_allowed");
     }
     let named = world.admin.get("/v1/invoices/run").await;
-    assert_eq!(named.header("allow"), "POST", "a name is no id");
+    assert_eq!(named.header("allow"), "POST", "a name is not an id");
     named.problem(405, "method_not_allowed");
     world.admin.get("/v1/nothing").await.problem(404, "not_found");
     for path in ["/v1/customers/", "/v1/customers//archive", "/v1/orders/", "/v1/invoices/run/"] {
@@ -438,7 +438,7 @@ async fn the_request_examples_of_the_document_work() {
         let name = schema.rsplit('/').next().unwrap();
         let example = &DOCUMENT.value["components"]["schemas"][name]["example"];
         assert!(!example.is_null(), "{name} has an example");
-        // The example's product and certificate type are not in this world.
+        // The product and the certificate type of the example do not exist in this world.
         let text = example.to_string().replace(UNKNOWN, id(&world.product_id)).replace("ov-single", "dv");
         let recipe = recipe(&operation.id, &world);
         let example: Value = serde_json::from_str(&text).unwrap();
@@ -456,16 +456,16 @@ fn keys(value: &Value) -> Vec<&String> {
     value.as_object().unwrap().keys().collect()
 }
 
-/// What a name in a query or a body refers to, of another tenant.
+/// An id of another tenant for a name in a query or a body.
 fn theirs<'a>(name: &str, world: &'a World) -> Option<&'a Value> {
     match name {
         "partner_id" => Some(&world.reseller_id),
         "customer_id" => Some(&world.customer_id),
         "subscription_id" => Some(&world.active_id),
         "price_list_id" => Some(&world.price_list_id),
-        // Products are everyone's, and `resource_id` finds what the caller did with anything at all.
+        // Products are visible to everyone. `resource_id` finds actions of the caller on any resource.
         "product_id" | "resource_id" => None,
-        unknown => panic!("say here what of another tenant {unknown} could name"),
+        unknown => panic!("{unknown} could name a resource of another tenant: add one here"),
     }
 }
 
@@ -482,7 +482,7 @@ async fn a_query_that_names_what_is_another_tenants_is_as_if_it_were_not_there()
         let ids = parameters.filter(|parameter| parameter["in"] == "query" && is_id(&parameter["schema"]));
         for name in ids.map(|parameter| parameter["name"].as_str().unwrap()) {
             let Some(theirs) = theirs(name, &world) else { continue };
-            // In the path is what is the caller's own.
+            // The ids in the path belong to the caller.
             if operation.path.contains('{') {
                 continue;
             }
@@ -523,7 +523,7 @@ async fn a_body_that_names_what_is_another_tenants_is_as_if_it_were_not_there() 
                 async move { call(client, operation, own.as_str().unwrap_or_default(), Some(&body)).await }
             };
             let not_yours = send(theirs.clone()).await;
-            // That detail names the id that was sent.
+            // This detail contains the id that was sent.
             let without_id = |answer: Answer, named: &str| {
                 let (status, body) = essence(answer);
                 (status, body.to_string().replace(named, "<id>"))

@@ -1,5 +1,5 @@
-//! Customers: who manages them, who administers them, what they pay in, and when they can be put away.
-//! What they share with resellers is in `companies.rs`.
+//! Customers: their reseller, their administration, their currency, and when they can be archived. What they have in
+//! common with resellers is tested in `companies.rs`.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn at(pointer: &str, code: &str) -> [(String, String); 1] {
     [(pointer.to_owned(), code.to_owned())]
 }
 
-/// A company with other fields too.
+/// A company with additional fields.
 fn with(fields: Value) -> Value {
     let mut body = company("Northwind");
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -68,7 +68,7 @@ async fn the_administrators_address_goes_with_administration_by_the_customer() {
         assert_eq!(admin.post("/v1/customers", body).await.violations(), at("/admin_email", code));
     }
     let found = admin.post("/v1/customers", with(json!({ "admin_email": email }))).await.violations();
-    assert_eq!(found, at("/admin_email", "not_allowed"), "the partner administers when nothing is said");
+    assert_eq!(found, at("/admin_email", "not_allowed"), "the default administration is the provider");
 
     let (theirs, _) = create(&admin, json!({ "administration": "customer", "admin_email": email })).await;
     let (ours, _) = create(&admin, json!({})).await;
@@ -148,7 +148,7 @@ async fn a_disabled_reseller_gets_no_customers_and_keeps_those_it_has() {
     world.admin.post("/v1/customers", with(to_it.clone())).await.problem(403, "reseller_disabled");
     world.admin.patch(&free, to_it.clone()).await.problem(403, "reseller_disabled");
     assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
-    // Naming the reseller that it has is not moving it there.
+    // Setting the present reseller again is not a change of the reseller.
     let renamed = json!({ "partner_id": world.reseller_id, "company_name": "Renamed" });
     assert_eq!(world.admin.patch(&world.customer(""), renamed).await.ok()["company_name"], "Renamed");
     world.admin.patch(&world.customer(""), json!({ "partner_id": world.other_reseller_id })).await.ok();
@@ -224,7 +224,7 @@ async fn an_archived_customer_is_readable_and_nothing_else_until_it_is_restored(
     assert_eq!(answer.header("etag"), "\"2\"");
     let archived = answer.ok();
     assert_eq!((&archived["status"], &archived["version"]), (&json!("archived"), &json!(2)));
-    assert_eq!(world.own.act(&format!("{path}/archive")).await.ok(), archived, "it is so already");
+    assert_eq!(world.own.act(&format!("{path}/archive")).await.ok(), archived, "the customer is already archived");
     assert_eq!(world.own.get(&path).await.ok(), archived);
 
     let before = world.server.database.fingerprint().await;
@@ -237,7 +237,7 @@ async fn an_archived_customer_is_readable_and_nothing_else_until_it_is_restored(
 
     let restored = world.own.act(&format!("{path}/restore")).await.ok();
     assert_eq!((&restored["status"], &restored["version"]), (&json!("active"), &json!(3)));
-    assert_eq!(world.own.act(&format!("{path}/restore")).await.ok(), restored, "it is so already");
+    assert_eq!(world.own.act(&format!("{path}/restore")).await.ok(), restored, "the customer is already active");
     world.own.post(&subscriptions, basket(&world.product_id, 1)).await.created();
 }
 

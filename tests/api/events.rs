@@ -1,4 +1,4 @@
-//! The feed of events: what happened, each once, none left out, in an order that never takes anything back.
+//! The event feed: each event once, none is missing, and the order never changes.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::steps::{on_day, subscribe};
 use crate::support::world::{World, company, id};
 use crate::support::{Client, Database, Lock, Proxy, Server, database, settings};
 
-/// Everything behind a place, in pages.
+/// All events after a position, page by page.
 async fn follow(client: &Client, after: &str, query: &str) -> (Vec<Value>, String) {
     let mut after = after.to_owned();
     let mut all = Vec::new();
@@ -34,7 +34,7 @@ fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
 
-/// What happens when a client does something.
+/// The events that are emitted during some work.
 async fn told(client: &Client, work: impl AsyncFnOnce()) -> Vec<Value> {
     let after = latest(client).await;
     work().await;
@@ -61,7 +61,7 @@ async fn every_change_is_told_with_the_resource_as_its_get_shows_it() {
 
     let customer = world.customer("");
     let events = told(admin, async || drop(admin.patch(&customer, json!({ "contact": null })).await)).await;
-    assert!(events.is_empty(), "what changes nothing is no event: {events:?}");
+    assert!(events.is_empty(), "a request without changes emits no event: {events:?}");
     let rename = json!({ "company_name": "Northwind 2" });
     let events = told(admin, async || drop(admin.patch(&customer, rename).await.ok())).await;
     assert_eq!((types(&events), &events[0]["data"]), (vec!["customer.updated"], &admin.get(&customer).await.ok()));
@@ -222,7 +222,7 @@ async fn a_reseller_is_told_of_its_own_and_of_products_and_of_a_customer_that_le
     admin.act(&world.active("/suspend")).await.ok();
     let (theirs, _) = follow(own, &starts[0], "").await;
     assert_eq!(types(&theirs), ["customer.released"]);
-    assert_eq!(theirs[0]["data"]["partner_id"], world.reseller_id, "as it was: not whose it is now");
+    assert_eq!(theirs[0]["data"]["partner_id"], world.reseller_id, "the data at that time, not the present reseller");
     let (others, _) = follow(other, &starts[1], "").await;
     assert_eq!(types(&others), ["customer.updated", "subscription.suspended"]);
 }
@@ -239,7 +239,7 @@ async fn the_feed_can_be_narrowed_to_types() {
     let many = ["types=invoice.created"; 101].join("&");
     let found = world.admin.get(&format!("/v1/events?{many}&wait=x")).await.violations();
     let expected = [("types", "too_long"), ("wait", "invalid_type")];
-    assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())), "nothing is dropped silently");
+    assert_eq!(found, expected.map(|(place, code)| (place.to_owned(), code.to_owned())), "nothing is ignored silently");
     for wait in ["31", "-1", "x"] {
         world.admin.get(&format!("/v1/events?wait={wait}")).await.problem(422, "validation_failed");
     }
@@ -271,7 +271,7 @@ async fn a_place_to_which_the_feed_never_came_is_refused() {
 async fn a_customer_leaves_when_what_is_under_way_is_told() {
     let world = World::new().await;
     let start = latest(&world.own).await;
-    // A write has told its event and is not committed yet.
+    // A write has inserted its event, and is not committed yet.
     let lock = Lock::hold(&world.server.database, "audit_entries").await;
     let suspend = tokio::spawn({
         let (own, path) = (world.own.clone(), world.active("/suspend"));
@@ -288,10 +288,10 @@ async fn a_customer_leaves_when_what_is_under_way_is_told() {
     let customer = leave.await.unwrap();
     let (told, _) = follow(&world.own, &start, "").await;
     assert_eq!(types(&told), ["subscription.suspended", "customer.released"]);
-    assert_eq!(told[1]["resource"]["version"], customer["version"], "newer than all that was told of it before");
+    assert_eq!(told[1]["resource"]["version"], customer["version"], "newer than all versions in earlier events");
 }
 
-/// A server whose statements are listened to, and so many who wait for events with one key.
+/// A server whose statements are recorded, and `many` requests with one key that wait for events.
 async fn waiting(client: impl Fn(&World) -> Client, many: usize, query: &str) -> (World, Proxy, JoinSet<Value>) {
     let database = Database::create().await;
     let proxy = Proxy::start(&database).await;
@@ -303,7 +303,7 @@ async fn waiting(client: impl Fn(&World) -> Client, many: usize, query: &str) ->
         let (client, path) = (client(&world), format!("/v1/events?after={after}&wait=30{query}"));
         waiting.spawn(async move { client.get(&path).await.ok() });
     }
-    // Each looks for itself when it comes, then one for all.
+    // Each request checks the feed when it arrives. Later, one check serves all.
     let mut looks = 0;
     while looks < many {
         looks += proxy.wire.take().count(LOOK);
@@ -314,10 +314,10 @@ async fn waiting(client: impl Fn(&World) -> Client, many: usize, query: &str) ->
     (world, proxy, waiting)
 }
 
-/// Whether the feed has gone on.
+/// Checks whether the feed has new events.
 const LOOK: &str = "FROM \"event_feed\"";
 
-/// What is in it.
+/// Reads the events.
 const READ: &str = "SELECT \"event_places\".\"position\", \"events\".\"id\"";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,7 +329,7 @@ async fn however_many_wait_for_the_same_it_is_read_once() {
             assert_eq!(types(feed["data"].as_array().unwrap()), ["subscription.suspended"]);
         }
         let traffic = proxy.wire.take();
-        assert_eq!(traffic.count(READ), 1, "{many} wait: {traffic:?}");
+        assert_eq!(traffic.count(READ), 1, "{many} requests wait: {traffic:?}");
     }
 }
 
@@ -345,10 +345,10 @@ async fn who_waits_for_other_events_than_those_that_happen_reads_nothing() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let traffic = proxy.wire.take();
                 told += traffic.count("INSERT INTO event_places");
-                assert_eq!(traffic.count(READ), 0, "{many} wait: {traffic:?}");
+                assert_eq!(traffic.count(READ), 0, "{many} requests wait: {traffic:?}");
             }
         }
-        assert!(waiting.try_join_next().is_none(), "there is nothing for them");
+        assert!(waiting.try_join_next().is_none(), "there are no events for them");
         waiting.abort_all();
     }
 }
@@ -360,16 +360,19 @@ async fn who_waits_is_answered_as_soon_as_something_happens_or_the_time_is_up() 
     let client = world.admin.clone();
     let waiting = tokio::spawn(async move { client.get(&format!("/v1/events?after={after}&wait=30")).await.ok() });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(!waiting.is_finished(), "nothing has happened yet");
+    assert!(!waiting.is_finished(), "there are no events yet");
     world.admin.act(&world.active("/suspend")).await.ok();
-    let feed = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it does not wait on").unwrap();
+    let feed = tokio::time::timeout(Duration::from_secs(20), waiting)
+        .await
+        .expect("the request does not wait longer")
+        .unwrap();
     assert_eq!(types(feed["data"].as_array().unwrap()), ["subscription.suspended"]);
 
     let started = Instant::now();
     let after = feed["next_after"].as_str().unwrap();
     let empty = world.admin.get(&format!("/v1/events?after={after}&wait=1")).await.ok();
     assert_eq!(empty["data"], json!([]));
-    assert!(started.elapsed() >= Duration::from_secs(1), "it waits as long as it was told to");
+    assert!(started.elapsed() >= Duration::from_secs(1), "the request waits for the whole time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -387,7 +390,7 @@ async fn who_waits_does_not_hold_up_a_service_that_is_stopped() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
-/// An event as a hand writes it, in a transaction that it keeps open.
+/// Inserts an event manually, in a transaction that stays open.
 fn by_hand(number: u32) -> String {
     format!(
         "WITH written AS (INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
@@ -433,7 +436,7 @@ async fn followers_of_many_writers_each_see_every_event_once_and_in_the_same_ord
                     let feed = client.get(&format!("/v1/events?after={after}&limit={limit}&wait=20")).await.ok();
                     feed["next_after"].as_str().unwrap().clone_into(&mut after);
                     let events = feed["data"].as_array().unwrap();
-                    assert!(!events.is_empty(), "all is there within the time that a follower waits");
+                    assert!(!events.is_empty(), "all events arrive within the waiting time");
                     seen.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
                 }
                 seen
@@ -456,8 +459,8 @@ async fn followers_of_many_writers_each_see_every_event_once_and_in_the_same_ord
         all.push(follower.await.unwrap());
     }
     assert_eq!(all[0].iter().collect::<HashSet<_>>().len(), WRITERS * EACH, "each once");
-    assert!(all.iter().all(|seen| *seen == all[0]), "all see the same order");
+    assert!(all.iter().all(|seen| *seen == all[0]), "all readers see the same order");
     let (again, _) = follow(&world.admin, &start, "").await;
     let again: Vec<_> = again.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(again, all[0], "and whoever comes later, too");
+    assert_eq!(again, all[0], "a later reader sees the same order, too");
 }

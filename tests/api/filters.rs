@@ -1,4 +1,4 @@
-//! Filters: each shows exactly what it says.
+//! Filters: each returns exactly the matching rows.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ async fn list(client: &Client, path: &str) -> Vec<Value> {
     client.get(path).await.ok()["data"].as_array().unwrap().clone()
 }
 
-/// What a list shows, in no order, by a field of its rows.
+/// The values of a field in a list, in no order.
 async fn shown(client: &Client, path: &str, field: &str) -> BTreeSet<String> {
     let rows = list(client, path).await;
     let all: BTreeSet<_> = rows.iter().map(|row| row[field].as_str().unwrap().to_owned()).collect();
@@ -61,7 +61,7 @@ async fn a_piece_of_a_name_finds_it_in_any_letter_case_with_or_without_accents_a
         ("%C3%A4rger", vec!["Ärger", "ÄRGERLICH"]),
         ("STRASSE", vec!["Straße"]),
         ("stra%C3%9Fe", vec!["Straße"]),
-        // A sigma at the end of what is looked for stands in the middle of the name.
+        // The sigma at the end of the search text is in the middle of the name.
         ("%CE%9F%CE%94%CE%9F%CE%A3", vec!["ΟΔΟΣΑ"]),
         ("%CE%BF%CE%B4%CE%BF%CF%82", vec!["ΟΔΟΣΑ"]),
         ("iVA", vec!["Ivan"]),
@@ -159,7 +159,7 @@ async fn price_lists_are_filtered() {
     ] {
         let found = list(&world.admin, &format!("/v1/price-lists?{filter}")).await;
         let names: Vec<_> = found.iter().map(|row| row["name"].as_str().unwrap()).collect();
-        assert_eq!(names, expected, "in order of their name: {filter}");
+        assert_eq!(names, expected, "ordered by name: {filter}");
     }
 }
 
@@ -201,7 +201,7 @@ async fn subscriptions_are_filtered() {
     let others = format!("customer_id={}", id(&free));
     assert_eq!(shown(&world.admin, &format!("/v1/subscriptions?{others}"), "id").await, set([of_free]));
     let found = world.admin.get(&world.customer(&format!("/subscriptions?{others}"))).await.violations();
-    assert_eq!(found, [("customer_id".to_owned(), "unknown_field".to_owned())], "it is in the path");
+    assert_eq!(found, [("customer_id".to_owned(), "unknown_field".to_owned())], "the customer is in the path");
 }
 
 #[tokio::test(flavor = "multi_thread")]

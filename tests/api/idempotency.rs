@@ -1,4 +1,5 @@
-//! Safe retries: a request with a key is done once, however often it is sent and whatever is lost on the way.
+//! Safe retries: a request with an idempotency key is executed once, however often it is sent and whichever responses
+//! are lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn is_replay(answer: &Answer) -> bool {
 async fn every_operation_that_is_sent_again_with_its_key_is_answered_as_before_and_done_once() {
     let world = World::new().await;
     let writes = operations().filter(|operation| !["GET", "DELETE"].contains(&operation.method.as_str()));
-    // What changes nothing goes first: the rest takes the subscriptions out of the states they are in.
+    // Requests without changes come first, because the others change the states of the subscriptions.
     let (previews, others): (Vec<_>, Vec<_>) = writes.partition(|operation| operation.id.starts_with("preview"));
     for (number, operation) in previews.into_iter().chain(others).enumerate() {
         let recipe = recipe(&operation.id, &world);
@@ -46,7 +47,7 @@ async fn every_operation_that_is_sent_again_with_its_key_is_answered_as_before_a
         for header in ["etag", "location", "content-type"] {
             assert_eq!(second.headers.get(header), first.headers.get(header), "{}: {header}", operation.id);
         }
-        assert_eq!(between, world.server.database.fingerprint().await, "{}: done once", operation.id);
+        assert_eq!(between, world.server.database.fingerprint().await, "{}: executed once", operation.id);
     }
 }
 
@@ -130,7 +131,7 @@ async fn what_another_try_may_change_is_not_kept() {
     let world = World::new().await;
     let client = keyed(&world.admin, "late");
     let path = world.active("/suspend");
-    // Nobody can be served while another has the subscription.
+    // No request can be served while the table has another name.
     world.server.database.execute("ALTER TABLE subscriptions RENAME TO hidden").await;
     client.act(&path).await.problem(500, "internal");
     world.server.database.execute("ALTER TABLE hidden RENAME TO subscriptions").await;
@@ -189,14 +190,14 @@ async fn of_the_same_request_at_once_one_is_done_and_all_others_are_its_answer_o
     assert_eq!(inventory["data"][0]["current"]["quantity"], 5 + 8);
 }
 
-/// What one client wants done, once each.
+/// A request that a client wants to be executed once.
 enum Wish {
     Reseller(usize),
     Raise,
     Add,
 }
 
-/// Sends a request until it is answered. Some answers are lost: the connection is cut at a random moment.
+/// Repeats a request until it has a response. Some responses are lost: the connection is closed at a random moment.
 async fn insist(client: &Client, path: &str, body: &Value, lost: &mut usize) -> Answer {
     loop {
         let attempt = client.send(Method::POST, path, Some(body.to_string().into_bytes()));
@@ -207,7 +208,7 @@ async fn insist(client: &Client, path: &str, body: &Value, lost: &mut usize) -> 
             Some(attempt.await)
         };
         match answer {
-            // An answer that arrived all the same is one that was not lost.
+            // If the response arrived before the connection was closed, it was not lost.
             Some(answer) if answer.status < 300 => return answer,
             Some(answer) if answer.status != 503 => drop(answer.problem(409, "idempotency_in_progress")),
             _ => {}
@@ -265,7 +266,7 @@ async fn of_a_thousand_operations_of_which_answers_are_lost_each_is_done_exactly
     let inventory = world.admin.get(&format!("{path}/inventory")).await.ok();
     assert_eq!(inventory["data"][0]["current"]["quantity"], 1 + done[1]);
     assert_eq!(count(&world, "orders").await - before, done[1] + done[2]);
-    assert_eq!(count(&world, "audit_entries").await - entries_before, all, "each is told once");
+    assert_eq!(count(&world, "audit_entries").await - entries_before, all, "each has one audit entry");
     let confirmed = "SELECT count(*) FROM events WHERE kind = 'order.confirmed'";
     assert_eq!(database.text(confirmed).await, database.text("SELECT count(*) FROM orders").await);
     assert_ledger_adds_up(&world.admin, &path).await;
@@ -331,7 +332,7 @@ async fn a_run_of_invoices_is_billed_told_and_kept_or_nothing_of_it() {
     let answers = futures_util::future::join_all(runs).await;
     let (done, waiting): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
     assert!(waiting.into_iter().all(|answer| answer.problem(409, "idempotency_in_progress").is_object()));
-    assert!(done.iter().all(|answer| answer.body == done[0].body), "one answer for all");
+    assert!(done.iter().all(|answer| answer.body == done[0].body), "all have the same response");
     let billed = database.text(count).await.parse::<i64>().unwrap() - before.parse::<i64>().unwrap();
     assert_eq!(json!(billed), done[0].body["invoices"]);
     assert!(billed > 0);

@@ -1,11 +1,12 @@
-//! Ids of what is a customer's: a database that is one day spread over several servers finds by them where a row is.
+//! The ids of rows that belong to a customer. In a database that is distributed over several servers, they would show
+//! where a row is.
 
 use partner_platform::store::WRITE_ORDER;
 use serde_json::json;
 
 use crate::support::world::World;
 
-/// The tables whose rows are a customer's and have an id, and which of their rows are.
+/// The tables with ids whose rows belong to a customer, and the condition for such rows.
 const OWNED: [(&str, &str); 8] = [
     ("subscriptions", "true"),
     ("orders", "true"),
@@ -30,7 +31,7 @@ async fn ids_of_what_is_a_customers_end_as_the_customers_id_does() {
         let strays = format!("SELECT count(*) FROM {table} WHERE ({are_owned}) AND ({strays}) IS NOT FALSE");
         assert_eq!(database.text(&strays).await, "0", "{table}");
     }
-    // Not by chance: two customers end differently.
+    // Not by chance: the ids of two customers have different ends.
     let ends = "SELECT count(DISTINCT right(customer_id::text, 4)) > 1 FROM events";
     assert_eq!(database.text(ends).await, "t");
 }
@@ -53,7 +54,7 @@ async fn new_rows_are_written_behind_those_that_they_refer_to() {
     let mut seen = 0;
     for reference in database.text(references).await.split(',') {
         let (table, other) = reference.split_once(' ').unwrap();
-        // A charge that is new is on no invoice.
+        // A new charge is not on an invoice.
         if (table, other) == ("charges", "invoice_lines") {
             continue;
         }

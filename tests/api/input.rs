@@ -1,5 +1,5 @@
-//! Bad input: what each kind of field takes and what it refuses, that all problems are told at once, and
-//! that what is refused changes nothing.
+//! Invalid input: what each field accepts and rejects. All problems are reported together, and a rejected request
+//! changes nothing.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::support::world::{World, basket, company, id, product};
 use crate::support::{Answer, Client};
 
-/// A request, and where in it a field stands.
+/// A request, and the place of a field in it.
 struct Field {
     path: String,
     method: Method,
     body: Value,
-    /// All places that must have the same value; the first is looked up in the answer too.
+    /// All places that must have the same value. The first is also looked up in the response.
     at: &'static [&'static str],
     answer: &'static str,
     kind: Kind,
@@ -28,14 +28,14 @@ enum Kind {
     Currency,
 }
 
-/// A text, and the codes with which it is refused; none when it is kept.
+/// A text, and the codes of the errors for it; empty if it is accepted.
 type Case = (String, &'static [&'static str]);
 
 impl Kind {
     fn cases(self) -> Vec<Case> {
         match self {
             Self::Line(most) => line(most),
-            // As a line, but for line breaks and tabs.
+            // Like a line, except for line breaks and tabs.
             Self::Lines(most) => line(most)
                 .into_iter()
                 .map(|(text, codes)| if text.contains(['\n', '\r', '\t']) { (text, &[][..]) } else { (text, codes) })
@@ -90,7 +90,7 @@ fn closed(kept: &[&str], refused: &[&str]) -> Vec<Case> {
 
 fn line(most: usize) -> Vec<Case> {
     [
-        // Characters are counted, neither bytes nor UTF-16 units.
+        // The length is counted in characters, not in bytes or UTF-16 units.
         all(&[&"x".repeat(most), &"😀".repeat(most)], &[]),
         all(
             &[
@@ -147,7 +147,7 @@ impl Field {
     }
 }
 
-/// A place in a body, made if it is not there.
+/// A place in a body. It is created if it does not exist.
 fn place<'a>(body: &'a mut Value, pointer: &str) -> &'a mut Value {
     pointer.split('/').skip(1).fold(body, |body, part| match part.parse::<usize>() {
         Ok(index) => &mut body[index],
@@ -261,7 +261,7 @@ async fn half_a_character_is_malformed_wherever_it_stands() {
     assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
 }
 
-/// A text as it is stored: in NFC, from its first visible character to its last.
+/// A text as it is stored: in NFC, without invisible characters at both ends.
 fn stored(text: &str) -> String {
     let text = icu_normalizer::ComposingNormalizerBorrowed::new_nfc().normalize(text);
     text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{200b}\u{3164}".contains(c)).to_owned()

@@ -1,4 +1,4 @@
-//! Several instances on one database: what one has answered holds on all of them, from the next request on.
+//! Several instances on one database: after a response of one instance, the change is visible on all of them.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn the_ledger_is_in_the_order_in_which_it_was_written_whichever_instance_d
     let world = World::new().await;
     let beside = world.server.beside().await;
     let there = world.admin.at(&beside.url);
-    // Their clocks stand, as they do for whatever happens within a millisecond.
+    // Their clocks stand still, as if everything happened within one millisecond.
     for round in 0..10 {
         for (client, name) in [(&world.admin, "here"), (&there, "there")] {
             allocate(client, &world.active(""), 1, &format!("{name} {round}")).await;

@@ -1,4 +1,4 @@
-//! Current and renewal inventory, and the ledger of both.
+//! The current and the renewal inventory, and their ledger.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn set(world: &World, path: &str, lines: Value) -> Answer {
     world.admin.put(&format!("{path}/inventory/renewal"), json!({ "lines": lines })).await
 }
 
-/// The amount of a line, computed again from what the line says of it.
+/// The amount of a line, recalculated from the details of the line.
 fn recomputed(line: &Value) -> i128 {
     let input = |field: &str| i128::from(line["calculation"][field].as_i64().unwrap());
     let unit_price = i128::from(line["calculation"]["unit_price"]["amount"].as_i64().unwrap());
@@ -33,7 +33,7 @@ async fn a_condition_on_inventory_is_about_the_subscription_whose_tag_the_invent
     };
     let seen = tag().await;
     allocate(&world.admin, &world.active(""), 1, "host").await;
-    assert_eq!(tag().await, seen, "allocations do not move it");
+    assert_eq!(tag().await, seen, "allocations do not change it");
     let fresh = world.admin.with("if-match", &seen);
     let path = world.active("/inventory/thresholds");
     fresh.put(&path, json!({ "lines": [{ "certificate_type": "dv", "low_threshold": 3 }] })).await.ok();
@@ -45,7 +45,7 @@ async fn a_condition_on_inventory_is_about_the_subscription_whose_tag_the_invent
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rise_is_charged_for_the_rest_of_the_term() {
     let world = World::new().await;
-    // (day, add, days left, amount): 9900 for a year of 365 days.
+    // (day, addition, days left, amount): 9900 for a year of 365 days.
     let cases = [
         ("2027-01-01", 3, 365, 29_700),
         ("2027-04-01", 10, 275, 74_589),
@@ -162,7 +162,11 @@ async fn renewal_inventory_is_set_or_follows_and_what_is_not_named_stays() {
     set(&world, &path, json!([{ "certificate_type": "ov", "quantity": 0 }])).await.ok();
     assert_eq!(renewals().await, [json!([25, 25]), json!([0, 0])]);
     raise(&world, &path, json!([{ "certificate_type": "dv", "add": 1 }])).await.created();
-    assert_eq!(renewals().await, [json!([25, 25]), json!([0, 0])], "a rise now does not raise what is set");
+    assert_eq!(
+        renewals().await,
+        [json!([25, 25]), json!([0, 0])],
+        "an increase now does not change an explicit renewal quantity"
+    );
     set(&world, &path, json!([{ "certificate_type": "dv", "quantity": null }])).await.ok();
     assert_eq!(renewals().await, [json!([null, 51]), json!([0, 0])]);
     assert_eq!(all(&world.admin, "/v1/charges").await.iter().filter(|it| it["amount"]["amount"] == 0).count(), 0);
@@ -180,7 +184,7 @@ async fn less_than_is_in_use_for_the_next_term_is_warned_of_where_it_is_asked_fo
     let preview = world.active("/inventory/renewal/preview");
     let quote = world.admin.post(&preview, json!({ "lines": lines })).await.ok();
     let warning = &quote["warnings"][0];
-    assert_eq!(quote["warnings"].as_array().unwrap().len(), 1, "nothing of ov is in use");
+    assert_eq!(quote["warnings"].as_array().unwrap().len(), 1, "no ov is in use");
     assert_eq!((&warning["code"], &warning["pointer"]), (&json!("renewal_below_used"), &json!("/lines/1/quantity")));
     assert!(warning["detail"].as_str().unwrap().contains("30"), "{warning}");
     set(&world, &world.active(""), lines).await.ok();
@@ -211,7 +215,7 @@ async fn what_is_held_is_renewed_after_the_limit_was_lowered_below_it() {
         let product = format!("/v1/products/{}", id(&world.product_id));
         world.admin.patch(&product, json!({ "certificate_types": types })).await.ok();
     };
-    // It holds 10.
+    // 10 are current.
     set(&world, &path, ov("quantity", 80)).await.ok();
     lower(5).await;
     let too_many = [("/lines/0/quantity".to_owned(), "out_of_range".to_owned())];
@@ -221,7 +225,7 @@ async fn what_is_held_is_renewed_after_the_limit_was_lowered_below_it() {
     on_day(&world.server, "2027-12-20");
     let upcoming = all(&world.admin, &world.customer("/upcoming-charges")).await;
     let upcoming = upcoming.iter().find(|it| it["certificate_type"] == "ov" && it["kind"] == "renewal").unwrap();
-    assert_eq!(upcoming["calculation"]["quantity"], 10, "80 were set before");
+    assert_eq!(upcoming["calculation"]["quantity"], 10, "the renewal quantity was 80 before");
     on_day(&world.server, "2028-01-01");
     let renewed = world.admin.get(&path).await.ok();
     assert_eq!((&renewed["term"]["number"], &renewed["inventory"][1]["current"]["quantity"]), (&json!(2), &json!(10)));
@@ -242,7 +246,7 @@ async fn a_quote_tells_what_the_next_renewal_costs() {
     assert_eq!(next(renewal, twenty_five.clone()).await, usd(25 * 9900 + 10 * 25_000));
     assert_eq!(next(current, json!([{ "certificate_type": "dv", "add": 5 }])).await, usd(55 * 9900 + 10 * 25_000));
     world.admin.patch(&world.active(""), json!({ "auto_renew": false })).await.ok();
-    assert_eq!(next(renewal, twenty_five).await, usd(0), "it will not renew by itself");
+    assert_eq!(next(renewal, twenty_five).await, usd(0), "the subscription does not renew automatically");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,10 @@
-//! The invoice as a page: everything on it, and nothing of it runs.
+//! The invoice as an HTML page: it is complete, and its content cannot execute scripts.
 
 use serde_json::{Value, json};
 
 use crate::support::world::{World, basket, bill, company, id, product};
 
-/// Bills a new customer for 3 `dv` from `start` and answers the page.
+/// Bills a new customer for 3 `dv` from `start`, and returns the page.
 async fn page(world: &World, customer: Value, start: &str) -> String {
     let customer = world.admin.post("/v1/customers", customer).await.created();
     let mut body = basket(&world.product_id, 3);
@@ -63,7 +63,7 @@ async fn what_callers_wrote_is_text_and_never_markup() {
     world.admin.patch(&format!("/v1/products/{}", id(&world.product_id)), named).await.ok();
     let page = page(&world, customer, "2027-01-01").await;
     assert!(!page.contains("<script"), "{page}");
-    assert_eq!(page.matches("&lt;script&gt;").count(), 8, "it is there as text: {page}");
+    assert_eq!(page.matches("&lt;script&gt;").count(), 8, "it is escaped: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

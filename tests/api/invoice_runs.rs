@@ -1,4 +1,4 @@
-//! Runs: whatever happens, and however many run at once, each charge that is due is on one invoice.
+//! Invoice runs: in any situation, and with concurrent runs, each due charge is on exactly one invoice.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::steps::{all, on_day, subscribe};
 use crate::support::world::{World, basket, bill, company, id};
 use crate::support::{Database, Server};
 
-/// The service itself, as it acts at the end of a month.
+/// The service itself as the caller, as at the end of a month.
 fn service(server: &Server) -> Context {
     let actor = Actor::system();
     Context::new(server.db.clone(), server.clock.clone(), actor)
@@ -23,7 +23,7 @@ async fn run(world: &World, through: &str) -> Value {
     world.admin.post("/v1/invoices/run", json!({ "through": through })).await.ok()
 }
 
-/// Adds charges as those of the active subscription, all of one amount.
+/// Adds charges to the active subscription, all with the same amount.
 async fn add_charges(world: &World, count: usize, amount: i64) {
     add_charges_of(world, "subscription_id", &world.active_id, count, amount).await;
 }
@@ -38,8 +38,8 @@ async fn add_charges_of(world: &World, column: &str, owner: &Value, count: usize
     world.server.database.execute(&sql).await;
 }
 
-/// Checks what must hold at every moment: a charge is on one invoice that is not void just when it is
-/// invoiced, invoices are the sum of their lines, and each year's numbers go from 1 up.
+/// Checks the invariants: a charge is invoiced if and only if it is on one invoice that is not void, invoices are the
+/// sum of their lines, and the numbers of each year are consecutive from 1.
 async fn assert_in_order(database: &Database) {
     for (what, query) in [
         (
@@ -65,7 +65,7 @@ async fn assert_in_order(database: &Database) {
     }
 }
 
-/// How many charges are due by now and not billed.
+/// The number of charges that are due and not billed.
 async fn left(world: &World) -> String {
     let query = "SELECT count(*) FROM charges WHERE status = 'pending' AND due_date <= '2027-01-01'";
     world.server.database.text(query).await
@@ -91,7 +91,7 @@ async fn a_run_bills_what_is_due_once() {
 async fn a_charge_is_not_billed_before_it_is_due() {
     let world = World::new().await;
     run(&world, "2026-12-31").await;
-    assert_eq!(left(&world).await, "3", "what is due on New Year is not due the day before");
+    assert_eq!(left(&world).await, "3", "charges due on New Year are not due the day before");
     run(&world, "2027-01-01").await;
     let pending = world.admin.get("/v1/charges?status=pending").await.ok();
     assert_eq!(pending["data"][0]["subscription_id"], world.pending_id);
@@ -125,7 +125,7 @@ async fn numbers_have_no_gaps_and_begin_anew_each_year() {
     for day in ["2027-12-30", "2027-12-31", "2028-01-01", "2028-01-02"] {
         on_day(&world.server, day);
         subscribe(&world, json!({})).await;
-        // What is refused, or fails in the database after the number was taken, takes none.
+        // A run that is rejected, or that fails in the database after taking a number, uses up no number.
         world.admin.post("/v1/invoices/run", json!({ "through": "2029-01-01" })).await.violations();
         let obstacle = "ALTER TABLE invoice_lines ADD CONSTRAINT invoice_lines_none CHECK (position < 0) NOT VALID";
         world.server.database.execute(obstacle).await;
@@ -170,7 +170,11 @@ async fn a_customer_is_not_split_between_batches() {
     add_charges_of(&world, "customer_id", &world.idle_customer_id, 200, 5).await;
     add_charges(&world, 600, 5).await;
     let done = run(&world, "2027-01-01").await;
-    assert_eq!((&done["invoices"], &done["complete"]), (&json!(3), &json!(true)), "1003 on two, and 203 on one");
+    assert_eq!(
+        (&done["invoices"], &done["complete"]),
+        (&json!(3), &json!(true)),
+        "1003 charges on two invoices, and 203 on one"
+    );
     assert_in_order(&world.server.database).await;
 }
 
@@ -187,7 +191,7 @@ async fn amounts_that_cannot_be_added_up_go_on_several_invoices() {
     assert_in_order(&world.server.database).await;
 }
 
-/// 60 more customers with two charges each.
+/// Adds 60 customers with two charges each.
 async fn crowd(world: &World) {
     let customers = (0..60).map(async |number| {
         let customer = world.admin.post("/v1/customers", company(&format!("Customer {number}"))).await.created();
@@ -224,7 +228,7 @@ async fn invoices_can_be_voided_while_runs_bill_again_what_they_give_back() {
     let runs = (0..20).map(|_| "/v1/invoices/run".to_owned());
     let mixed: Vec<_> = voids.zip(runs.cycle()).flat_map(|(void, run)| [void, run]).collect();
     let answers = at_once(mixed.iter().map(|path| act(&world.admin, path))).await;
-    assert!(answers.iter().all(|answer| answer.status == 200), "nobody waits for who waits for them");
+    assert!(answers.iter().all(|answer| answer.status == 200), "there is no deadlock");
     assert_in_order(&world.server.database).await;
     world.admin.act("/v1/invoices/run").await.ok();
     assert_eq!(left(&world).await, "0");
@@ -247,9 +251,9 @@ async fn a_run_that_is_killed_leaves_nothing_half_done() {
         killed += i32::from(run.await.unwrap().is_err());
         assert_in_order(&world.server.database).await;
     }
-    assert!(killed > 0, "some were killed on the way");
+    assert!(killed > 0, "some runs were killed before their end");
     let cx = service(&world.server);
-    // The pool may still hold a connection that was killed.
+    // The pool may still have a connection that was killed.
     while billing::run_monthly(&cx, 1).await.is_err() {}
     assert_eq!(left(&world).await, "0");
     assert_in_order(&world.server.database).await;
@@ -284,9 +288,13 @@ async fn each_month_is_billed_once_on_its_invoice_day() {
 
     subscribe(&world, json!({})).await;
     on_day(&world.server, "2027-02-09");
-    assert_eq!(months().await, [], "what came after the 10th waits for the next");
+    assert_eq!(months().await, [], "charges after the 10th wait for the next run");
     on_day(&world.server, "2027-04-10");
-    assert_eq!(months().await, [of("2027-02-10", 2), of("2027-03-10", 0), of("2027-04-10", 0)], "late is not lost");
+    assert_eq!(
+        months().await,
+        [of("2027-02-10", 2), of("2027-03-10", 0), of("2027-04-10", 0)],
+        "a late run bills everything"
+    );
     let recorded = "SELECT string_agg(concat_ws(' ', month, through), ', ' ORDER BY month) FROM invoice_runs";
     let expected = "2027-01-01 2027-01-10, 2027-02-01 2027-02-10, 2027-03-01 2027-03-10, 2027-04-01 2027-04-10";
     assert_eq!(world.server.database.text(recorded).await, expected);

@@ -1,4 +1,4 @@
-//! Invoices: what they show, and how they go from created to emailed to paid, or void.
+//! Invoices: their fields, and their states: created, emailed and paid, or void.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn path(invoice_id: &Value, rest: &str) -> String {
     format!("/v1/invoices/{}{rest}", id(invoice_id))
 }
 
-/// Bills the three charges of 1 January and answers the invoice.
+/// Bills the three charges of 1 January, and returns the invoice.
 async fn billed(world: &World) -> Value {
     let id = bill(&world.admin).await;
     world.admin.get(&path(&id, "")).await.ok()
@@ -77,13 +77,13 @@ async fn an_invoice_is_emailed_then_paid_and_that_is_final() {
     assert_eq!((&emailed["status"], &emailed["version"]), (&json!("emailed"), &json!(2)));
     assert_eq!(emailed["emailed_at"], "2027-01-03T12:00:00Z");
     on_day(&world.server, "2027-01-20");
-    assert_eq!(act("/mark-emailed").await.ok(), emailed, "again changes nothing");
+    assert_eq!(act("/mark-emailed").await.ok(), emailed, "repeating it changes nothing");
 
     let paid = act("/mark-paid").await.ok();
     assert_eq!((&paid["status"], &paid["version"]), (&json!("paid"), &json!(3)));
     assert_eq!((&paid["emailed_at"], &paid["paid_at"]), (&emailed["emailed_at"], &json!("2027-01-20T12:00:00Z")));
     assert_eq!((&paid["lines"], &paid["total"]), (&created["lines"], &created["total"]));
-    assert_eq!(act("/mark-paid").await.ok(), paid, "again changes nothing");
+    assert_eq!(act("/mark-paid").await.ok(), paid, "repeating it changes nothing");
 
     for action in ["/mark-emailed", "/void"] {
         let problem = act(action).await.problem(409, "invalid_transition");
@@ -115,17 +115,17 @@ async fn what_a_void_invoice_had_taken_is_billed_again_under_another_number() {
     let voided = world.admin.post(&path(&before["id"], "/void"), reason).await.ok();
     assert_eq!((&voided["status"], &voided["version"]), (&json!("void"), &json!(3)));
     assert_eq!(voided["voided"], json!({ "at": "2027-01-01T12:00:00Z", "reason": "Wrong address" }));
-    assert_eq!(voided["emailed_at"], "2027-01-01T12:00:00Z", "that the customer has it stays on record");
+    assert_eq!(voided["emailed_at"], "2027-01-01T12:00:00Z", "it stays recorded that the customer has received it");
     assert_eq!((&voided["lines"], &voided["total"]), (&before["lines"], &before["total"]));
     let again = world.admin.post(&path(&before["id"], "/void"), json!({ "reason": "Other words" })).await.ok();
-    assert_eq!(again, voided, "again changes nothing");
+    assert_eq!(again, voided, "repeating it changes nothing");
 
     let pending = all(&world.admin, "/v1/charges").await.into_iter().filter(|charge| charge["status"] == "pending");
-    assert_eq!(pending.filter(|charge| charge["invoice_id"].is_null()).count(), 4, "three, and that of February");
+    assert_eq!(pending.filter(|charge| charge["invoice_id"].is_null()).count(), 4, "three, and the one of February");
     let next = billed(&world).await;
     assert_eq!(next["number"], "INV-2027-000002");
     assert_eq!((&next["lines"], &next["total"]), (&before["lines"], &before["total"]));
-    assert_eq!(world.admin.get(&path(&before["id"], "")).await.ok(), voided, "the void one keeps its lines");
+    assert_eq!(world.admin.get(&path(&before["id"], "")).await.ok(), voided, "the void invoice keeps its lines");
     assert_eq!(charges_of(&world.admin, &before["id"]).await, [] as [Value; 0]);
     assert_eq!(charges_of(&world.admin, &next["id"]).await.len(), 3);
 }
@@ -162,7 +162,7 @@ async fn an_invoice_is_paid_or_void_but_not_both() {
             answers.iter().filter(|answer| answer.status == 200).map(|it| &it.body["status"]).collect();
         assert!(states.windows(2).all(|two| two[0] == two[1]), "round {round}: {states:?}");
         let state = states[0].clone();
-        assert_eq!(successes(answers, 409, "invalid_transition"), 2, "the two that wanted the same");
+        assert_eq!(successes(answers, 409, "invalid_transition"), 2, "the two that requested the same");
         let invoice = world.admin.get(&path(&invoice_id, "")).await.ok();
         assert_eq!((&invoice["status"], &invoice["version"]), (&state, &json!(3)));
         let kept = charges_of(&world.admin, &invoice_id).await.len();

@@ -1,5 +1,5 @@
-//! The service as its callers see it: the real server over a socket, on a real PostgreSQL, each test in a
-//! database of its own. The files mirror `src/api/v1`; what holds for every operation is in `coverage.rs`.
+//! The API from the view of its callers: the real server over a socket, on a real PostgreSQL. Each test has its own
+//! database. The files mirror `src/api/v1`; checks that apply to every operation are in `coverage.rs`.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 

@@ -1,4 +1,4 @@
-//! Migrations: what goes up comes down, many may try at once, and every constraint has a name of ours.
+//! Migrations: each can be reverted, concurrent runs are safe, and every constraint has an explicit name.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use crate::support::Database;
 use crate::support::world::{World, id};
 
-/// A migration's name, and what it does each way.
+/// A migration: its name, and its statements in both directions.
 struct Migration {
     name: String,
     up: String,
     down: String,
 }
 
-/// Oldest first.
+/// All migrations, oldest first.
 fn migrations() -> Vec<Migration> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut folders: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -39,7 +39,7 @@ async fn empty() -> Database {
     database
 }
 
-/// All that migrations can make, as one text; diesel's own table is not theirs.
+/// All objects in the database as one text, without diesel's own table.
 async fn dump(database: &Database) -> String {
     let queries = [
         "SELECT concat_ws(' ', 'column', table_name, column_name, data_type, collation_name, \
@@ -72,19 +72,19 @@ async fn each_migration_is_undone_exactly() {
         before.push(dump(&by_hand).await);
         by_hand.execute(up).await;
         let changes_rows_alone = name.ends_with("_clear_auto_renew_of_ended_subscriptions");
-        assert_eq!(before.last() == Some(&dump(&by_hand).await), changes_rows_alone, "{name} does something");
+        assert_eq!(before.last() == Some(&dump(&by_hand).await), changes_rows_alone, "{name} has an effect");
     }
     let whole = dump(&by_hand).await;
-    assert_eq!(whole, dump(&migrated).await, "what is embedded is what is in the folder");
+    assert_eq!(whole, dump(&migrated).await, "the embedded migrations are those in the directory");
     for (Migration { name, down, .. }, before) in migrations().iter().zip(&before).rev() {
         migrated.execute(down).await;
-        assert_eq!(&dump(&migrated).await, before, "{name} is undone");
+        assert_eq!(&dump(&migrated).await, before, "{name} is reverted");
     }
     assert_eq!(dump(&migrated).await, "", "nothing is left");
     migrated.execute("DELETE FROM __diesel_schema_migrations").await;
     let db = Db::new(&migrated.url, &crate::support::settings()).unwrap();
     assert_eq!(db.migrate().await.unwrap().len(), migrations().len());
-    assert_eq!(dump(&migrated).await, whole, "and it can be done again");
+    assert_eq!(dump(&migrated).await, whole, "they can be run again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn a_migration_that_fails_leaves_those_before_it_and_can_be_taken_up_again
     assert_eq!(dump(&database).await, dump(&Database::create().await).await);
 }
 
-/// The lines of a query's one column.
+/// The values of a query with one column.
 async fn lines(database: &Database, column: &str, from: &str) -> Vec<String> {
     let text = database.text(&format!("SELECT string_agg({column}, ';' ORDER BY {column}) FROM {from}")).await;
     text.split(';').map(str::to_owned).collect()
@@ -142,8 +142,8 @@ async fn every_constraint_and_index_has_a_name_of_ours() {
         for (table, name) in names.iter().filter_map(|line| line.split_once(' ')) {
             assert!(name.starts_with(&format!("{table}_")), "the {kind} {name} starts with its table, {table}");
             let named = [format!("CONSTRAINT {name}"), format!("INDEX {name}")];
-            assert!(named.iter().any(|named| written.contains(named)), "no up.sql names the {kind} {name}");
-            assert!(words.contains(name), "the whole name stands there: {name}");
+            assert!(named.iter().any(|named| written.contains(named)), "no up.sql contains the {kind} {name}");
+            assert!(words.contains(name), "the name is not truncated: {name}");
         }
     }
 }
@@ -175,7 +175,7 @@ async fn the_schema_in_the_code_is_that_of_the_database() {
     }
 }
 
-/// A table as `schema.rs` has it.
+/// A table in the notation of `schema.rs`.
 async fn as_diesel(database: &Database, table: &str) -> String {
     let keys = format!(
         "SELECT string_agg(attname, ', ' ORDER BY array_position(conkey, attnum)) FROM pg_constraint \
@@ -202,7 +202,7 @@ async fn as_diesel(database: &Database, table: &str) -> String {
             "bytea" => "Bytea",
             "_bytea" => "Array<Bytea>",
             "_timestamptz" => "Array<Timestamptz>",
-            other => panic!("say here what diesel calls {other}"),
+            other => panic!("add the diesel type of {other} here"),
         };
         let kind = if parts[2] == "YES" { format!("Nullable<{kind}>") } else { kind.to_owned() };
         writeln!(text, "        {} -> {kind},", parts[0]).unwrap();
@@ -215,7 +215,7 @@ async fn subscriptions_that_had_ended_before_stop_renewing_and_the_others_go_on(
     let world = World::new().await;
     let pending = format!("/v1/subscriptions/{}", id(&world.pending_id));
     let cancelled = world.admin.act(&format!("{pending}/cancel")).await.ok();
-    // What an earlier release has left.
+    // Data as an earlier release has left it.
     world.server.database.execute("UPDATE subscriptions SET auto_renew = true").await;
     let before = world.admin.get(&world.active("")).await.ok();
     let is_it = |migration: &Migration| migration.name.ends_with("_clear_auto_renew_of_ended_subscriptions");
@@ -223,7 +223,7 @@ async fn subscriptions_that_had_ended_before_stop_renewing_and_the_others_go_on(
     world.server.database.execute(&migration.up).await;
     let ended = world.admin.get(&pending).await.ok();
     assert_eq!(ended["auto_renew"], false);
-    assert_ne!(ended["version"], cancelled["version"], "its entity tag is another");
+    assert_ne!(ended["version"], cancelled["version"], "its entity tag has changed");
     assert_eq!(world.admin.get(&world.active("")).await.ok(), before);
     let versions = "SELECT string_agg(version::text, ' ' ORDER BY id) FROM subscriptions";
     let first = world.server.database.text(versions).await;

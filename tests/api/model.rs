@@ -1,5 +1,6 @@
-//! The real service beside a plain model of its rules: random sequences of operations and movements of the
-//! clock, and after each both must say the same. `MODEL_WORLDS` asks for more of them, `MODEL_SEED` for one.
+//! Compares the real service with a simple model of its rules: after each step of a random sequence of operations and
+//! clock movements, both must have the same state. `MODEL_WORLDS` sets the number of sequences, `MODEL_SEED` selects
+//! one.
 
 mod player;
 mod rules;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::world::{company, id, product};
 use crate::support::{Client, Server};
 
-/// Each is a sequence: what happens to one customer.
+/// The number of customers. Each has its own sequence of operations.
 const PLAYERS: usize = 8;
 
 const ROUNDS: usize = 10;
@@ -35,7 +36,7 @@ async fn the_service_does_what_a_plain_model_of_the_rules_does() {
     println!("{} sequences, {operations} operations", (seeds.end - seeds.start) * PLAYERS as u64);
 }
 
-/// Plays one world to its end and answers how many operations it took.
+/// Runs one world, and returns the number of operations.
 async fn play(seed: u64) -> usize {
     let mut rng = Rng::with_seed(seed);
     let server = Server::start().await;
@@ -49,7 +50,7 @@ async fn play(seed: u64) -> usize {
         let seed = seed * PLAYERS as u64 + number as u64;
         players.push(Player::new(&admin, id(&customer["id"]), id(&product_id), seed));
     }
-    // The month that has begun is billed here, with nothing due.
+    // January is billed here, without any due charge.
     let mut today = NaiveDate::from_ymd_opt(2027, 1, 1).unwrap();
     pass(&admin, &mut today, 1, &mut players, &prices).await;
 
@@ -73,7 +74,7 @@ async fn play(seed: u64) -> usize {
     players.iter().map(|player| player.log.len()).sum()
 }
 
-/// Lets days go by, for the service at once and for the model one by one.
+/// Moves the clock: for the service in one step, for the model day by day.
 async fn pass(admin: &Client, today: &mut NaiveDate, days: u64, players: &mut [Player], prices: &Prices) {
     admin.post("/v1/sandbox/clock", json!({ "advance_days": days })).await.ok();
     for _ in 0..days {
@@ -91,7 +92,7 @@ async fn change_price(admin: &Client, product_id: &Value, prices: &mut Prices, r
     admin.patch(&format!("/v1/products/{}", id(product_id)), json!({ "prices": all })).await.ok();
 }
 
-/// What must be 0 in the database.
+/// Queries that must return 0.
 const INVARIANTS: &[(&str, &str)] = &[
     (
         "lines that are not the sum of their ledger",

@@ -1,4 +1,4 @@
-//! Tokens of an OpenID Connect issuer: whom they mean, and which are refused.
+//! Tokens of an OpenID Connect issuer: the caller that they stand for, and which are rejected.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use partner_platform::oidc::{Algorithm, Settings};
@@ -11,7 +11,7 @@ use crate::support::{Answer, Server};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
-/// How a token is refused (RFC 6750, 3.1).
+/// The challenge for a rejected token (RFC 6750, 3.1).
 const REFUSED: &str = "Bearer realm=\"partner-platform\", error=\"invalid_token\"";
 
 /// An issuer with a key of each kind that is allowed by default, and a world that trusts it.
@@ -38,7 +38,7 @@ impl Trust {
         self.world.server.clock.now()
     }
 
-    /// Good claims with some of them changed; null takes one away.
+    /// Valid claims with some changes; null removes a claim.
     fn claims(&self, changes: Value) -> Value {
         let mut claims = self.issuer.claims(self.now());
         for (name, value) in changes.as_object().unwrap() {
@@ -65,7 +65,7 @@ impl Trust {
         assert_eq!(answer.status, 200, "{what}: {}", answer.body);
     }
 
-    /// Each is refused in the same words, and nothing comes of it.
+    /// Checks that each is rejected with the same message, and changes nothing.
     async fn assert_refused(&self, tokens: &[(&str, String)]) {
         let before = self.world.server.database.fingerprint().await;
         let expected = self.write("ppk_none").await.problem(401, "unauthenticated")["detail"].clone();
@@ -106,11 +106,11 @@ async fn the_role_and_the_reseller_of_a_token_decide() {
 async fn keys_and_tokens_go_side_by_side() {
     let trust = Trust::new().await;
     trust.world.admin.get("/v1/customers").await.ok();
-    assert_eq!(trust.issuer.asked(), (0, 0), "a key is no question to the issuer");
+    assert_eq!(trust.issuer.asked(), (0, 0), "an API key is not looked up at the issuer");
     for none in ["ppk_forged", "forged", "a.b.c", "...", ".."] {
         trust.read(none).await.problem(401, "unauthenticated");
     }
-    assert_eq!(trust.issuer.asked(), (0, 0), "what can be no token is none either");
+    assert_eq!(trust.issuer.asked(), (0, 0), "text that cannot be a token is not, either");
     trust.assert_good("a token", &trust.token(json!({}))).await;
 
     let without = Server::start().await;
@@ -137,7 +137,7 @@ async fn forged_tokens_are_refused() {
     let claims = trust.claims(json!({}));
     let impostor = SigningKey::p256("p256");
     let good = trust.p256.token(&claims);
-    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("a token has three parts") };
     let technician = trust.token(json!({ "role": "technician" }));
     let others = technician.rsplit_once('.').unwrap().1;
     let none = |alg: &str| format!("{}.", unsigned(&json!({ "alg": alg, "typ": "JWT", "kid": "p256" }), &claims));
@@ -216,7 +216,7 @@ async fn every_algorithm_that_is_allowed_works_with_the_key_that_says_so() {
     for key in &keys {
         trust.assert_good(&key.id, &key.token(&claims)).await;
     }
-    // The pair is the same; what it is for is not.
+    // The key pair is the same, but its purpose is different.
     let (own, other) = (SigningKey::rsa("RS256", "RS256"), SigningKey::rsa("RS256", "PS256"));
     trust.assert_good("its own", &own.token(&claims)).await;
     trust.assert_refused(&[("another of the same kind", other.token(&claims))]).await;
@@ -253,7 +253,7 @@ async fn a_head_that_brings_a_key_or_demands_more_is_refused() {
         .await;
     trust.assert_good("an access token", &with(&trust.p256, "typ", json!("at+JWT"))).await;
     trust.assert_good("more to read", &with(&trust.p256, "x5t", json!("abc"))).await;
-    assert_eq!(trust.issuer.asked(), (1, 1), "nothing else was looked for");
+    assert_eq!(trust.issuer.asked(), (1, 1), "nothing else was looked up");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,7 +382,7 @@ async fn claims_have_the_names_that_were_chosen() {
     let named = trust.token(json!({ "role": null, role: "admin", reseller: trust.world.other_reseller_id }));
     assert_eq!(trust.read(&named).await.ok()["data"], json!([]));
     trust.assert_refused(&[("the usual name", trust.token(json!({})))]).await;
-    // A name that is mistaken makes nobody the partner's.
+    // A wrong claim does not make the caller one of the provider.
     for usual in [json!("partner"), trust.world.reseller_id.clone()] {
         let mistaken = trust.token(json!({ role: "admin", "reseller_id": usual }));
         let problem = trust.read(&mistaken).await.problem(401, "unauthenticated");

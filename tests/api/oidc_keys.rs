@@ -1,4 +1,4 @@
-//! The keys of an OpenID Connect issuer: fetched when needed, kept when it is gone, never asked for too often.
+//! The keys of an OpenID Connect issuer: fetched on demand, kept during an outage, and not requested too often.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ impl Trust {
 async fn keys_are_asked_for_once_in_ten_minutes() {
     let trust = Trust::new().await;
     trust.asked(0);
-    // All at once: one asks, all wait.
+    // Concurrent requests: one fetches the keys, the others wait.
     join_all((0..20).map(|_| trust.ok(&trust.key))).await;
     trust.asked(1);
     trust.pass(TimeDelta::seconds(599));
@@ -95,7 +95,7 @@ async fn keys_rotate_without_a_restart() {
     trust.ok(&trust.key).await;
     let second = SigningKey::p256("second");
     trust.issuer.show(&[&trust.key, &second]);
-    // The issuer was asked just now.
+    // The keys were fetched just now.
     trust.refused(&second).await;
     trust.pass(TimeDelta::seconds(10));
     trust.ok(&second).await;
@@ -108,7 +108,7 @@ async fn keys_rotate_without_a_restart() {
     trust.refused(&trust.key).await;
     trust.asked(3);
 
-    // The name stays and the key is another.
+    // The key has changed, but its id is the same.
     let third = SigningKey::p256("second");
     trust.issuer.show(&[&third]);
     trust.pass(TimeDelta::minutes(10));
@@ -127,7 +127,7 @@ async fn an_issuer_that_is_gone_is_missed_after_an_hour() {
     }
     trust.pass(TimeDelta::minutes(9));
     trust.ok(&trust.key).await;
-    // It may have made a new one.
+    // The issuer may have created a new key.
     trust.unavailable(&SigningKey::p256("second")).await;
     trust.pass(TimeDelta::minutes(1));
     trust.unavailable(&trust.key).await;
@@ -143,7 +143,7 @@ async fn without_keys_nobody_can_tell() {
     trust.issuer.behave(Manner::Gone);
     join_all((0..20).map(|_| trust.unavailable(&trust.key))).await;
     assert_eq!(trust.issuer.asked().0, 1);
-    // What can be told without keys is told; and API keys have nothing to do with it.
+    // Errors that can be found without keys are reported. API keys are not affected.
     trust.server.bearing("no.token.this").get("/v1/resellers").await.problem(401, "unauthenticated");
     trust.server.admin().await.get("/v1/resellers").await.ok();
     trust.issuer.behave(Manner::Well);
@@ -166,7 +166,7 @@ async fn a_silent_issuer_holds_up_one_request_at_most() {
         took(trust.ask(&trust.key).await, started)
     });
     let held_up = join_all(requests).await.into_iter().filter(|long| *long).count();
-    assert_eq!(held_up, 1, "one asks, and the others go on with what is known");
+    assert_eq!(held_up, 1, "one request fetches the keys, and the others use the known ones");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +246,7 @@ async fn keys_that_are_not_for_tokens_are_passed_over() {
         trust.issuer.show_raw(json!({ "keys": [jwk, trust.key.jwk()] }));
         trust.pass(TimeDelta::minutes(10));
         let answer = trust.ask(&trust.key).await;
-        assert_eq!(answer.status, 200, "beside one that is {what}: {}", answer.body);
+        assert_eq!(answer.status, 200, "next to a key that is {what}: {}", answer.body);
     }
 }
 
@@ -262,7 +262,7 @@ async fn a_token_without_a_key_s_name_is_good_by_any_key_of_the_issuer_and_lets_
     let (second, forged) = (SigningKey::p256("second"), SigningKey::p256("first"));
     ask(&trust.key).await.ok();
     trust.issuer.show(&[&second, &trust.key, &SigningKey::rsa("rsa", "RS256")]);
-    // The issuer was asked just now.
+    // The keys were fetched just now.
     refused(&second).await;
     trust.asked(1);
     trust.pass(TimeDelta::seconds(10));
@@ -279,7 +279,7 @@ async fn a_token_without_a_key_s_name_is_good_by_any_key_of_the_issuer_and_lets_
     trust.asked(4);
     trust.issuer.behave(Manner::Gone);
     trust.pass(TimeDelta::seconds(10));
-    // The issuer may have made a new one.
+    // The issuer may have created a new key.
     ask(&forged).await.problem(503, "unavailable");
     ask(&second).await.ok();
 }

@@ -1,4 +1,4 @@
-//! The service itself: request ids, health, metrics, its documentation, and how it speaks HTTP.
+//! The service itself: request ids, health, metrics, documentation, and the details of HTTP.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Client, Raw, Server, http};
 
-/// How long an answer about readiness is believed, and a little more.
+/// How long a readiness result is cached, and a little more.
 const BELIEVED_FOR: std::time::Duration = std::time::Duration::from_millis(1100);
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-0000000a11ce";
@@ -33,13 +33,13 @@ async fn any_other_request_id_is_replaced_by_one_of_our_own() {
         let mut raw = Raw::connect(&server.url).await;
         let answer = raw.get("/nothing", format!("X-Request-Id: {id}\r\n").as_bytes()).await;
         let Some(made) = answer.header("x-request-id") else {
-            // What no header may hold is no HTTP.
+            // A character that no header may contain is invalid HTTP.
             assert_eq!((answer.status(), id), (400, "\u{7f}"), "{answer:?}");
             continue;
         };
         assert!(uuid::Uuid::parse_str(made).is_ok_and(|made| made.get_version_num() == 7), "{made} for {id:?}");
         assert!(answer.body.contains(&format!("\"request_id\":\"{made}\"")), "{answer:?}");
-        assert!(seen.insert(made.to_owned()), "each request has its own");
+        assert!(seen.insert(made.to_owned()), "each request has its own id");
     }
     let mut raw = Raw::connect(&server.url).await;
     let answer = raw.get("/nothing", b"X-Request-Id: \xff\xfe\r\n").await;
@@ -88,7 +88,7 @@ async fn the_database_is_asked_whether_it_is_ready_once_a_second_however_many_as
     });
     let seconds = i64::try_from(started.elapsed().as_secs()).unwrap() + 1;
     let asked = committed().await - before;
-    // The keeper of keys asks three times a second, and this test a few times.
+    // The credential cache queries three times per second, and this test adds a few queries.
     assert!(asked < 50 + 20 * seconds, "{asked} in {seconds} s");
 }
 
@@ -106,18 +106,22 @@ async fn operators_may_have_a_listener_of_their_own() {
     }
 }
 
-/// The samples of Prometheus' text format: name, labels, value. Panics at a line that is no such thing.
+/// The samples of Prometheus' text format: name, labels, value. Panics at an invalid line.
 fn samples(text: &str) -> Vec<(String, String, f64)> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("# "));
     lines
         .map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
             let (name, labels) = series.split_once('{').map_or((series, ""), |(name, labels)| {
-                (name, labels.strip_suffix('}').unwrap_or_else(|| panic!("labels end: {line}")))
+                (name, labels.strip_suffix('}').unwrap_or_else(|| panic!("the labels are closed: {line}")))
             });
             let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte));
             assert!(is_name && !name.is_empty(), "{line}");
-            (name.to_owned(), labels.to_owned(), value.parse().unwrap_or_else(|_| panic!("a number ends: {line}")))
+            (
+                name.to_owned(),
+                labels.to_owned(),
+                value.parse().unwrap_or_else(|_| panic!("the line ends with a number: {line}")),
+            )
         })
         .collect()
 }
@@ -128,7 +132,7 @@ async fn metrics(client: &Client) -> String {
     answer.ok().as_str().unwrap().to_owned()
 }
 
-/// The sum of a metric over the series that have all these labels.
+/// The sum of a metric over the series with all these labels.
 fn sum(text: &str, metric: &str, labels: &[&str]) -> f64 {
     let fits = |have: &str| labels.iter().all(|label| have.contains(label));
     samples(text).iter().filter(|(name, have, _)| name == metric && fits(have)).map(|(_, _, value)| value).sum()
@@ -145,7 +149,7 @@ async fn requests_are_counted_by_route_and_status() {
         admin.get(&format!("/v1/customers/{UNKNOWN}")).await.problem(404, "not_found");
     }
     let after = metrics(&admin).await;
-    // Other tests of this process may be counted as well.
+    // Requests of other tests in this process may be included.
     let more = |metric: &str, labels: &[&str]| sum(&after, metric, labels) - sum(&before, metric, labels);
     assert!(more("http_requests_total", &not_found) >= 3.0, "{after}");
     assert!(more("http_request_duration_seconds_count", &route) >= 3.0, "{after}");
@@ -167,7 +171,10 @@ async fn no_request_can_invent_a_metric() {
     }
     let text = metrics(&admin).await;
     assert!(!text.to_lowercase().contains("invented"), "{text}");
-    assert!(sum(&text, "http_requests_total", &["route=\"unknown\""]) > 0.0, "they are counted together: {text}");
+    assert!(
+        sum(&text, "http_requests_total", &["route=\"unknown\""]) > 0.0,
+        "unknown paths are counted together: {text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,7 +244,7 @@ async fn whoever_takes_json_in_any_way_gets_it_and_others_are_told() {
     {
         admin.with("accept", accept).get("/v1/customers").await.problem(406, "not_acceptable");
     }
-    // The most specific range says it.
+    // The most specific range decides.
     for accept in ["*/*, application/json;q=0", "application/json;q=0, application/*;q=0.5"] {
         admin.with("accept", accept).get("/v1/customers").await.problem(406, "not_acceptable");
     }
@@ -280,7 +287,7 @@ async fn a_connection_that_is_closed_for_an_unread_body_says_so() {
     let head = "POST /v1/customers HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n";
     let mut raw = Raw::connect(&server.url).await;
     let answer = raw.send(format!("{head}Content-Length: 2\r\n\r\n{{}}").as_bytes()).await;
-    assert_eq!(answer.status(), 401, "a body is not read for who has no key");
+    assert_eq!(answer.status(), 401, "the body of a request without a key is not read");
     if answer.header("connection") == Some("close") {
         assert!(raw.is_closed().await);
     } else {

@@ -1,4 +1,4 @@
-//! Orders and charges: the record of what was confirmed, and what of it costs money.
+//! Orders and charges: the record of what was confirmed, and the amounts to pay.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use crate::steps::{all, on_day, whole_orders};
 use crate::support::world::{World, basket, id};
 
-/// What a list finds, by id.
+/// The ids in a list.
 async fn ids(world: &World, path: &str) -> Vec<Value> {
     let page = world.admin.get(path).await.ok();
     page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect()
 }
 
-/// A world in which every kind of order has been confirmed, newest last.
+/// A world with a confirmed order of every kind, the newest last.
 async fn with_every_kind(world: &World) -> Vec<Value> {
     let mut orders = Vec::new();
     let added = world.admin.post(&world.customer("/subscriptions"), basket(&world.product_id, 2)).await.created();
@@ -60,7 +60,7 @@ async fn an_order_names_the_key_that_confirmed_it_and_when() {
     }
     let keys = "SELECT string_agg('api_key:' || id, ' ' ORDER BY id) FROM api_keys WHERE role IN ('admin', 'sales')";
     let keys = world.server.database.text(keys).await;
-    assert!(names.iter().all(|name| keys.contains(name.as_str())), "{names:?} are among {keys}");
+    assert!(names.iter().all(|name| keys.contains(name.as_str())), "all of {names:?} are among {keys}");
     assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2], "{names:?}");
 }
 
@@ -110,11 +110,11 @@ async fn orders_are_found_by_customer_subscription_kind_and_time() {
     assert_eq!(found(&format!("{about}&kind=current_inventory")).await, [of(1)]);
     assert_eq!(found("kind=cancellation,renewal").await, [of(4), of(3)]);
     let after = found("confirmed_after=2027-01-02T12:00:00Z").await;
-    assert_eq!(after, [others, of(4), of(3), of(2), of(1), of(0)], "at that instant is after");
+    assert_eq!(after, [others, of(4), of(3), of(2), of(1), of(0)], "that instant itself counts as after");
     assert_eq!(found("confirmed_after=2027-01-02T12:00:00.000001Z").await, Vec::<Value>::new());
     let before = found("confirmed_before=2027-01-02T12:00:00Z").await;
     assert_eq!(before.len(), 4);
-    assert!(before.contains(&world.order_id), "at that instant is not before");
+    assert!(before.contains(&world.order_id), "that instant itself does not count as before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Pages: whatever the limit and whoever writes meanwhile, each row comes once, in order.
+//! Pages: with any limit, and during concurrent writes, each row comes once, in order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::support::world::{World, basket, company, id, product};
 use crate::support::{Client, Server};
 
-/// All rows of a list, page by page, by following the `Link` header as it is.
+/// All rows of a list, page by page, by following the `Link` header without changes.
 async fn walk(client: &Client, first: &str) -> Vec<Value> {
     walk_with(client, first, async || {}).await
 }
 
-/// The same with something to do before each next page.
+/// Like [`walk`], and does something before each next page.
 async fn walk_with(client: &Client, first: &str, between: impl AsyncFn()) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut path = first.to_owned();
@@ -33,9 +33,9 @@ async fn walk_with(client: &Client, first: &str, between: impl AsyncFn()) -> Vec
             return rows;
         };
         path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
-        let cursor = page["next_cursor"].as_str().expect("a link, a cursor");
-        assert!(path.ends_with(&format!("cursor={cursor}")), "the link leads where the cursor does: {path}");
-        assert!(rows.len() < 1000, "it ends: {path}");
+        let cursor = page["next_cursor"].as_str().expect("a page with a link has a cursor");
+        assert!(path.ends_with(&format!("cursor={cursor}")), "the link contains the cursor: {path}");
+        assert!(rows.len() < 1000, "the list ends: {path}");
         between().await;
     }
 }
@@ -82,7 +82,7 @@ async fn lists() -> (World, Vec<String>) {
     lists.extend(["/subscriptions", "/available-products", "/upcoming-charges"].map(|rest| world.customer(rest)));
     lists.extend(["/inventory/ledger", "/allocations"].map(|rest| world.active(rest)));
     lists.push(format!("/v1/subscriptions/{}/terms", id(&world.lapsed_id)));
-    // When keys were last used is known a little later.
+    // The last use of keys is written a little later.
     world.server.write_uses().await;
     lists.push(format!("/v1/webhook-endpoints/{}/deliveries", id(&world.endpoint_id)));
     courier::fan_out(&world.server.context(), || false).await.unwrap();
@@ -96,7 +96,7 @@ async fn every_list_is_the_same_at_any_limit() {
         let whole = world.admin.get(&list).await.ok();
         assert_eq!(whole["next_cursor"], Value::Null, "{list}");
         let whole = whole["data"].as_array().unwrap();
-        assert!(whole.len() > 1, "there is something to page through: {list}");
+        assert!(whole.len() > 1, "there are several rows: {list}");
         for limit in 1..=whole.len() {
             assert_eq!(walk(&world.admin, &format!("{list}?limit={limit}")).await, *whole, "{list} by {limit}");
         }
@@ -149,7 +149,7 @@ async fn a_cursor_that_was_tampered_with_is_refused_before_the_database_sees_it(
         let path = format!("/v1/customers?limit=1&sort={sort}&cursor=");
         let page = world.admin.get(&path.replace("&cursor=", "")).await.ok();
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor(&page)).unwrap()).unwrap();
-        assert!(text.contains(value), "this test knows what is in a cursor: {text}");
+        assert!(text.contains(value), "the contents of a cursor are known here: {text}");
         let forged = URL_SAFE_NO_PAD.encode(text.replace(value, other));
         world.admin.get(&format!("{path}{forged}")).await.problem(400, "cursor_invalid");
     }
@@ -182,7 +182,7 @@ async fn companies_are_sorted_by_name_without_case_and_accents_or_by_creation_ti
     for list in ["/v1/customers", "/v1/resellers"] {
         let names_given = ["b", "B", "a", "Ä", "ä", "z", "Z9", "9", "Ω", "ω", "a", "é", "E", "日本", "_", "%"];
         for (day, name) in (1..).zip(names_given) {
-            // Two a day: rows that were created at one instant.
+            // Two per day, so that some rows have the same instant of creation.
             server.clock.set(format!("2027-02-{:02}T12:00:00Z", (day + 1) / 2).parse().unwrap());
             admin.post(list, company(name)).await.created();
         }
@@ -198,7 +198,7 @@ async fn companies_are_sorted_by_name_without_case_and_accents_or_by_creation_ti
         }
         let by_name = walk(&admin, &format!("{list}?limit=200")).await;
         let expected = ["%", "9", "_", "a", "Ä", "ä", "a", "b", "B", "é", "E", "z", "Z9", "Ω", "ω", "日本"];
-        assert_eq!(names(&by_name), expected, "{list}: by name when nothing is said");
+        assert_eq!(names(&by_name), expected, "the default order is by name: {list}");
     }
 }
 
@@ -213,14 +213,14 @@ async fn subscriptions_are_sorted_by_end_or_by_creation_ties_by_id() {
             let down = walk(&world.admin, &format!("{list}?sort=-{sort}&limit=1")).await;
             assert_eq!(down.into_iter().rev().collect::<Vec<_>>(), rows, "{list} -{sort}");
         }
-        assert_eq!(walk(&world.admin, &list).await, rows, "by end when nothing is said");
+        assert_eq!(walk(&world.admin, &list).await, rows, "the default order is by end");
     }
 }
 
 /// A list that grows faster than it is read would never end.
 const MOST_WRITES: usize = 60;
 
-/// What is written while a list is paged through: where to, and the body of each by its number.
+/// A write while a list is read: the path, and the body by the number of the write.
 type Write = (String, fn(&World, usize) -> Value);
 
 async fn page_while_writing(world: &Arc<World>, list: &str, (path, body): Write) {
@@ -241,14 +241,14 @@ async fn page_while_writing(world: &Arc<World>, list: &str, (path, body): Write)
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    // Several before the first page and one before each other: enough, however few pages there are.
+    // Several before the first page and one before each other page, so that there are enough even with few pages.
     for _ in 0..3 {
         another().await;
     }
     let rows = walk_with(&world.admin, list, another).await;
     done.store(true, Ordering::Relaxed);
     writer.await.unwrap();
-    assert!(written.load(Ordering::Relaxed) > 3, "it was written meanwhile: {list}");
+    assert!(written.load(Ordering::Relaxed) > 3, "there were writes meanwhile: {list}");
 
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &rows {
@@ -279,7 +279,7 @@ async fn no_row_comes_twice_or_is_missed_while_companies_are_added_before_and_be
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_comes_twice_or_is_missed_while_subscriptions_are_added() {
     let world = Arc::new(World::new().await);
-    // So many pages that enough is written between them.
+    // Enough pages for enough writes between them.
     for _ in 0..12 {
         world.admin.post(&world.customer("/subscriptions"), basket(&world.product_id, 1)).await.created();
     }

@@ -1,5 +1,5 @@
-//! How lists are read: by an index, whatever is asked for. On a filled database, none of them reads a big table from end
-//! to end.
+//! Query plans of lists: each uses an index, with any filter. On a filled database, no list scans a big table
+//! completely.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::support::{Client, Database, Server};
 
 const FILL: &str = include_str!("../load/fill.sql");
 
-/// How many customers there are; there is as much of everything else, or more.
+/// The number of customers. There are at least as many rows of everything else.
 const CUSTOMERS: u32 = 40_000;
 
-/// Tables that grow with use. The others are small, or the service's own.
+/// Tables that grow with use. The others are small, or internal to the service.
 const BIG: &str = "'customers', 'subscriptions', 'subscription_terms', 'inventory_lines', 'inventory_ledger', \
     'allocations', 'orders', 'order_lines', 'charges', 'invoices', 'invoice_lines', 'events', 'event_places', \
     'audit_entries', 'audit_resources', 'audit_seals', 'webhook_deliveries', 'renewal_failures'";
 
-/// More often than a connection plans a kept statement for its parameters.
+/// More often than PostgreSQL plans a prepared statement for its parameters.
 const TIMES: usize = 7;
 
-/// What of all that a list may have to read whole, and why.
+/// The requests that may read a whole table, and why.
 const WHOLE: [(&str, &str); 2] = [
-    // Its totals are of everything that is due.
+    // Its totals include everything that is due.
     ("/v1/upcoming-charges", ""),
     ("/v1/customers/{customer_id}/upcoming-charges", ""),
 ];
 
-/// Values of a parameter: one that is there, where there is any, and one that is not.
+/// Values of a parameter: an existing one if there is any, and one that does not exist.
 fn values(path: &str, parameter: &str, found: &Found) -> Vec<String> {
     let all = |values: &[&str]| values.iter().map(ToString::to_string).collect();
     match parameter {
@@ -70,11 +70,11 @@ fn values(path: &str, parameter: &str, found: &Found) -> Vec<String> {
         }
         "limit" => all(&["2", "200"]),
         "cursor" | "wait" | "from" | "to" | "columns" | "bom" => Vec::new(),
-        _ => panic!("{path} has a parameter {parameter}, and no value for it here"),
+        _ => panic!("{path} has a parameter {parameter}: add a value for it here"),
     }
 }
 
-/// What there is to ask for.
+/// Existing values for the filters.
 struct Found {
     reseller: String,
     customer: String,
@@ -158,7 +158,7 @@ fn parameters(path: &str) -> Vec<String> {
     queries.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Which big tables are read whole for some answers.
+/// Which big tables are scanned completely by some requests.
 async fn read_whole(server: &Server, client: &Client, paths: &[String]) -> String {
     let scans = format!("SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ({BIG})");
     server.database.execute(&format!("DROP TABLE IF EXISTS scans; CREATE TABLE scans AS {scans}")).await;
@@ -166,12 +166,12 @@ async fn read_whole(server: &Server, client: &Client, paths: &[String]) -> Strin
         let mut answered = 0;
         while answered < TIMES {
             let answer = client.get(path).await;
-            // The connection before was ended.
+            // The previous connection was terminated.
             assert!([200, 503].contains(&answer.status), "{path}: {}", answer.body);
             answered += usize::from(answer.status != 503);
         }
     }
-    // A connection tells what it did when it ends.
+    // A connection writes its statistics when it ends.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     server.database.text(end).await;

@@ -1,4 +1,4 @@
-//! Price lists: what can be on one, how it changes, and when it can go.
+//! Price lists: which prices a list can have, editing it, and when it can be deleted.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Answer, Client};
 
 const UNKNOWN: &str = "01990000-0000-7000-8000-000000000000";
 
-/// Creates a list and answers its path and the list.
+/// Creates a list. Returns its path and the list.
 pub async fn create(admin: &Client, body: Value) -> (String, Value) {
     let list = admin.post("/v1/price-lists", body).await.created();
     (format!("/v1/price-lists/{}", id(&list["id"])), list)
@@ -53,7 +53,11 @@ async fn an_edit_replaces_the_prices_whole_and_leaves_the_rest() {
     let (path, created) = create(&world.admin, price_list("Silver", &world.product_id, 7_000)).await;
     world.server.clock.set("2027-01-02T00:00:00Z".parse().unwrap());
     for patch in [json!({}), json!({ "name": " Silver " }), json!({ "prices": created["prices"] })] {
-        assert_eq!(world.admin.patch(&path, patch).await.ok(), created, "what changes nothing is no new version");
+        assert_eq!(
+            world.admin.patch(&path, patch).await.ok(),
+            created,
+            "a patch without changes does not change the version"
+        );
     }
     let renamed = world.admin.with("if-match", "\"1\"").patch(&path, json!({ "name": "Bronze" })).await.ok();
     let mut expected = created.clone();

@@ -1,4 +1,4 @@
-//! Who may assign a price list, to whom, and who sees it then.
+//! Assigning price lists: who may do it, to whom, and who can see the list afterwards.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn at(pointer: &str, code: &str) -> (String, String) {
     (pointer.to_owned(), code.to_owned())
 }
 
-/// A list in the currency that the world's customers pay in.
+/// A list in the currency of the world's customers.
 async fn dollars(world: &World) -> Value {
     create(&world.admin, price_list_in("USD", "Silver", &world.product_id, &[("dv", 12, 7_000)])).await.1["id"].clone()
 }
@@ -30,7 +30,7 @@ fn reseller(world: &World) -> String {
     format!("/v1/resellers/{}", id(&world.reseller_id))
 }
 
-/// The names of the lists that a client sees.
+/// The names of the lists that a client can see.
 async fn seen(client: &Client) -> Vec<String> {
     let page = client.get("/v1/price-lists").await.ok();
     page["data"].as_array().unwrap().iter().map(|list| list["name"].as_str().unwrap().to_owned()).collect()
@@ -52,7 +52,7 @@ async fn the_partner_s_admin_and_sales_assign_lists_and_take_them_away() {
         assert_eq!(assigned["price_list_id"], list);
         assert_eq!(assigned["version"].as_i64().unwrap(), before["version"].as_i64().unwrap() + 1);
         assert_eq!(client.get(&path).await.ok(), assigned);
-        assert_eq!(client.patch(&path, assign(&list)).await.ok(), assigned, "once more changes nothing");
+        assert_eq!(client.patch(&path, assign(&list)).await.ok(), assigned, "repeating it changes nothing");
         assert_eq!(client.patch(&path, assign(&Value::Null)).await.ok()["price_list_id"], Value::Null);
     }
 }
@@ -73,7 +73,7 @@ async fn others_neither_assign_a_customer_s_list_nor_take_it_away() {
             let problem = client.patch(&path, assign(list)).await.problem(403, "forbidden");
             assert!(problem["detail"].as_str().unwrap().contains("`write_products`"), "{problem}");
         }
-        // What they read they may send back.
+        // The value that they read may be sent back.
         let same = json!({ "company_name": "Idle", "price_list_id": mine });
         assert_eq!(client.patch(&path, same).await.ok()["price_list_id"], mine);
     }
@@ -126,12 +126,12 @@ async fn a_customer_does_not_leave_the_currency_of_its_list() {
     assert_eq!(world.admin.patch(&path, neither).await.ok()["currency"], "USD");
     world.own.patch(&path, json!({ "currency": "EUR" })).await.ok();
 
-    // With orders it is the currency that stands in the way, whatever the list.
+    // After an order, the currency cannot change, so no list in another currency is possible.
     world.admin.patch(&world.customer(""), assign(&list)).await.ok();
     world.admin.patch(&world.customer(""), json!({ "currency": "EUR" })).await.problem(409, "currency_fixed");
 }
 
-/// Without what differs from request to request.
+/// The response without the values that differ for each request.
 fn essence(answer: Answer) -> (u16, Value) {
     let mut body = answer.body;
     for field in ["request_id", "instance"] {
@@ -159,7 +159,7 @@ async fn a_reseller_sees_the_lists_that_it_or_its_customers_pay_by() {
     assert_eq!(world.own.get(&path).await.ok(), world.admin.get(&path).await.ok());
     hidden(&world.other).await;
 
-    // With the customer goes the sight of its list.
+    // When the customer moves to another reseller, its list is no longer visible.
     let moved = json!({ "partner_id": world.other_reseller_id });
     world.admin.patch(&idle_customer(&world), moved).await.ok();
     assert_eq!(
@@ -202,7 +202,7 @@ async fn a_new_customer_pays_by_no_list_of_its_own() {
     let customer = world.own.post("/v1/customers", body).await.created();
     assert_eq!(customer["price_list_id"], Value::Null);
     let subscriptions = format!("/v1/customers/{}/subscriptions", id(&customer["id"]));
-    // Its reseller's list is in euros, and it pays in dollars.
+    // Its reseller's list is in euros, and the customer pays in dollars.
     let added = world.own.post(&subscriptions, basket(&world.product_id, 1)).await.created();
     assert_eq!(added["order"]["lines"][0]["price_list_id"], Value::Null);
 }

@@ -1,4 +1,4 @@
-//! Who pays by which price list: in what is offered, quoted, ordered and renewed, and since when.
+//! Which price list applies: in offers, quotes, orders and renewals, and from when on.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -8,12 +8,12 @@ use crate::steps::{on_day, whole_orders};
 use crate::support::world::{World, basket, company, id, price_list_in};
 use crate::support::{Answer, Client};
 
-/// A world with lists in the currency that its customer pays in.
+/// A world with lists in the currency of its customer.
 struct Market {
     world: World,
-    /// The customer's path; it has no orders.
+    /// The path of the customer, which has no orders.
     customer: String,
-    /// The paths and ids of two lists that nobody has.
+    /// The paths and ids of two lists that are not assigned.
     first: (String, Value),
     second: (String, Value),
 }
@@ -45,7 +45,7 @@ impl Market {
         self.world.admin.patch(&path, assign(list)).await.ok();
     }
 
-    /// Sets what the first list says of `dv` for 12 months.
+    /// Sets the price of `dv` for 12 months in the first list.
     async fn reprice(&self, amount: i64) {
         let body = price_list_in("USD", "First", &self.world.product_id, &[("dv", 12, amount)]);
         self.world.admin.patch(&self.first.0, json!({ "prices": body["prices"] })).await.ok();
@@ -73,14 +73,14 @@ impl Market {
         self.world.admin.post(&self.subscriptions(), body).await
     }
 
-    /// Orders a basket, and answers the path of the subscription.
+    /// Adds a subscription, and returns its path.
     async fn subscribe(&self) -> String {
         let added = self.world.admin.post(&self.subscriptions(), self.basket()).await.created();
         format!("/v1/subscriptions/{}", id(&added["subscriptions"][0]["id"]))
     }
 }
 
-/// What the lines of a quote or order cost, and the lists that they name.
+/// The unit prices of the lines of a quote or order, and their price lists.
 fn paid(of: &Value) -> Vec<(i64, Value)> {
     let line = |line: &Value| {
         let amount = line["calculation"]["unit_price"]["amount"].as_i64().unwrap();
@@ -89,7 +89,7 @@ fn paid(of: &Value) -> Vec<(i64, Value)> {
     of["lines"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// What the newest term of a subscription costs, by type, and the lists that it names.
+/// The unit prices of the newest term of a subscription, by type, and their price lists.
 async fn term_prices(client: &Client, subscription: &str) -> Vec<(i64, Value)> {
     let terms = client.get(&format!("{subscription}/terms")).await.ok();
     let price = |price: &Value| (price["unit_price"]["amount"].as_i64().unwrap(), price["price_list_id"].clone());
@@ -107,7 +107,7 @@ async fn a_customer_s_own_list_goes_before_its_reseller_s_and_that_before_the_pr
         (first, second, [(4_000, first), (6_000, second)]),
         (second, first, [(5_000, second), (6_000, second)]),
         (first, first, [(4_000, first), (25_000, none)]),
-        // The world's own list for the reseller is in euros.
+        // The reseller's list in this world is in euros.
         (none, &market.world.price_list_id, [(9_900, none), (25_000, none)]),
     ] {
         market.assign_to_customer(own).await;
@@ -145,7 +145,7 @@ async fn what_is_available_shows_the_prices_that_the_customer_pays() {
     ]);
     assert_eq!(available["data"][0]["prices"], expected);
     let product = market.world.own.get(&format!("/v1/products/{}", id(&market.world.product_id))).await.ok();
-    assert_eq!(product["prices"][0]["unit_price"]["amount"], 9_900, "the product has its own");
+    assert_eq!(product["prices"][0]["unit_price"]["amount"], 9_900, "the product has its own price");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +252,7 @@ async fn what_changes_a_price_on_the_day_of_a_renewal_comes_too_late_for_it() {
     let expected = [(4_000, first.clone()), (25_000, Value::Null)];
     let days = ["2028-01-01", "2029-01-01", "2030-01-01", "2031-01-01"];
     for (day, change) in days.into_iter().zip(["the list's price", "the list", "the reseller", "the reseller's list"]) {
-        // Nobody has asked since: the renewals of the day are still to be made.
+        // The renewals of the day are still due, because there was no request since.
         on_day(&market.world.server, day);
         match change {
             "the list's price" => market.reprice(1).await,
@@ -264,7 +264,7 @@ async fn what_changes_a_price_on_the_day_of_a_renewal_comes_too_late_for_it() {
             _ => market.assign_to_reseller(&Value::Null).await,
         }
         assert_eq!(term_prices(&market.world.admin, &subscription).await, expected, "{change}");
-        // As it was before, for the next year.
+        // For the next year, the price is as before.
         market.reprice(4_000).await;
         match change {
             "the list" => market.assign_to_reseller(first).await,
@@ -292,7 +292,11 @@ async fn a_customer_that_moves_pays_by_its_new_reseller_s_list() {
     ] {
         admin.patch(&market.customer, json!({ "partner_id": partner_id })).await.ok();
         assert_eq!(paid(&market.preview().await), expected, "{partner_id}");
-        assert_eq!(term_prices(admin, &subscription).await[0], (4_000, first.clone()), "what runs goes on as it is");
+        assert_eq!(
+            term_prices(admin, &subscription).await[0],
+            (4_000, first.clone()),
+            "the running term is not affected"
+        );
     }
 }
 
@@ -328,7 +332,7 @@ async fn confirmations_that_race_a_change_of_prices_charge_the_old_or_the_new_bu
             let customer = world.own.post("/v1/customers", company(&format!("Racer {round} {number}"))).await.created();
             let path = format!("/v1/customers/{}/subscriptions", id(&customer["id"]));
             let mut body = market.basket();
-            // Half of them have reviewed the old prices; the others take what there is.
+            // Half of them confirm the old prices; the others accept the present ones.
             if number % 2 == 0 {
                 let quote = world.own.post(&format!("{path}/preview"), body.clone()).await.ok();
                 assert_eq!(paid(&quote), of(old.0, old.1));

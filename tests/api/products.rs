@@ -1,5 +1,5 @@
-//! Products: the grid of types, terms and prices, what replaces it, and what a change does to those who
-//! have subscribed already.
+//! Products: their types, terms and prices, how they are replaced, and the effect of a change on existing
+//! subscriptions.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn at(pointer: &str, code: &str) -> (String, String) {
     (pointer.to_owned(), code.to_owned())
 }
 
-/// The field with more items.
+/// The field with additional items.
 fn more(field: &str, items: &[Value]) -> Value {
     let mut list = small("x")[field].clone();
     list.as_array_mut().unwrap().extend_from_slice(items);
@@ -92,7 +92,7 @@ async fn types_terms_and_prices_fit_together() {
             vec![at("/prices/2/certificate_type", "certificate_type_not_in_product")],
         ),
         (more("prices", &[price("dv", 24, 7, "USD")]), vec![at("/prices/2/term_months", "term_not_offered")]),
-        // One type is priced in euros and the other is not.
+        // Only one of the types has a price in euros.
         (more("prices", &[price("dv", 12, 7, "EUR")]), vec![at("/prices", "required")]),
         (json!({ "prices": [price("dv", 12, 7, "USD")] }), vec![at("/prices", "required")]),
         // Neither type has a price for the other term.
@@ -134,7 +134,11 @@ async fn lists_are_replaced_whole_and_the_rest_stays() {
     let (path, created) = create(&admin, small("tls")).await;
     server.clock.set("2027-01-02T00:00:00Z".parse().unwrap());
     for patch in [json!({}), more("prices", &[]), json!({ "name": " Small ", "terms": [12.0] })] {
-        assert_eq!(admin.patch(&path, patch).await.ok(), created, "what changes nothing is no new version");
+        assert_eq!(
+            admin.patch(&path, patch).await.ok(),
+            created,
+            "a patch without changes does not change the version"
+        );
     }
     let lists = json!({
         "certificate_types": [{ "code": "ev", "name": "EV", "max_quantity": 3 }],
@@ -174,7 +178,7 @@ async fn a_type_that_subscriptions_hold_cannot_be_dropped() {
     let problem = world.admin.patch(&path, only("ov", "OV")).await.problem(409, "certificate_type_in_use");
     assert!(problem["detail"].as_str().unwrap().contains("dv"), "{problem}");
     assert_eq!(before, world.server.database.fingerprint().await, "nothing changed");
-    // What nobody holds may go, and what is held may be renamed.
+    // A type without subscriptions may be removed, and a type with subscriptions may be renamed.
     let kept = world.admin.patch(&path, only("dv", "Renamed")).await.ok();
     assert_eq!(kept["certificate_types"], only("dv", "Renamed")["certificate_types"]);
 }
@@ -237,13 +241,13 @@ async fn available_products_are_those_with_prices_in_the_customers_currency() {
     create(&world.admin, yen).await;
 
     let available = world.own.get(&world.customer("/available-products")).await.ok();
-    assert_eq!(codes(&available), ["only-usd", "tls"], "in order of their code");
+    assert_eq!(codes(&available), ["only-usd", "tls"], "ordered by code");
     for field in ["id", "code", "name", "description", "certificate_types", "terms", "version"] {
         assert_eq!(available["data"][0][field], dollars[field], "{field}");
     }
     let mut own = dollars["prices"].clone();
     own.as_array_mut().unwrap().iter_mut().for_each(|price| price["price_list_id"] = Value::Null);
-    assert_eq!(available["data"][0]["prices"], own, "the product's own, from no list");
+    assert_eq!(available["data"][0]["prices"], own, "the product's own prices, without a list");
     let prices = available["data"][1]["prices"].as_array().unwrap();
     assert_eq!(prices.len(), 4, "a price for each type and term");
     assert!(prices.iter().all(|price| price["unit_price"]["currency"] == "USD"));
@@ -269,6 +273,6 @@ async fn what_is_available_can_be_ordered_as_it_says() {
         body["subscriptions"][0]["term_months"] = price["term_months"].clone();
         body["subscriptions"][0]["inventory"][0]["certificate_type"] = price["certificate_type"].clone();
         let quote = world.own.post(&world.customer("/subscriptions/preview"), body).await.ok();
-        assert_eq!(quote["total"], price["unit_price"], "one certificate for a whole term costs its price");
+        assert_eq!(quote["total"], price["unit_price"], "one certificate for a whole term costs its unit price");
     }
 }

@@ -1,12 +1,12 @@
-//! Preview and confirm: a preview writes nothing, a digest confirms exactly what was shown, and once
-//! anything that matters has changed it confirms nothing.
+//! Preview and confirmation: a preview writes nothing, and a digest confirms exactly what was shown. After any relevant
+//! change, it confirms nothing.
 
 use serde_json::{Value, json};
 
 use crate::steps::on_day;
 use crate::support::world::{World, basket, id};
 
-/// A request with something of everything: two subscriptions, one of them later, with a renewal quantity.
+/// A request with all features: two subscriptions, one with a later start, and a renewal quantity.
 fn mixed(world: &World) -> Value {
     let lines = json!([
         { "certificate_type": "dv", "quantity": 7, "renewal_quantity": 5 },
@@ -26,14 +26,14 @@ fn with_digest(body: &Value, quote: &Value) -> Value {
     body
 }
 
-/// The lines of a quote or order, without what only a confirmed one knows.
+/// The lines of a quote or order, without the fields that only a confirmed order has.
 fn lines(of: &Value) -> Vec<Value> {
     let mut lines = of["lines"].as_array().unwrap().clone();
     lines.iter_mut().for_each(|line| line["subscription_id"] = Value::Null);
     lines
 }
 
-/// Makes everything dearer.
+/// Raises all prices.
 async fn raise_prices(world: &World) {
     let path = format!("/v1/products/{}", id(&world.product_id));
     let mut prices = world.admin.get(&path).await.ok()["prices"].clone();
@@ -53,7 +53,7 @@ async fn a_preview_writes_nothing_and_its_digest_confirms_it_line_by_line() {
     assert_eq!(before, world.server.database.fingerprint().await, "a preview writes nothing");
     assert_eq!(quote["kind"], "add_subscriptions");
     assert_eq!(quote["as_of"], "2027-01-01");
-    // At today's prices: 3 × 9900 of the one, 5 × 990 and 2 × 2500 of the other.
+    // At today's prices: 3 × 9900 of one type, 5 × 990 and 2 × 2500 of the others.
     assert_eq!(quote["next_renewal_total"]["amount"], 29_700 + 4950 + 5000);
     let again = world.admin.post(&format!("{path}/preview"), mixed(&world)).await.ok();
     assert_eq!(again, quote, "the same request gets the same quote");
@@ -88,7 +88,7 @@ async fn what_changes_after_a_quote_makes_it_stale_and_the_answer_brings_the_fre
         let fresh = &stale["quote"];
         assert_ne!(fresh["digest"], quote["digest"], "{change}");
         let preview = world.admin.post(&format!("{path}/preview"), body.clone()).await.ok();
-        assert_eq!(*fresh, preview, "{change}: the fresh quote is what a preview shows now");
+        assert_eq!(*fresh, preview, "{change}: the new quote is the same as a preview now");
         let order = world.admin.post(&path, with_digest(&body, fresh)).await.created()["order"].clone();
         assert_eq!(lines(&order), lines(fresh), "{change}");
     }

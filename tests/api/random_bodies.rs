@@ -1,11 +1,11 @@
-//! Random bodies: whatever is in one, it is done or refused, and the service goes on.
+//! Random bodies: each is executed or rejected, and the service continues to work.
 
 use crate::coverage::recipe;
 use crate::support::random::{body, targets};
 use crate::support::world::World;
 use crate::support::{Database, Server, settings};
 
-/// So many bodies; more by `RANDOM_BODIES`, others by `RANDOM_SEED`.
+/// The number of bodies. `RANDOM_BODIES` sets another number, `RANDOM_SEED` another sequence.
 const BODIES: u64 = 1500;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -16,7 +16,7 @@ async fn no_random_body_makes_the_service_fail() {
     let database = Database::create().await;
     let url = database.url.clone();
     let world = World::on(Server::on(database, &url, settings()).await).await;
-    // A clock that is moved by years takes its time.
+    // Moving a clock by years takes long.
     let targets: Vec<_> = targets().into_iter().filter(|target| target.id != "moveSandboxClock").collect();
     let mut rng = fastrand::Rng::with_seed(seed);
     let (mut done, mut refused) = (0, 0);
@@ -35,5 +35,5 @@ async fn no_random_body_makes_the_service_fail() {
         );
         *if answer.status < 300 { &mut done } else { &mut refused } += 1;
     }
-    assert!(done > bodies / 50 && refused > bodies / 4, "{done} done, {refused} refused");
+    assert!(done > bodies / 50 && refused > bodies / 4, "{done} accepted, {refused} rejected");
 }

@@ -1,4 +1,4 @@
-//! Rate limits: what is refused and what the answers say, on one instance and on several.
+//! Rate limits: which requests are rejected, and the headers of the responses, on one and on several instances.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, settin
 
 const LIMITS: Limits = Limits { reads: Some(5), writes: Some(3), tenant_reads: None, tenant_writes: None };
 
-/// How many are left, and for how many seconds.
+/// The number of remaining requests, and the seconds until the reset.
 #[track_caller]
 fn left(answer: &Answer, kind: &str) -> (u32, i64) {
     let rest = answer.header("ratelimit").strip_prefix(&format!("\"{kind}\";r=")).unwrap();
@@ -24,7 +24,7 @@ fn left(answer: &Answer, kind: &str) -> (u32, i64) {
     (remaining.parse().unwrap(), seconds.parse().unwrap())
 }
 
-/// Reads until it is refused; how often that went well.
+/// Reads until a request is rejected. Returns the number of successful reads.
 async fn reads(client: &Client) -> u32 {
     let mut admitted = 0;
     loop {
@@ -82,7 +82,7 @@ async fn reads_and_writes_are_counted_apart() {
     assert_eq!(left(&admin.get("/v1/customers").await, "reads").0, 4);
     assert_eq!(reads(&admin).await, 4);
     let customers = server.database.text("SELECT count(*) FROM customers").await;
-    assert_eq!(customers, "3", "what is refused is not done");
+    assert_eq!(customers, "3", "a rejected request has no effect");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn callers_are_counted_apart_and_who_is_none_is_not_counted() {
         answer.problem(401, "unauthenticated");
         first.get("/v1/nothing").await.problem(404, "not_found");
         let not_there = first.delete("/v1/customers").await;
-        assert!(!not_there.headers.contains_key("ratelimit"), "what is not served is not counted");
+        assert!(!not_there.headers.contains_key("ratelimit"), "an unknown path is not counted");
         not_there.problem(405, "method_not_allowed");
         first.get("/healthz").await.ok();
         first.get("/openapi.json").await.ok();
@@ -176,7 +176,7 @@ async fn every_operation_is_limited_and_documents_it() {
     assert_ne!(refusal["headers"]["Retry-After"], Value::Null);
 }
 
-/// Whoever waits for as long as it is told gets through, however often it was refused.
+/// A client that waits for the time in `Retry-After` succeeds, however often it was rejected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_waits_as_told_gets_through() {
     let server = Server::limited(LIMITS).await;
@@ -213,7 +213,7 @@ async fn instances_keep_the_limit_together() {
     let there = admin.at(&second.url);
     let mut admitted = 0;
     'asking: loop {
-        // Both are asked five times between one exchange and the next.
+        // Both get five requests between two exchanges.
         for client in [&admin, &there].into_iter().cycle().take(10) {
             match client.get("/v1/customers").await.status {
                 200 => admitted += 1,
@@ -229,12 +229,12 @@ async fn instances_keep_the_limit_together() {
     }
     assert!((36..=50).contains(&admitted), "{admitted}");
     admitted += reads(&admin).await + reads(&there).await;
-    assert!((40..=50).contains(&admitted), "the limit, and what they did since the last exchange: {admitted}");
+    assert!((40..=50).contains(&admitted), "the limit, and the requests since the last exchange: {admitted}");
     for server in [&first, &second] {
         exchange(&server.rate_limits, &server.db).await.unwrap();
     }
     let counted = "SELECT sum(requests) FROM rate_limit_windows WHERE kind = 'reads'";
-    assert_eq!(first.database.text(counted).await, admitted.to_string(), "each is told once");
+    assert_eq!(first.database.text(counted).await, admitted.to_string(), "each is reported once");
     // The window ends on both.
     for server in [&first, &second] {
         pass(server, 60);
@@ -255,10 +255,10 @@ async fn an_exchange_forgets_what_is_over_and_asks_nothing_where_nothing_is_new(
         assert_eq!(server.database.text(windows).await, expected, "this window and the one before");
         pass(&server, 60);
     }
-    // Whoever would ask would wait for the lock.
+    // A query would wait for the lock.
     let lock = Lock::hold(&server.database, "rate_limit_windows").await;
     let quiet = tokio::time::timeout(Duration::from_secs(10), exchange(&server.rate_limits, &server.db)).await;
-    quiet.expect("nothing is asked").unwrap();
+    quiet.expect("there is no query").unwrap();
     lock.release().await;
 }
 
@@ -272,7 +272,7 @@ async fn a_database_that_is_gone_neither_refuses_nor_delays_and_is_told_later() 
     admin.get("/v1/customers").await.ok();
     proxy.set(Mode::Refuse);
     exchange(&server.rate_limits, &server.db).await.unwrap_err();
-    // Authentication asks the database, so that the limits are asked by themselves here.
+    // Authentication also queries the database, so the limits are called directly here.
     let started = Instant::now();
     let actor = Actor { identity: Identity::Subject("one".to_owned()), ..Actor::system() };
     let count = |_| server.rate_limits.count(&actor, RateLimitKind::Writes).unwrap();
@@ -281,7 +281,7 @@ async fn a_database_that_is_gone_neither_refuses_nor_delays_and_is_told_later() 
     let is_admitted = |verdict: &Verdict| matches!(verdict, Verdict::Admitted(_));
     assert_eq!(verdicts.iter().map(is_admitted).collect::<Vec<_>>(), [true, true, true, false]);
     proxy.set(Mode::Pass);
-    // A connection of the pool may have to be found dead first.
+    // A connection of the pool may have to be found broken first.
     for _ in 0..20 {
         if exchange(&server.rate_limits, &server.db).await.is_ok() {
             break;

@@ -1,4 +1,4 @@
-//! What cannot be processed when it is due is told, tried again, and holds up nobody.
+//! Transitions that fail are recorded and retried, and do not block other subscriptions.
 
 use partner_platform::ops::milestones;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use crate::steps::{all, on_day, subscribe};
 use crate::support::Client;
 use crate::support::world::{World, id, product};
 
-/// The most that one certificate can cost.
+/// The maximum price of one certificate.
 const DEAREST: i64 = 999_999_999_999;
 
-/// A subscription for a month from 1 January 2027 whose renewal costs more than can be billed.
+/// A subscription for a month from 1 January 2027 whose renewal exceeds the maximum amount.
 async fn too_dear(world: &World) -> String {
     let mut cheap = product("dear");
     cheap["certificate_types"][0]["max_quantity"] = json!(1_000_000);
@@ -18,7 +18,7 @@ async fn too_dear(world: &World) -> String {
     let inventory = json!([{ "certificate_type": "dv", "quantity": 10_000 }]);
     let item = json!({ "product_id": product["id"], "term_months": 1, "inventory": inventory });
     let path = subscribe(world, item).await;
-    // While it is not to renew, nothing says what a renewal would cost.
+    // While automatic renewal is off, there is no forecast of its price.
     world.admin.patch(&path, json!({ "auto_renew": false })).await.ok();
     cheap["prices"].as_array_mut().unwrap().iter_mut().for_each(|it| it["unit_price"]["amount"] = json!(DEAREST));
     let prices = json!({ "prices": cheap["prices"] });
@@ -27,7 +27,7 @@ async fn too_dear(world: &World) -> String {
     path
 }
 
-/// A subscription for a month from 1 January 2027 that cannot be read.
+/// A subscription for a month from 1 January 2027 with a corrupt row.
 async fn corrupt(world: &World) -> String {
     let path = subscribe(world, json!({ "term_months": 1 })).await;
     let sql = format!("UPDATE subscriptions SET unit_prices = '[1]' WHERE id = '{}'", id_in(&path));
@@ -43,7 +43,7 @@ async fn failures(client: &Client) -> Vec<Value> {
     all(client, "/v1/renewal-failures").await
 }
 
-/// What is told of a subscription: the code, how often it was tried, and when that was first, last and next.
+/// The recorded failure of a subscription: the code, the number of attempts, and the first, last and next attempt.
 async fn told(world: &World, path: &str) -> Option<Value> {
     let told = failures(&world.admin).await.into_iter().find(|it| it["subscription_id"] == id_in(path))?;
     assert_eq!(told["customer_id"], world.customer_id);
@@ -59,12 +59,12 @@ fn at(world: &World, instant: &str) {
 async fn a_renewal_that_cannot_be_billed_is_told_and_the_subscription_stays_as_it_is() {
     let world = World::new().await;
     let path = too_dear(&world).await;
-    assert_eq!(failures(&world.admin).await, [] as [Value; 0], "none is what is to be expected");
+    assert_eq!(failures(&world.admin).await, [] as [Value; 0], "normally there are no failures");
     let before = world.admin.get(&path).await.ok();
     on_day(&world.server, "2027-02-03");
     let noon = "2027-02-03T12:00:00Z";
     let first = json!(["amount_out_of_range", "2027-02-01", 1, [noon, noon, "2027-02-03T12:01:00Z"]]);
-    assert_eq!(told(&world, &path).await, Some(first), "the first to ask tries");
+    assert_eq!(told(&world, &path).await, Some(first), "the first request for it makes an attempt");
 
     let after = world.admin.get(&path).await.ok();
     for field in ["status", "term", "inventory", "version", "updated_at"] {
@@ -73,7 +73,7 @@ async fn a_renewal_that_cannot_be_billed_is_told_and_the_subscription_stays_as_i
     let one = json!({ "certificate_type": "dv", "reference": "one" });
     world.admin.post(&format!("{path}/allocations"), one).await.problem(409, "term_ended");
     let orders = world.admin.get(&format!("/v1/orders?subscription_id={}", id_in(&path))).await.ok();
-    assert_eq!(orders["data"].as_array().unwrap().len(), 1, "that of the first term");
+    assert_eq!(orders["data"].as_array().unwrap().len(), 1, "the order of the first term");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,20 +84,24 @@ async fn what_failed_is_tried_again_when_its_time_has_come_or_when_it_has_change
     at(&world, "2027-02-01T00:00:10Z");
     assert_eq!(attempts().await, 1);
     at(&world, "2027-02-01T00:01:09.999999Z");
-    assert_eq!(attempts().await, 1, "a list does not try too early");
+    assert_eq!(attempts().await, 1, "a list makes no attempt before its time");
     milestones::drain(&world.server.context(), || false).await.unwrap();
-    assert_eq!(attempts().await, 1, "nor does the worker");
+    assert_eq!(attempts().await, 1, "neither does the worker");
     at(&world, "2027-02-01T00:01:10Z");
     milestones::drain(&world.server.context(), || false).await.unwrap();
     let second = ["2027-02-01T00:00:10Z", "2027-02-01T00:01:10Z", "2027-02-01T00:03:10Z"];
     assert_eq!(told(&world, &path).await, Some(json!(["amount_out_of_range", "2027-02-01", 2, second])));
     at(&world, "2027-02-01T00:02:00Z");
     world.admin.get(&path).await.ok();
-    assert_eq!(attempts().await, 2, "who asks for it too early has it tried, which is not to be told");
+    assert_eq!(
+        attempts().await,
+        2,
+        "a request for the subscription makes an attempt before its time, which is not recorded"
+    );
     let less = json!({ "lines": [{ "certificate_type": "dv", "quantity": 2 }] });
     world.admin.put(&format!("{path}/inventory/renewal"), less).await.ok();
     milestones::drain(&world.server.context(), || false).await.unwrap();
-    assert_eq!(told(&world, &path).await, None, "when it has changed, the worker does not wait");
+    assert_eq!(told(&world, &path).await, None, "after a change of the subscription, the worker does not wait");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +130,7 @@ async fn suspending_or_no_automatic_renewal_ends_a_failure_too() {
     world.admin.act(&format!("{path}/suspend")).await.ok();
     assert_eq!(world.admin.get(&path).await.ok()["lapsed"], true);
     assert_eq!(told(&world, &path).await, None);
-    // By hand it costs as much.
+    // A manual renewal costs the same.
     world.admin.act(&format!("{path}/renew")).await.problem(422, "amount_out_of_range");
 
     let other = World::new().await;
@@ -162,12 +166,12 @@ async fn what_cannot_be_processed_holds_up_nobody() {
     let mut still = [id_in(&dear), id_in(&broken)];
     still.sort_unstable();
     assert_eq!(world.server.database.text(&due).await, still.join(" "));
-    // The one that cannot be read cannot be shown either.
+    // The corrupt subscription cannot be shown, either.
     world.admin.get(&broken).await.problem(500, "internal");
 
     let mended = "UPDATE subscriptions SET unit_prices = '{\"dv\": {\"amount\": 990}, \"ov\": {\"amount\": 2500}}' WHERE unit_prices = '[1]'";
     world.server.database.execute(mended).await;
-    assert_eq!(world.admin.get(&broken).await.ok()["term"]["number"], 3, "once it is mended, it is caught up with");
+    assert_eq!(world.admin.get(&broken).await.ok()["term"]["number"], 3, "after its repair, it is brought up to date");
     assert_eq!(failures(&world.admin).await.len(), 1);
 }
 
@@ -179,7 +183,7 @@ async fn a_due_date_that_a_hand_has_changed_is_a_failure_and_no_endless_work() {
     on_day(&world.server, "2027-02-01");
     let cx = world.server.context();
     let drained = tokio::time::timeout(std::time::Duration::from_secs(60), milestones::drain(&cx, || false)).await;
-    drained.expect("it comes to an end").unwrap();
+    drained.expect("the run ends").unwrap();
     assert_eq!(world.admin.get(&format!("/v1/subscriptions/{}", id(&world.pending_id))).await.ok()["status"], "active");
     assert_eq!(told(&world, &world.active("")).await.unwrap()[0], "internal");
     assert_eq!(world.admin.get(&world.active("")).await.ok()["status"], "active", "it is not due, and can be used");

@@ -1,4 +1,4 @@
-//! Reports: their rows say what the resources say. What is about CSV is in `reports_csv.rs`.
+//! Reports: their rows match the resources. CSV is tested in `reports_csv.rs`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ async fn rows(client: &Client, report: &str) -> Vec<Value> {
     all(client, &format!("/v1/reports/{report}")).await
 }
 
-/// A world in which everything has happened, with a customer of the partner's own.
+/// A world with every kind of order, and a customer of the provider.
 async fn busy() -> World {
     let world = World::new().await;
     let admin = &world.admin;
@@ -33,13 +33,13 @@ async fn busy() -> World {
     admin.act(&format!("/v1/subscriptions/{}/cancel", id(&world.pending_id))).await.ok();
     on_day(&world.server, "2027-01-06");
     admin.act(&format!("/v1/subscriptions/{}/renew", id(&world.lapsed_id))).await.ok();
-    // What only a renewal at term end brings about.
+    // The effect of a renewal at the end of a term.
     let dv = format!("subscription_id = '{}' AND certificate_type = 'dv'", id(&world.suspended_id));
     world.server.database.execute(&format!("UPDATE inventory_lines SET used = 9 WHERE {dv}")).await;
     world
 }
 
-/// Whose a row is, and of what, is what the customer, its reseller and the product say.
+/// Checks that the customer, its reseller and the product of a row match the resources.
 async fn assert_belongs(client: &Client, row: &Value, customer_id: &Value, product_id: &Value) {
     let customer = client.get(&format!("/v1/customers/{}", id(customer_id))).await.ok();
     let reseller_name = match customer["partner_id"].as_str() {
@@ -66,7 +66,7 @@ async fn a_subscriptions_row_is_what_the_subscription_its_inventory_and_its_char
     let charges = all(&world.admin, "/v1/charges").await;
     let rows = rows(&world.admin, "subscriptions").await;
     assert_eq!(rows.len(), 5);
-    assert!(rows.is_sorted_by_key(|row| id(&row["subscription_id"]).to_owned()), "in order of id");
+    assert!(rows.is_sorted_by_key(|row| id(&row["subscription_id"]).to_owned()), "ordered by id");
     for row in &rows {
         let of = |field: &str| row[field].clone();
         let path = format!("/v1/subscriptions/{}", id(&row["subscription_id"]));
@@ -103,7 +103,7 @@ async fn a_subscriptions_row_is_what_the_subscription_its_inventory_and_its_char
         row["cost"]["amount"].as_i64().unwrap()
     };
     assert_eq!(cost(&world.pending_id), 0, "it was cancelled, and its charge voided");
-    assert_eq!(cost(&world.lapsed_id), 5 * 990, "the new term, not the one before");
+    assert_eq!(cost(&world.lapsed_id), 5 * 990, "the new term, not the previous one");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,11 +120,11 @@ async fn the_last_modifier_is_the_key_that_moved_the_version() {
         (row["last_modified_by"].as_str().unwrap().to_owned(), row["last_modified_at"].clone())
     };
     let added = last().await;
-    assert!(added.0.starts_with("api_key:"), "who confirmed it: {added:?}");
+    assert!(added.0.starts_with("api_key:"), "the caller that confirmed it: {added:?}");
     on_day(&world.server, "2027-01-02");
     allocate(&technician, &world.active(""), 1, "second").await;
     technician.act(&world.active("/enable")).await.ok();
-    assert_eq!(last().await, added, "neither moves the version");
+    assert_eq!(last().await, added, "neither changes the version");
     technician.act(&world.active("/suspend")).await.ok();
     assert_eq!(last().await, (key("technician").await, json!("2027-01-02T12:00:00Z")));
     on_day(&world.server, "2027-01-03");
@@ -200,14 +200,14 @@ async fn the_usage_is_the_inventory() {
         let facts = ["subscription_id", "status"].map(|field| &row[field]);
         json!([facts, row["certificate_type"], numbers, row["end_date"], row["customer_id"]])
     });
-    assert_eq!(found.collect::<Vec<_>>(), expected, "in order of subscription and type");
-    assert!(rows.iter().any(|row| row["overage"] == 4), "an overage shows");
+    assert_eq!(found.collect::<Vec<_>>(), expected, "ordered by subscription and type");
+    assert!(rows.iter().any(|row| row["overage"] == 4), "an overage is shown");
     for row in &rows {
         assert_belongs(&world.admin, row, &row["customer_id"], &row["product_id"]).await;
     }
 }
 
-/// What a report shows with a filter: each row as its subscription and, if it has one, its action.
+/// The rows of a report with a filter: the subscription and, if there is one, the action.
 async fn shown(client: &Client, report: &str, filter: &str) -> BTreeSet<(String, String)> {
     let page = client.get(&format!("/v1/reports/{report}?limit=200&{filter}")).await.ok();
     let key =
@@ -293,7 +293,7 @@ async fn a_resellers_key_sees_the_rows_of_its_own_customers() {
     let moved = json!({ "partner_id": world.other_reseller_id });
     world.admin.patch(&world.customer(""), moved).await.ok();
     for report in ["subscriptions", "transactions", "usage"] {
-        assert_eq!(rows(&world.own, report).await, [Value::Null; 0], "{report}: the customer has gone");
+        assert_eq!(rows(&world.own, report).await, [Value::Null; 0], "{report}: the customer has moved");
         let theirs = rows(&world.other, report).await;
         assert!(theirs.iter().all(|row| row["reseller_name"] == "Other Resale") && !theirs.is_empty(), "{report}");
     }

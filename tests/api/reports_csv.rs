@@ -1,4 +1,4 @@
-//! Reports as CSV: the same rows as in JSON, safe in a spreadsheet, whole or visibly not.
+//! Reports as CSV: the same rows as in JSON, safe in a spreadsheet, and complete or visibly truncated.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Answer, Client, Database, Lock, Mode, Proxy, Server, settin
 
 const REPORTS: [&str; 3] = ["subscriptions", "transactions", "usage"];
 
-/// A table, read as any reader of CSV does.
+/// A table, as parsed by a CSV reader.
 struct Table {
     names: Vec<String>,
     rows: Vec<Vec<String>>,
@@ -30,7 +30,7 @@ async fn table(client: &Client, report: &str) -> Table {
     Table { names: rows.remove(0), rows }
 }
 
-/// What stands in a column of a row of JSON, as CSV has it.
+/// The value of a column in a row of JSON, in the format of CSV.
 fn cell(row: &Value, column: &str) -> String {
     let value = match column.strip_prefix("cost_") {
         Some(part) => &row["cost"][part],
@@ -44,7 +44,7 @@ fn cell(row: &Value, column: &str) -> String {
     }
 }
 
-/// Checks that a report has the same rows as CSV and as JSON, cell by cell, and answers how many.
+/// Checks that a report has the same rows as CSV and as JSON, cell by cell. Returns the number of rows.
 async fn assert_same(client: &Client, report: &str) -> usize {
     let table = table(client, report).await;
     let rows = all(client, &format!("/v1/reports/{report}")).await;
@@ -131,7 +131,7 @@ async fn columns_are_chosen_and_ordered() {
         let mut names = all.names.clone();
         names.reverse();
         let reversed = table(&world.admin, &format!("{report}?columns={}", names.join(","))).await;
-        assert_eq!(reversed.names, names, "every column can be named: {report}");
+        assert_eq!(reversed.names, names, "every column can be selected: {report}");
         let mut back = reversed.rows;
         back.iter_mut().for_each(|row| row.reverse());
         assert_eq!(back, all.rows, "{report}");
@@ -187,7 +187,7 @@ async fn what_has_no_meaning_is_refused() {
     }
 }
 
-/// Copies a subscription with its lines, so many times, with ids that are made up.
+/// Copies a subscription with its lines several times, with new ids.
 async fn copy(database: &Database, subscription: &Value, customer: &Value, times: usize) {
     let copies = format!(
         "WITH copies AS (INSERT INTO subscriptions SELECT (jsonb_populate_record(s, jsonb_build_object( \
@@ -232,7 +232,7 @@ async fn no_row_is_missed_or_comes_twice_where_chunks_meet() {
 
 const LINES: usize = 20_000;
 
-/// A world with a report of usage that no buffer between server and client can hold.
+/// A world with a usage report that is larger than all buffers between server and client.
 async fn with_many_lines(server: Server) -> World {
     let world = World::on(server).await;
     let lines = format!(
@@ -246,7 +246,7 @@ async fn with_many_lines(server: Server) -> World {
     world
 }
 
-/// The report of usage, of which the first piece has come.
+/// The usage report, after its first piece was received.
 async fn begun(world: &World) -> (Response, Vec<u8>) {
     let path = format!("/v1/reports/usage?customer_id={}", id(&world.customer_id));
     let mut answer = world.admin.with("accept", "text/csv").open(Method::GET, &path, None).await;
@@ -255,7 +255,7 @@ async fn begun(world: &World) -> (Response, Vec<u8>) {
     (answer, first)
 }
 
-/// What still comes, and whether the answer ends as it should.
+/// The rest of the response, and whether it ended correctly.
 async fn rest(mut answer: Response, mut so_far: Vec<u8>) -> (Vec<u8>, bool) {
     loop {
         match answer.chunk().await {
@@ -274,7 +274,7 @@ fn lines(text: &[u8]) -> usize {
 async fn rows_are_read_while_they_are_taken_and_a_slow_client_holds_no_connection() {
     let world = with_many_lines(Server::start().await).await;
     let (answer, first) = begun(&world).await;
-    // The client takes no more: the server has nothing to do and holds nothing.
+    // The client reads no more: the server is idle and holds no connection.
     let mut status = world.server.db.pool_status();
     for _ in 0..200 {
         if status.idle == status.open {
@@ -284,7 +284,7 @@ async fn rows_are_read_while_they_are_taken_and_a_slow_client_holds_no_connectio
         status = world.server.db.pool_status();
     }
     assert_eq!(status.idle, status.open, "no connection is in use");
-    // What comes from here on has not been read yet.
+    // The following rows have not been read from the database yet.
     let lock = Lock::hold(&world.server.database, "inventory_lines").await;
     let rest = tokio::spawn(rest(answer, first));
     lock.wait_for(1).await;
@@ -292,7 +292,7 @@ async fn rows_are_read_while_they_are_taken_and_a_slow_client_holds_no_connectio
     lock.release().await;
     let (text, is_whole) = rest.await.unwrap();
     assert!(is_whole);
-    // The header, and the five lines that the world had.
+    // The header, and the five lines that the world already had.
     assert_eq!(lines(&text), 1 + LINES + 5);
 }
 
@@ -305,12 +305,12 @@ async fn a_report_whose_database_goes_away_ends_in_an_error_and_not_as_a_shorter
     let (answer, first) = begun(&world).await;
     proxy.set(Mode::Refuse);
     let (text, is_whole) = rest(answer, first).await;
-    assert!(!is_whole, "the client is told");
-    assert!((1..LINES).contains(&lines(&text)), "some lines came: {}", lines(&text));
+    assert!(!is_whole, "the client can see that it is truncated");
+    assert!((1..LINES).contains(&lines(&text)), "some lines arrived: {}", lines(&text));
     proxy.set(Mode::Pass);
     let (answer, first) = begun(&world).await;
     let (text, is_whole) = rest(answer, first).await;
-    assert!(is_whole, "and it can be had when the database is back");
+    assert!(is_whole, "the report is available when the database is back");
     assert_eq!(lines(&text), 1 + LINES + 5);
 }
 
@@ -323,8 +323,8 @@ async fn a_report_breaks_off_when_its_key_is_revoked() {
     world.admin.act(&format!("/v1/api-keys/{}/revoke", id(&own["id"]))).await.ok();
     csv(&world.admin, "usage").await.problem(401, "unauthenticated");
     let (text, is_whole) = rest(answer, first).await;
-    assert!(!is_whole, "the client is told");
-    assert!((1..LINES).contains(&lines(&text)), "some lines came: {}", lines(&text));
+    assert!(!is_whole, "the client can see that it is truncated");
+    assert!((1..LINES).contains(&lines(&text)), "some lines arrived: {}", lines(&text));
 }
 
 #[tokio::test(flavor = "multi_thread")]

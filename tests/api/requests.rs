@@ -1,4 +1,4 @@
-//! Bad numbers, bad query parameters, and requests with many problems: each is told, at its place.
+//! Invalid numbers, invalid query parameters, and requests with many problems: each problem is reported with its place.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn sorted(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected
 }
 
-/// Operations with the number in question as `"N"` in the body, its places, and its bounds.
+/// Operations with the number under test as `"N"` in the body, its places, and its bounds.
 fn numbers(world: &World) -> Vec<(Method, String, Value, Vec<&'static str>, i64)> {
     let mut term = basket(&world.product_id, 1);
     term["subscriptions"][0]["term_months"] = json!("N");
@@ -225,7 +225,7 @@ async fn query_parameters_are_refused_by_name() {
         ("created_after=2027-02-30T00:00:00Z".to_owned(), vec![("created_after", "invalid_format")]),
         ("created_before=2027-01-01T00:00:00".to_owned(), vec![("created_before", "invalid_format")]),
         ("created_before=".to_owned(), vec![("created_before", "invalid_format")]),
-        // A plus is a space, in a query.
+        // In a query, a plus means a space.
         ("created_before=2027-01-01T00:00:00+01:00".to_owned(), vec![("created_before", "invalid_format")]),
         ("Q=a".to_owned(), vec![("Q", "unknown_field")]),
         ("%zz=1&limit=0".to_owned(), vec![("%zz", "unknown_field"), ("limit", "out_of_range")]),
@@ -271,7 +271,7 @@ async fn query_parameters_at_their_limits_are_taken() {
         ("created_after=2016-12-31T23:59:60Z", 2),
         ("created_after=2016-12-31T23:59:59.123456789123Z", 2),
         ("q=%20north%20", 1),
-        // What is no escape is itself.
+        // An invalid escape stands for itself.
         ("q=%zz", 0),
         ("q=%D7%A9%D7%9C%D7%95%D7%9D", 0),
         (long.as_str(), 0),
@@ -282,7 +282,7 @@ async fn query_parameters_at_their_limits_are_taken() {
     }
 }
 
-/// What is said of one thing that is wrong with a body.
+/// The detail of the single problem of a body.
 async fn told(world: &World, path: &str, body: Value) -> String {
     let problem = world.admin.post(path, body).await.problem(422, "validation_failed");
     assert_eq!(problem["errors"].as_array().unwrap().len(), 1, "{problem}");
@@ -371,7 +371,7 @@ async fn where_the_plus_of_an_offset_became_a_space_the_detail_names_its_escape(
     let problem = both.problem(422, "validation_failed");
     let named: Vec<_> =
         problem["errors"].as_array().unwrap().iter().filter(|error| error["detail"] == detail).collect();
-    assert_eq!(named.len(), 1, "what a plus does not mend says nothing of it: {problem}");
+    assert_eq!(named.len(), 1, "there is no hint about a plus if that would not help: {problem}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! Resellers: disabling cuts off the reseller and nobody else; what they share with customers is in
-//! `companies.rs`.
+//! Resellers: disabling a reseller cuts off only this reseller. What resellers have in common with customers is tested
+//! in `companies.rs`.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::world::{World, basket, company, id};
 use crate::support::{Database, Server};
 
-/// Customers and all that is theirs.
+/// All customers and everything that belongs to them.
 async fn customers_of(database: &Database) -> String {
     let rows = ["customers", "subscriptions", "inventory_lines", "charges", "allocations"]
         .map(|table| format!("(SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {table} t)"));
@@ -18,7 +18,7 @@ fn own(world: &World, rest: &str) -> String {
     format!("/v1/resellers/{}{rest}", id(&world.reseller_id))
 }
 
-/// The actions of a resource that are open, and why not the others.
+/// The actions of a resource, with the error codes of those that are denied.
 fn actions(resource: &Value) -> Vec<(&str, Option<&str>)> {
     let actions = resource["actions"].as_array().unwrap().iter();
     actions
@@ -49,7 +49,7 @@ async fn disabling_keeps_when_and_why_and_touches_no_customer() {
         (&enabled["status"], &enabled["disabled"], &enabled["version"]),
         (&json!("enabled"), &Value::Null, &json!(4))
     );
-    assert_eq!(before, customers_of(&world.server.database).await, "no customer was touched");
+    assert_eq!(before, customers_of(&world.server.database).await, "no customer was changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,9 +111,9 @@ async fn actions_tell_what_will_happen() {
         expected.sort();
         assert_eq!(actions(&before), expected, "before {go}");
         let unchanged = world.admin.act(&own(&world, &format!("/{back}"))).await.ok();
-        assert_eq!(unchanged["version"], before["version"], "{back} has nothing to do");
+        assert_eq!(unchanged["version"], before["version"], "{back} has no effect");
         let changed = world.admin.act(&own(&world, &format!("/{go}"))).await.ok();
-        assert_ne!(changed["version"], before["version"], "{go} does something");
+        assert_ne!(changed["version"], before["version"], "{go} has an effect");
     }
 }
 
@@ -173,6 +173,6 @@ async fn two_resellers_may_not_share_an_external_id_whatever_their_state() {
         format!("/v1/resellers/{}/disable", id(&admin.post("/v1/resellers", first.clone()).await.created()["id"]));
     admin.act(&path).await.ok();
     admin.post("/v1/resellers", first.clone()).await.problem(409, "duplicate_external_id");
-    // A customer's reference is another namespace.
+    // A customer's reference is in another namespace.
     admin.post("/v1/customers", first).await.created();
 }

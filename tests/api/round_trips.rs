@@ -1,5 +1,5 @@
-//! What an operation costs the database: how often the service waits for it, how many statements are run, and how many
-//! have to be parsed although they were before. Exact on any machine, so that a review sees each change.
+//! The cost of an operation in the database: the number of round trips, of statements, and of statements that are
+//! parsed again. The numbers are exact on any machine, so that a review shows each change.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use crate::coverage::{call, operations, recipe};
 use crate::support::world::World;
 use crate::support::{Database, Proxy, Server, Traffic, settings};
 
-/// Tables whose rows are each a customer's.
+/// Tables whose rows belong to a customer.
 const OWNED: [&str; 14] = [
     "customers",
     "subscriptions",
@@ -29,10 +29,10 @@ const OWNED: [&str; 14] = [
     "audit_entries",
 ];
 
-/// What names a row of theirs, or those of one customer.
+/// Columns that identify one of their rows, or those of one customer.
 const NAMES: [&str; 6] = ["id", "customer_id", "subscription_id", "order_id", "invoice_id", "entry_id"];
 
-/// What is asked and written in the background: whether what is remembered of keys still holds, and when they were used.
+/// Queries and writes in the background: whether cached credentials are still valid, and when keys were used.
 const BACKGROUND: [&str; 2] = ["access_version", "INSERT INTO api_key_uses"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,7 +40,7 @@ async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     let database = Database::create().await;
     let proxy = Proxy::start(&database).await;
     let one = partner_platform::db::Settings { max_connections: 1, ..settings() };
-    // One worker, whose connection is the same all the time.
+    // One worker, so that it always uses the same connection.
     let alone = |state: &mut AppState, http: &mut Http| (state.sandbox, http.workers) = (false, 1);
     let server = Server::on_with(database, &proxy.url, one, alone).await;
     let world = World::on(server).await;
@@ -49,18 +49,18 @@ async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     proxy.wire.slow(Duration::from_millis(40));
     let Told { costs, over_everyone } = run_all(&world, &proxy).await;
     insta::assert_snapshot!(costs);
-    // Lists, what is due to whomever, and numbers that are one for all: nothing that is about one thing.
+    // Lists, due transitions of all customers, and global counters: nothing that is about a single resource.
     insta::assert_snapshot!("tables_that_are_read_without_naming_a_row_or_a_customer", over_everyone);
 }
 
-/// What operations cost, and which tables each of them reads without naming a row or a customer.
+/// The cost of operations, and the tables that each reads without naming a row or a customer.
 struct Told {
     costs: String,
     over_everyone: String,
 }
 
-/// The tables of customers that a statement reads or changes without a parameter that names a row of them or a customer.
-/// A database that is one day spread over several servers would have to ask all of them.
+/// The customer-owned tables that a statement reads or changes without a parameter that names a row or a customer. In a
+/// database that is distributed over several servers, such a statement would have to query all of them.
 fn unnamed(sql: &str) -> BTreeSet<&'static str> {
     let sql = sql.replace('"', "");
     let words: Vec<_> = sql.split([' ', '(', ')', ',', ';']).filter(|word| !word.is_empty()).collect();
@@ -69,7 +69,7 @@ fn unnamed(sql: &str) -> BTreeSet<&'static str> {
     let is_named = |table: &str| {
         let column = |name: &&str| {
             let (full, alone) = (format!("{table}.{name} = "), format!(" {name} = "));
-            // `new` are the rows that are written, which are parameters.
+            // `new` stands for the rows that are written, which are parameters.
             let is = |text: &str| ["$", "ANY($", "new."].iter().any(|given| sql.contains(&format!("{text}{given}")));
             is(&full) || is(&alone) || sql.contains(&format!("({table}.{name}) = (new.{name})"))
         };
@@ -78,7 +78,7 @@ fn unnamed(sql: &str) -> BTreeSet<&'static str> {
     OWNED.into_iter().filter(|table| mentioned.contains(table) && !is_named(table)).collect()
 }
 
-/// Runs each operation in a world, and tells what it costs.
+/// Runs each operation in a world, and returns its cost.
 async fn run_all(world: &World, proxy: &Proxy) -> Told {
     let (mut over_everyone, mut told) =
         (String::new(), format!("{:<30} {:>5} {:>10} {:>6}\n", "operation", "trips", "statements", "parsed"));

@@ -42,10 +42,10 @@ async fn the_clock_is_moved_by_days_or_to_an_instant_and_goes_on_from_there() {
     assert_eq!(admin.post(CLOCK, json!({ "now": instant })).await.ok(), still(instant), "to the microsecond");
     let customer = admin.post("/v1/customers", company("Of the future")).await.created();
     assert_eq!(customer["created_at"], instant);
-    assert_eq!(admin.post(CLOCK, json!({ "now": instant })).await.ok(), still(instant), "where it is already");
+    assert_eq!(admin.post(CLOCK, json!({ "now": instant })).await.ok(), still(instant), "it is there already");
     let zone = json!({ "now": "2027-03-04T08:00:00+02:00" });
     assert_eq!(admin.post(CLOCK, zone).await.ok(), still("2027-03-04T06:00:00Z"));
-    // An hour by the machine's clock is an hour.
+    // An hour of the machine's clock is an hour.
     server.clock.set(server.clock.machine() + TimeDelta::hours(1));
     assert_eq!(shown(&admin).await, still("2027-03-04T07:00:00Z"));
 }
@@ -92,7 +92,7 @@ async fn the_partners_administrator_moves_the_clock_and_everyone_reads_it() {
         }
     }
     let ahead = world.server.database.text("SELECT count(*) FROM sandbox_clock").await;
-    assert_eq!(ahead, "0", "nobody moved it");
+    assert_eq!(ahead, "0", "the clock was not moved");
     assert_ne!(world.server.database.fingerprint().await, before, "there are new keys");
 }
 
@@ -105,7 +105,7 @@ async fn what_falls_due_on_the_way_happens_on_its_day_at_that_days_prices() {
     dearer.as_array_mut().unwrap().iter_mut().for_each(|price| price["unit_price"]["amount"] = json!(1111));
     world.admin.patch(&format!("/v1/products/{}", id(&world.product_id)), json!({ "prices": dearer })).await.ok();
     world.admin.post(CLOCK, json!({ "advance_days": 45 })).await.ok();
-    // Without another request: the move has done it.
+    // Without another request, because the move has processed it.
     let sql = format!(
         "SELECT string_agg(confirmed_at::date || ' ' || total, ', ' ORDER BY confirmed_at) FROM orders \
          WHERE kind = 'renewal' AND id IN (SELECT order_id FROM order_lines WHERE subscription_id = '{}')",
@@ -113,10 +113,10 @@ async fn what_falls_due_on_the_way_happens_on_its_day_at_that_days_prices() {
     );
     assert_eq!(world.server.database.text(&sql).await, "2027-02-01 4950, 2027-03-01 5555, 2027-04-01 5555");
     let of = |field: &str| format!("SELECT {field} FROM subscriptions WHERE id = '{}'", id(&world.lapsed_id));
-    assert_eq!(world.server.database.text(&of("status")).await, "expired", "a lapse of 90 days");
+    assert_eq!(world.server.database.text(&of("status")).await, "expired", "after 90 days lapsed");
 }
 
-/// A subscription of the year, and what is to become of it.
+/// A subscription of the year, and its expected development.
 struct Case {
     months: u32,
     start: NaiveDate,
@@ -128,7 +128,7 @@ struct Case {
 
 const MONTHS: [u32; 5] = [1, 3, 6, 12, 24];
 
-/// What one certificate of the year's product costs.
+/// The price of one certificate of the product.
 fn price(months: u32) -> i64 {
     i64::from(months) * 1_003
 }
@@ -136,7 +136,7 @@ fn price(months: u32) -> i64 {
 impl Case {
     fn of(index: usize, today: NaiveDate) -> Self {
         let start = match index % 7 {
-            // Some start later, and some have started before.
+            // Some start later, and some have already started.
             0 => today + Days::new(u64::try_from(index).unwrap() % 300 + 1),
             1 => today - Days::new(20),
             _ => today,
@@ -211,7 +211,7 @@ async fn a_year_makes_of_200_subscriptions_what_the_rules_say() {
 
     let today = today + Days::new(365);
     let due = format!("SELECT count(*) FROM subscriptions WHERE due_date <= '{today}'");
-    assert_eq!(world.server.database.text(&due).await, "0", "the move has done it all");
+    assert_eq!(world.server.database.text(&due).await, "0", "the move has processed everything");
     let subscriptions = all(&world.admin, "/v1/subscriptions").await;
     let charges = all(&world.admin, "/v1/charges").await;
     let mut states = std::collections::BTreeSet::new();
@@ -237,7 +237,7 @@ async fn a_year_makes_of_200_subscriptions_what_the_rules_say() {
         assert_eq!(renewed, vec![full; number - 1], "{subscription}");
     }
     let all_states = ["[\"active\",false]", "[\"expired\",false]", "[\"suspended\",false]", "[\"suspended\",true]"];
-    assert_eq!(states.iter().collect::<Vec<_>>(), all_states, "each happens");
+    assert_eq!(states.iter().collect::<Vec<_>>(), all_states, "each state occurs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,7 +299,7 @@ async fn every_server_on_a_database_shows_the_same_clock_and_keeps_it() {
     let added = there.post(&format!("/v1/customers/{}/subscriptions", id(&customer["id"])), body).await.created();
     assert_eq!(added["subscriptions"][0]["term"]["start_date"], "2027-02-01");
 
-    // Started again: nothing but the database is left.
+    // After a restart, only the database is left.
     let again = world.server.beside().await;
     let client = again.admin().await;
     assert_eq!(shown(&client).await, still("2027-02-01T12:00:00Z"));
@@ -326,7 +326,7 @@ async fn a_move_whose_answer_was_lost_is_made_once_and_answered_where_it_goes() 
         let client = client.clone();
         async move { client.post(CLOCK, json!({ "advance_days": 365 })).await }
     };
-    // Whoever walks there waits for this.
+    // The move of the clock waits for this lock.
     let lock = Lock::hold(&world.server.database, "subscriptions").await;
     let lost = tokio::spawn(move_it());
     lock.wait_for(1).await;

@@ -1,4 +1,4 @@
-//! What the tests of subscriptions and their inventory have in common.
+//! Helpers for the tests of subscriptions and their inventory.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub async fn all(client: &Client, path: &str) -> Vec<Value> {
     }
 }
 
-/// Every order of a list, with its lines.
+/// All orders of a list, with their lines.
 pub async fn whole_orders(client: &Client, path: &str) -> Vec<Value> {
     let mut orders = Vec::new();
     for summary in all(client, path).await {
@@ -38,7 +38,7 @@ pub async fn whole_orders(client: &Client, path: &str) -> Vec<Value> {
     orders
 }
 
-/// Adds a subscription and answers its path.
+/// Adds a subscription, and returns its path.
 pub async fn subscribe(world: &World, item: Value) -> String {
     let mut body = basket(&world.product_id, 5);
     for (field, value) in item.as_object().unwrap() {
@@ -48,14 +48,14 @@ pub async fn subscribe(world: &World, item: Value) -> String {
     format!("/v1/subscriptions/{}", id(&added["subscriptions"][0]["id"]))
 }
 
-/// Allocates `dv` and answers the allocation.
+/// Allocates `dv`, and returns the allocation.
 pub async fn allocate(client: &Client, subscription: &str, quantity: i32, reference: &str) -> Value {
     let body = json!({ "certificate_type": "dv", "quantity": quantity, "reference": reference });
     client.post(&format!("{subscription}/allocations"), body).await.created()
 }
 
-/// Checks that the ledger of a subscription tells how its lines came about: each row goes on where the
-/// one before it ended, and the deltas add up to the line.
+/// Checks that the ledger of a subscription explains its lines: each entry starts where the previous one ended, and the
+/// deltas add up to the line.
 pub async fn assert_ledger_adds_up(client: &Client, subscription: &str) {
     let mut lines: BTreeMap<(String, String), Value> = BTreeMap::new();
     let mut sums: BTreeMap<(String, String), i64> = BTreeMap::new();
@@ -66,10 +66,10 @@ pub async fn assert_ledger_adds_up(client: &Client, subscription: &str) {
         let [code, measure] = key;
         let start = if measure == "renewal" { Value::Null } else { json!(0) };
         let key = (code, measure);
-        assert_eq!(row["before"], *lines.get(&key).unwrap_or(&start), "{row} goes on where the last one ended");
+        assert_eq!(row["before"], *lines.get(&key).unwrap_or(&start), "{row} starts where the previous entry ended");
         let delta = row["after"].as_i64().zip(row["before"].as_i64()).map(|(after, before)| after - before);
         assert_eq!(row["delta"], json!(delta), "{row}");
-        assert_ne!(row["before"], row["after"], "{row} changes something");
+        assert_ne!(row["before"], row["after"], "{row} has an effect");
         *sums.entry(key.clone()).or_default() += delta.unwrap_or(0);
         lines.insert(key, row["after"].clone());
     }
@@ -83,7 +83,7 @@ pub async fn assert_ledger_adds_up(client: &Client, subscription: &str) {
     }
 }
 
-/// How many certificates of `dv` are in use.
+/// The number of `dv` certificates in use.
 pub async fn used(client: &Client, subscription: &str) -> i64 {
     let inventory = client.get(&format!("{subscription}/inventory")).await.ok();
     inventory["data"][0]["current"]["used"].as_i64().unwrap()

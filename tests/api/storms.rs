@@ -1,5 +1,5 @@
-//! Many operations in an order that nobody chose, one after another against a model and at the same time,
-//! and races in slow motion.
+//! Many operations in random order: sequentially, compared with a model, and concurrently. Also races with a controlled
+//! order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::steps::{all, assert_ledger_adds_up, subscribe, whole_orders};
 use crate::support::world::{World, basket, company, id, product};
 use crate::support::{Answer, Client};
 
-/// The same numbers for the same seed: a failure can be looked at again.
+/// A random generator with a seed, so that a failure can be reproduced.
 struct Dice(u64);
 
 impl Dice {
@@ -46,7 +46,7 @@ async fn release(client: &Client, allocation: &Value) -> Answer {
     client.act(&format!("/v1/allocations/{}/release", id(allocation))).await
 }
 
-/// What is to be expected of one line.
+/// The expected numbers of one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Expected {
     current: i64,
@@ -108,7 +108,7 @@ async fn the_lines_and_the_ledger_are_what_a_sequence_of_operations_makes_of_the
     }
 }
 
-/// One client's part of the storm.
+/// The random operations of one client.
 async fn rage(client: Client, path: String, seed: u64) {
     let mut dice = Dice(seed);
     let mut open: Vec<Value> = Vec::new();
@@ -165,7 +165,7 @@ async fn after_a_storm_everything_adds_up() {
     }
 }
 
-/// A product without `ov`, as a change of it.
+/// A patch that removes `ov` from the product.
 fn without_ov() -> Value {
     let mut change = product("unused");
     change.as_object_mut().unwrap().retain(|field, _| field == "certificate_types" || field == "prices");
@@ -196,7 +196,7 @@ async fn a_type_is_dropped_from_a_product_or_sold_but_not_both() {
     }
 }
 
-/// Takes locks in the database until the answer is told to commit.
+/// Takes locks in the database until the caller commits.
 async fn hold(world: &World, sql: &str) -> tokio_postgres::Client {
     let url = world.server.database.url.replace("sslmode=disable", "");
     let (holder, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
@@ -205,7 +205,7 @@ async fn hold(world: &World, sql: &str) -> tokio_postgres::Client {
     holder
 }
 
-/// Until so many of the service's connections wait for a lock.
+/// Waits until so many of the service's connections wait for a lock.
 async fn waiting(world: &World, count: i32) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while world.server.database.text(sql).await != count.to_string() {
@@ -213,8 +213,8 @@ async fn waiting(world: &World, count: i32) {
     }
 }
 
-/// Sends the second request when the first has checked what it depends on and not yet written: the
-/// second has to wait. Answers both.
+/// Sends the second request after the first has checked its preconditions and before it has written. The second has to
+/// wait. Returns both responses.
 async fn slow_motion<A, B>(world: &World, sql: &str, first: A, second: B) -> (Answer, Answer)
 where
     A: Future<Output = Answer> + Send + 'static,
@@ -225,7 +225,7 @@ where
     waiting(world, 1).await;
     let mut second = tokio::spawn(second);
     tokio::select! {
-        answer = &mut second => panic!("it did not wait: {}", answer.unwrap().body),
+        answer = &mut second => panic!("the second request did not wait: {}", answer.unwrap().body),
         () = waiting(world, 2) => {}
     }
     holder.batch_execute("COMMIT").await.unwrap();
@@ -244,7 +244,7 @@ async fn a_type_that_is_being_added_to_a_subscription_is_not_dropped_meanwhile()
         };
         let to = format!("/v1/products/{}", id(&product["id"]));
         let drop = async move { drops.patch(&to, without_ov()).await };
-        // An order waits for its customer's row.
+        // An order waits for the row of its customer.
         let (added, dropped) = slow_motion(&world, "SELECT 1 FROM customers FOR UPDATE", add, drop).await;
         assert!(added.status < 300, "{}", added.body);
         dropped.problem(409, "certificate_type_in_use");

@@ -1,4 +1,4 @@
-//! One spelling of a path, and HTTP to the letter where the letter protects somebody.
+//! One spelling per path, and strict HTTP where it matters for security.
 
 use partner_platform::api::openapi::{DOCUMENT, Operation};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use crate::coverage::{operations, recipe};
 use crate::support::world::{World, company, id};
 use crate::support::{Raw, Server};
 
-/// A path of an operation with one character escaped, at each end of each of its parts.
+/// Variants of an operation's path with one escaped character, at the start and the end of each part.
 fn spellings(path: &str) -> Vec<String> {
     let is_needless = |(_, c): &(usize, char)| c.is_ascii_alphanumeric();
     let ends: Vec<_> = path
@@ -76,7 +76,7 @@ async fn head_is_get_without_the_body() {
                 if operation.path.starts_with("/v1/") { own_path(operation, &world) } else { operation.path.clone() }
             },
         )
-        // Its length differs from one moment to the next.
+        // The length of its body varies.
         .filter(|path| path != "/metrics")
         .collect();
     paths.extend(["/docs/", "/nothing", "/v1/customers?limit=0"].map(str::to_owned));
@@ -228,14 +228,14 @@ async fn a_body_with_broken_framing_ends_its_connection_and_does_nothing() {
             metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix("http_requests_abandoned_total "));
         count.map_or(0, |count| count.parse::<u64>().unwrap())
     };
-    // actix takes a broken chunk for a client that is gone, and lets nobody answer it.
+    // actix treats an invalid chunk as a lost client, and allows no response.
     for chunks in ["zz\r\n{}\r\n0\r\n\r\n", "2\r\n{}garbage\r\n0\r\n\r\n", "ffffffffffffffffff\r\n{}"] {
         let before = abandoned().await;
         let mut raw = Raw::connect(&server.url).await;
         raw.write(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").as_bytes()).await;
         let answer = raw.rest().await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{chunks:?}: {answer}");
-        assert!(!answer.is_empty() || abandoned().await > before, "{chunks:?} is not silent");
+        assert!(!answer.is_empty() || abandoned().await > before, "{chunks:?} is counted");
     }
     assert_eq!(server.database.text("SELECT count(*) FROM customers").await, "0");
 }

@@ -1,4 +1,4 @@
-//! The life of a subscription: switched off and on, edited, cancelled, renewed, and what its `actions` say.
+//! The life of a subscription: suspended, enabled, edited, cancelled and renewed, and its `actions`.
 
 use partner_platform::domain::authorization::{Right, Role};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use crate::steps::{all, allocate, on_day, subscribe, whole_orders};
 use crate::support::world::{World, id};
 use crate::support::{Answer, Client};
 
-/// A subscription without what every change moves.
+/// A subscription without the fields that every change updates.
 fn lasting(mut subscription: Value) -> Value {
     for field in ["version", "updated_at"] {
         subscription[field] = Value::Null;
@@ -106,14 +106,14 @@ async fn cancelling_voids_the_charges_and_empties_the_inventory_for_good() {
     let charges: Vec<_> = of_it(all(&world.admin, "/v1/charges").await).collect();
     assert_eq!((charges.len(), &charges[0]["status"]), (1, &json!("voided")));
     let voided = all(&world.admin, "/v1/charges").await.into_iter().filter(|charge| charge["status"] == "voided");
-    assert_eq!(voided.count(), 1, "no other is");
+    assert_eq!(voided.count(), 1, "no other is voided");
 
     let order = &whole_orders(&world.admin, "/v1/orders").await[0];
     assert_eq!((&order["kind"], &order["total"]["amount"]), (&json!("cancellation"), &json!(0)));
     let newest = &all(&world.admin, &format!("{path}/inventory/ledger")).await[0];
     assert_eq!((&newest["delta"], &newest["after"], &newest["order_id"]), (&json!(-5), &json!(0), &order["id"]));
 
-    assert_eq!(world.admin.act(&format!("{path}/cancel")).await.ok(), cancelled, "again changes nothing");
+    assert_eq!(world.admin.act(&format!("{path}/cancel")).await.ok(), cancelled, "repeating it changes nothing");
     for action in ["suspend", "enable", "renew"] {
         let problem = world.admin.act(&format!("{path}/{action}")).await.problem(409, "invalid_transition");
         assert!(problem["detail"].as_str().unwrap().contains("cancelled"), "{problem}");
@@ -161,7 +161,7 @@ async fn a_subscription_that_has_ended_does_not_renew_whatever_shows_it() {
         let actions = shown["actions"].as_array().unwrap();
         let set = actions.iter().find(|action| action["action"] == "set_auto_renew").unwrap();
         assert_eq!((&set["allowed"], &set["code"]), (&json!(false), &json!("invalid_transition")));
-        assert!(!renewing.contains(&shown["id"]), "the filter agrees");
+        assert!(!renewing.contains(&shown["id"]), "the filter matches this");
         world.admin.patch(path, json!({ "auto_renew": true })).await.problem(409, "invalid_transition");
     }
     let events = "SELECT string_agg(data->>'auto_renew', ' ') FROM events \
@@ -185,7 +185,7 @@ async fn a_lapsed_subscription_is_renewed_from_today_with_its_renewal_inventory(
     let before = world.server.database.fingerprint().await;
     let quote = world.admin.act(&format!("{path}/renew/preview")).await.ok();
     assert_eq!(before, world.server.database.fingerprint().await, "a preview writes nothing");
-    // 2 × 990 + 3 × 2500, for all the 31 days.
+    // 2 × 990 + 3 × 2500, for all 31 days.
     assert_eq!((&quote["kind"], &quote["total"]["amount"]), (&json!("renewal"), &json!(1980 + 7500)));
     assert_eq!(quote["lines"][0]["calculation"]["remaining_days"], 31);
     on_day(&world.server, "2027-03-11");
@@ -197,7 +197,7 @@ async fn a_lapsed_subscription_is_renewed_from_today_with_its_renewal_inventory(
     let term = json!({ "number": 2, "months": 1, "start_date": "2027-03-11", "end_date": "2027-04-11" });
     assert_eq!(renewed["term"], term);
     let dv = json!({ "quantity": 2, "used": 4, "available": 0, "overage": 2 });
-    assert_eq!(renewed["inventory"][0]["current"], dv, "what is in use stays in use");
+    assert_eq!(renewed["inventory"][0]["current"], dv, "allocated certificates stay allocated");
     assert_eq!(renewed["inventory"][0]["renewal"]["quantity"], 2, "an explicit quantity stays");
     assert_eq!(renewed["inventory"][1]["current"]["quantity"], 3);
     let order = &whole_orders(&world.admin, "/v1/orders").await[0];
@@ -245,10 +245,10 @@ async fn in_state(world: &World, state: &str) -> String {
     path
 }
 
-/// Does what an action stands for.
+/// Performs an action.
 async fn act(client: &Client, path: &str, action: &str) -> Answer {
     let (method, rest, body) = match action {
-        // The other value: the same one changes nothing in any state.
+        // The other value, because the same value changes nothing in any state.
         "set_auto_renew" => {
             let auto_renew = client.get(path).await.ok()["auto_renew"].as_bool().unwrap();
             (Method::PATCH, "", json!({ "auto_renew": !auto_renew }))
@@ -304,6 +304,6 @@ async fn actions_say_what_really_happens_in_each_state_to_each_role() {
         }
     }
     let rights = [Right::WriteSubscriptions, Right::SuspendSubscriptions, Right::Allocate].map(|it| it.roles().len());
-    // By the table of the machine: pending, active, suspended and lapsed; suspend and enable; allocate.
+    // From the table of the state machine: pending, active, suspended and lapsed; suspend and enable; allocate.
     assert_eq!(allowed, rights[0] * (4 + 4 + 3 + 4) + rights[1] * 2 + rights[2]);
 }

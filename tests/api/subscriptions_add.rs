@@ -1,5 +1,4 @@
-//! Adding subscriptions: what is filled in, when they may start, what is refused, and that everything
-//! written about an addition agrees.
+//! Adding subscriptions: the defaults, the possible start dates, the errors, and that all records of an addition match.
 
 use serde_json::{Value, json};
 
@@ -22,7 +21,7 @@ fn starting(world: &World, day: &str) -> Value {
     body
 }
 
-/// A request for one subscription to each of these.
+/// A request for one subscription for each of these items.
 fn several(items: &[Value]) -> Value {
     json!({ "subscriptions": items })
 }
@@ -194,7 +193,7 @@ async fn the_order_the_charges_the_ledger_and_the_terms_of_an_addition_agree() {
     let path = format!("/v1/subscriptions/{}", id(&one["id"]));
     let ledger = all(&world.admin, &format!("{path}/inventory/ledger")).await;
     let rows: Vec<_> = ledger.iter().map(|it| json!([it["certificate_type"], it["measure"], it["after"]])).collect();
-    assert_eq!(rows, [json!(["dv", "renewal", 2]), json!(["dv", "current", 3])], "a 0 is no change");
+    assert_eq!(rows, [json!(["dv", "renewal", 2]), json!(["dv", "current", 3])], "a 0 is not a change");
     assert!(ledger.iter().all(|row| row["order_id"] == order["id"] && row["actor"] == order["confirmed_by"]));
 
     let terms = all(&world.admin, &format!("{path}/terms")).await;

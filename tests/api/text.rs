@@ -1,4 +1,4 @@
-//! Texts that people see: what is rejected and where, how names sort and are found, and what stays readable.
+//! Texts for people: which are rejected and where, how names are sorted and found, and what stays readable.
 
 use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::domain::text::{Rule, sort_key};
@@ -13,7 +13,7 @@ use crate::support::{Client, Server};
 
 const INVISIBLE: &str = "\u{200b}\u{3164}\u{2800}";
 
-/// A schema of the document without references and without "nothing or".
+/// A schema of the document with its references resolved, and without its null alternative.
 fn resolved(schema: &'static Value) -> &'static Value {
     let schema = schema["oneOf"].as_array().and_then(|choices| choices.last()).unwrap_or(schema);
     match schema["$ref"].as_str() {
@@ -26,7 +26,7 @@ fn is_text(schema: &Value) -> bool {
     Rule::formats().any(|(name, _)| schema["format"] == name)
 }
 
-/// Each text in a schema: its pointer, and a body that has nothing but an invisible text there.
+/// All texts in a schema: the pointer, and a body with only an invisible text there.
 fn texts(schema: &'static Value) -> Vec<(String, Value)> {
     let schema = resolved(schema);
     if is_text(schema) {
@@ -122,7 +122,7 @@ async fn names(client: &Client, path: &str) -> Vec<String> {
 const NAMES: [&str; 8] = ["zoo", "Zürich", "Émile", "apple", "ÁPPLET", "Äpfel", "ＡＣＭＥ 100%", "Straße Łódź"];
 const SORTED: [&str; 8] = ["ＡＣＭＥ 100%", "Äpfel", "apple", "ÁPPLET", "Émile", "Straße Łódź", "zoo", "Zürich"];
 
-/// Creates something with each of [`NAMES`] in each list of names.
+/// Creates a resource with each of [`NAMES`] in each list of names.
 async fn create_names(admin: &Client) {
     for (number, name) in NAMES.iter().enumerate() {
         let mut new = product(&format!("p{number}"));
@@ -135,10 +135,10 @@ async fn create_names(admin: &Client) {
     }
 }
 
-/// Checks that names are in order and found in each list of names.
+/// Checks that names are sorted and found in each list of names.
 async fn assert_sorted_and_found(admin: &Client) {
     for list in ["/v1/customers", "/v1/resellers", "/v1/price-lists", "/v1/products"] {
-        // Products are in order of their code.
+        // Products are ordered by code.
         if list != "/v1/products" {
             let sorted = names(admin, list).await;
             assert_eq!(
@@ -162,7 +162,10 @@ async fn assert_sorted_and_found(admin: &Client) {
         ] {
             assert_eq!(names(admin, &format!("{list}?q={q}")).await, [found], "{list}?q={q}");
         }
-        assert!(names(admin, &format!("{list}?q=_")).await.is_empty(), "a sign of LIKE is only a letter: {list}");
+        assert!(
+            names(admin, &format!("{list}?q=_")).await.is_empty(),
+            "a LIKE wildcard is an ordinary character: {list}"
+        );
     }
 }
 
@@ -183,7 +186,7 @@ async fn names_are_sorted_and_found_without_case_accents_and_width() {
 const TABLES: [(&str, &str); 4] =
     [("customers", "company_name"), ("resellers", "company_name"), ("products", "name"), ("price_lists", "name")];
 
-/// Puts the keys of every table back to what another release would have made.
+/// Sets the sort keys of every table to those of another release.
 async fn make_keys_of_version(server: &Server, version: i16) {
     for (table, name) in TABLES {
         let old = format!("UPDATE {table} SET name_key = lower({name}) || '?', name_key_version = {version}");
@@ -208,7 +211,7 @@ async fn keys_of_another_version_are_rebuilt_by_migrate_whoever_starts_at_once()
             let db = server.db.clone();
             instances.spawn(async move { db.migrate().await.unwrap() });
         }
-        assert!(instances.join_all().await.iter().all(Vec::is_empty), "no migration is to run");
+        assert!(instances.join_all().await.iter().all(Vec::is_empty), "there is no migration to run");
         for (table, name) in TABLES {
             let left = format!("SELECT count(*) FROM {table} WHERE name_key_version <> {}", sort_key::VERSION);
             assert_eq!(server.database.text(&left).await, "0", "{table}");
@@ -244,7 +247,7 @@ async fn a_row_that_somebody_holds_is_rebuilt_when_it_is_free() {
     let rename = "UPDATE customers SET company_name = 'Ånew' WHERE company_name = 'zoo'; COMMIT";
     holder.batch_execute(rename).await.unwrap();
     migrating.await.unwrap();
-    assert_eq!(names(&admin, "/v1/customers?q=anew").await, ["Ånew"], "it is the key of the name of now");
+    assert_eq!(names(&admin, "/v1/customers?q=anew").await, ["Ånew"], "it is the key of the new name");
 }
 
 #[tokio::test(flavor = "multi_thread")]

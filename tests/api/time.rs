@@ -1,11 +1,11 @@
-//! What time does to a subscription, seen by whoever asks next. There is no worker here: requests do it.
+//! Scheduled transitions, as the next request shows them. No worker runs here: the requests process them.
 
 use serde_json::{Value, json};
 
 use crate::steps::{all, allocate, assert_ledger_adds_up, on_day, subscribe, whole_orders};
 use crate::support::world::{World, basket, company, id, product};
 
-/// Five `dv` a month from 1 January 2027.
+/// Five `dv` per month from 1 January 2027.
 async fn monthly(world: &World) -> String {
     subscribe(world, json!({ "term_months": 1 })).await
 }
@@ -15,7 +15,7 @@ async fn set_renewal(world: &World, path: &str, quantity: Value) {
     world.admin.put(&format!("{path}/inventory/renewal"), body).await.ok();
 }
 
-/// The orders about a subscription, newest first.
+/// The orders of a subscription, newest first.
 async fn orders(world: &World, path: &str) -> Vec<Value> {
     let about = path.rsplit('/').next().unwrap();
     let orders = whole_orders(&world.admin, "/v1/orders").await;
@@ -43,7 +43,7 @@ async fn a_pending_subscription_is_active_on_its_first_day_wherever_it_is_shown(
         expected[field] = value;
     }
     let get = world.admin.with("if-none-match", &format!("\"{}\"", before["version"])).get(&path).await;
-    assert_eq!(get.header("etag"), "\"2\"", "it is another version than the client has");
+    assert_eq!(get.header("etag"), "\"2\"", "the version is newer than the client's");
     let get = get.ok();
     expected["actions"] = get["actions"].clone();
     assert_eq!(get, expected);
@@ -55,7 +55,7 @@ async fn a_pending_subscription_is_active_on_its_first_day_wherever_it_is_shown(
     assert_eq!(pending["data"], json!([]));
     let offer = get["actions"].as_array().unwrap().iter().find(|offer| offer["action"] == "cancel").unwrap();
     assert_eq!(offer["allowed"], false, "{offer}");
-    assert_eq!(charges(&world, &path).await.len(), 1, "starting costs nothing that was not charged before");
+    assert_eq!(charges(&world, &path).await.len(), 1, "starting causes no new charge");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn a_term_that_ends_is_followed_by_one_that_is_paid_in_full() {
     let quoted = order["lines"].as_array().unwrap().iter().map(|line| {
         let calculation = &line["calculation"];
         assert_eq!(line["bucket"], "current");
-        assert_eq!([&calculation["remaining_days"], &calculation["term_days"]], [28, 28], "all of February");
+        assert_eq!([&calculation["remaining_days"], &calculation["term_days"]], [28, 28], "the whole February");
         json!([line["certificate_type"], line["quantity_before"], line["quantity_after"], line["amount"]["amount"]])
     });
     assert_eq!(quoted.collect::<Vec<_>>(), [json!(["dv", 5, 7, 7 * 990]), json!(["ov", 3, 3, 3 * 2500])]);
@@ -123,7 +123,7 @@ async fn a_term_that_ends_is_followed_by_one_that_is_paid_in_full() {
         new.map(|charge| json!([charge["amount"]["amount"], charge["due_date"], charge["status"]])).collect();
     new.sort_by_key(|charge| charge[0].as_i64());
     assert_eq!(new, [json!([6930, "2027-02-01", "pending"]), json!([7500, "2027-02-01", "pending"])]);
-    assert_eq!(charged.len(), 4, "with those of the first term");
+    assert_eq!(charged.len(), 4, "including those of the first term");
 
     let terms = all(&world.admin, &format!("{path}/terms")).await;
     let seen: Vec<_> = terms.iter().map(|term| json!([term["number"], term["start_date"], term["end_date"]])).collect();
@@ -135,7 +135,7 @@ async fn a_term_that_ends_is_followed_by_one_that_is_paid_in_full() {
     assert_ledger_adds_up(&world.admin, &path).await;
 }
 
-/// The product's prices, all of them so many cents.
+/// Sets all prices of the product to an amount in cents.
 async fn reprice(world: &World, amount: i64) {
     let mut prices = product("tls")["prices"].clone();
     prices.as_array_mut().unwrap().iter_mut().for_each(|price| price["unit_price"]["amount"] = json!(amount));
@@ -149,7 +149,7 @@ async fn a_renewal_costs_what_the_product_costs_on_its_day() {
     let path = monthly(&world).await;
     on_day(&world.server, "2027-01-15");
     reprice(&world, 1111).await;
-    // The term that runs has the prices that it started with: 990 for 17 of 31 days.
+    // The running term keeps the prices of its start: 990 for 17 of 31 days.
     let more = json!({ "lines": [{ "certificate_type": "dv", "add": 1 }] });
     let order = world.admin.post(&format!("{path}/inventory/current"), more).await.created();
     assert_eq!(order["total"]["amount"], 543);
@@ -165,7 +165,7 @@ async fn a_new_price_does_not_touch_a_renewal_that_was_due_before_it() {
     let world = World::new().await;
     let path = monthly(&world).await;
     on_day(&world.server, "2027-03-10");
-    // Nobody has asked for the subscription since January.
+    // There was no request for the subscription since January.
     reprice(&world, 1111).await;
     let amounts = async || -> Vec<Value> {
         orders(&world, &path).await.iter().map(|order| order["total"]["amount"].clone()).collect()
@@ -198,12 +198,12 @@ async fn what_is_not_to_renew_expires_and_costs_nothing() {
         assert_eq!(
             (&expired["term"], &expired["inventory"]),
             (&before["term"], &before["inventory"]),
-            "for the record"
+            "it stays recorded"
         );
         assert!(expired["actions"].as_array().unwrap().iter().all(|offer| offer["allowed"] == false), "{expired}");
         assert_eq!((orders(&world, &path).await, charges(&world, &path).await), (orders_before, charges_before));
         on_day(&world.server, &format!("{}-12-31", year + 1));
-        assert_eq!(world.admin.get(&path).await.ok(), expired, "for good");
+        assert_eq!(world.admin.get(&path).await.ok(), expired, "it stays so");
     }
 }
 
@@ -218,7 +218,7 @@ async fn renewing_fewer_than_are_in_use_leaves_an_overage_and_nothing_to_allocat
     world.admin.post(&format!("{path}/allocations"), one.clone()).await.problem(409, "inventory_exhausted");
     let line = &world.admin.get(&path).await.ok()["inventory"][0];
     assert_eq!(line["current"], json!({ "quantity": 1, "used": 4, "available": 0, "overage": 3 }));
-    assert_eq!(orders(&world, &path).await[0]["total"]["amount"], 990, "the one that was renewed");
+    assert_eq!(orders(&world, &path).await[0]["total"]["amount"], 990, "the manual renewal");
     let four = &all(&world.admin, &format!("{path}/allocations")).await[0];
     world.admin.act(&format!("/v1/allocations/{}/release", id(&four["id"]))).await.ok();
     world.admin.post(&format!("{path}/allocations"), one).await.created();
@@ -235,7 +235,7 @@ async fn a_suspended_subscription_lapses_and_can_be_renewed_for_90_days() {
         let before = world.admin.get(&path).await.ok();
         on_day(&world.server, day);
         let seen = world.admin.get(&path).await.ok();
-        assert_eq!(charges(&world, &path).await.len(), 1, "nothing was charged by itself");
+        assert_eq!(charges(&world, &path).await.len(), 1, "there was no automatic charge");
         if !renews {
             assert_eq!((&seen["status"], &seen["lapsed"]), (&json!("expired"), &json!(false)), "{day}");
             assert_eq!(seen["updated_at"], "2027-05-02T00:00:00Z", "{day}");

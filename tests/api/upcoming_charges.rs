@@ -1,4 +1,4 @@
-//! What is to be paid soon: as it will be, in order, with the totals of all.
+//! Upcoming charges: the amounts as they will be charged, in order, with the totals of all.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ async fn list(client: &Client, path: &str) -> Vec<Value> {
     client.get(path).await.ok()["data"].as_array().unwrap().clone()
 }
 
-/// What an upcoming charge and a charge have in common, in no order.
+/// The fields that an upcoming charge and a charge have in common, in no order.
 fn essence(rows: &[Value]) -> BTreeSet<String> {
     let fields = ["customer_id", "subscription_id", "certificate_type", "calculation", "amount", "due_date"];
     let essence = |row: &Value| fields.map(|field| row[field].to_string()).join(" ");
@@ -38,7 +38,7 @@ fn due_dates<'a>(rows: &[&'a Value]) -> Vec<&'a str> {
     rows.iter().map(|row| row["due_date"].as_str().unwrap()).collect()
 }
 
-/// Five `dv` by the month, and what else is said.
+/// Adds a monthly subscription with five `dv` and further fields.
 async fn monthly(world: &World, item: Value) -> String {
     let mut body = json!({ "term_months": 1 });
     body.as_object_mut().unwrap().extend(item.as_object().unwrap().clone());
@@ -73,7 +73,7 @@ async fn what_it_shows_is_what_is_charged_then() {
     let (pending, renewals): (Vec<_>, Vec<_>) = upcoming.iter().partition(|row| row["kind"] == "pending");
     assert!(renewals.iter().all(|row| row["charge_id"].is_null() && row["kind"] == "renewal"));
     let part = |row: &&&Value| row["calculation"]["remaining_days"] != row["calculation"]["term_days"];
-    assert_eq!(pending.iter().filter(part).count(), 4, "two of today, a start of yesterday and one of last year");
+    assert_eq!(pending.iter().filter(part).count(), 4, "two of today, one of a start yesterday, and one of last year");
     assert_eq!(due_dates(&of(&upcoming, &later)), ["2027-01-20", "2027-02-20", "2027-03-20", "2027-04-20"]);
     let charges = essence(&all(admin, "/v1/charges?status=pending").await);
     let pending: Vec<_> = pending.into_iter().cloned().collect();
@@ -84,7 +84,7 @@ async fn what_it_shows_is_what_is_charged_then() {
     assert_eq!(essence(&charged), essence(&upcoming));
     let sum: i64 = charged.iter().map(|row| row["amount"]["amount"].as_i64().unwrap()).sum();
     assert_eq!(answer["totals"], json!([{ "amount": sum, "currency": "USD" }]));
-    // And now that they are charged, it shows the charges.
+    // After they are charged, the list shows the charges.
     let now = admin.get(path).await.ok();
     assert_eq!((essence(now["data"].as_array().unwrap()), &now["totals"]), (essence(&upcoming), &answer["totals"]));
     assert!(now["data"].as_array().unwrap().iter().all(|row| row["kind"] == "pending" && row["charge_id"].is_string()));
@@ -146,7 +146,7 @@ async fn what_does_not_renew_is_not_shown() {
     world.admin.act(&format!("{}/enable", paths[0])).await.ok();
     assert_eq!(shown().await, [1, 0, 0]);
     on_day(&world.server, "2027-02-01");
-    assert_eq!(shown().await, [0, 0, 0], "the one is charged by now, and the others have expired");
+    assert_eq!(shown().await, [0, 0, 0], "the first is charged by now, and the others have expired");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +204,7 @@ async fn totals_are_those_of_each_currency_on_every_page() {
     body["currency"] = json!("EUR");
     let customer = world.own.post("/v1/customers", body).await.created();
     let subscriptions = format!("/v1/customers/{}/subscriptions", id(&customer["id"]));
-    // The reseller's list, in euros, has `dv` at 7900.
+    // The reseller's list in euros has `dv` at 7900.
     world.own.post(&subscriptions, basket(&world.product_id, 3)).await.created();
     monthly(&world, json!({})).await;
     let whole = world.admin.get("/v1/upcoming-charges?to=2027-06-01").await.ok();
@@ -264,7 +264,7 @@ async fn each_sees_what_is_in_its_tenant() {
         world.own.get(&format!("/v1/customers/{customer}/upcoming-charges")).await.problem(404, "not_found");
     }
     let idle = format!("/v1/customers/{}/upcoming-charges", id(&world.idle_customer_id));
-    assert_eq!(world.own.get(&idle).await.ok()["totals"], json!([]), "it has nothing to pay");
+    assert_eq!(world.own.get(&idle).await.ok()["totals"], json!([]), "the customer has nothing to pay");
 }
 
 #[tokio::test(flavor = "multi_thread")]

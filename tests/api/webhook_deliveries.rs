@@ -1,4 +1,4 @@
-//! Deliveries: what is sent to whom, signed how, and what its tenant can see and do about it.
+//! Webhook deliveries: which messages are sent to which endpoint, their signatures, and what the tenant can see and do.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use partner_platform::domain::authorization::Role;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::world::{World, company, id};
 use crate::support::{Client, Receiver, Server};
 
-/// The machine's time, which the published library goes by.
+/// The machine's time, which the published library uses.
 #[allow(clippy::disallowed_methods, reason = "the receiver of a webhook has no other clock")]
 fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
@@ -35,18 +35,18 @@ async fn an_event_is_sent_as_the_feed_has_it_and_the_published_library_verifies_
     server.deliver().await;
 
     let received = receiver.received();
-    assert_eq!(received.len(), 1, "what happened before is not sent");
+    assert_eq!(received.len(), 1, "earlier events are not sent");
     let message = &received[0];
     assert_eq!(message.header("content-type"), "application/json");
     assert!(message.header("user-agent").starts_with("partner-platform/"));
     assert!(message.verifies(&secret));
     let other = receiver.endpoint(&admin, &[]).await.1;
-    assert!(!message.verifies(&other), "and not with another secret");
+    assert!(!message.verifies(&other), "it does not verify with another secret");
     let event = message.json();
     let feed = admin.get("/v1/events?types=customer.created").await.ok();
     assert_eq!(event, feed["data"][1]);
     assert_eq!(event["type"], "customer.created");
-    assert_eq!(event["data"], customer, "as a GET shows it");
+    assert_eq!(event["data"], customer, "as in a GET");
     assert_eq!(event["resource"], json!({ "type": "customer", "id": customer["id"], "version": 1 }));
     assert_eq!(event["request_id"], "request-7");
     assert_eq!(event["id"], message.header("webhook-id"));
@@ -120,7 +120,7 @@ async fn an_endpoint_is_sent_what_it_wants_of_what_its_tenant_sees() {
     };
     assert_eq!(sorted(&all), ["customer.archived", "customer.created", "customer.created", "product.created"]);
     assert_eq!(sorted(&some), ["customer.archived", "product.created"]);
-    assert_eq!(sorted(&own), ["customer.archived", "product.created"], "products are everyone's");
+    assert_eq!(sorted(&own), ["customer.archived", "product.created"], "products are visible to everyone");
     assert_eq!(sorted(&other), ["customer.created", "product.created"]);
 }
 
@@ -138,12 +138,12 @@ async fn a_disabled_resellers_endpoints_rest_until_it_is_enabled() {
     world.admin.act(&format!("{reseller}/disable")).await.ok();
     rename("Meanwhile").await;
     world.server.deliver().await;
-    assert_eq!(receiver.types(), [""; 0], "who is cut off is told nothing");
+    assert_eq!(receiver.types(), [""; 0], "a disabled reseller receives nothing");
     world.admin.act(&format!("{reseller}/enable")).await.ok();
     world.server.deliver().await;
     let mut names: Vec<_> = receiver.received().iter().map(|it| it.json()["data"]["company_name"].clone()).collect();
     names.sort_by_key(ToString::to_string);
-    assert_eq!(names, ["In line already", "Meanwhile"], "and nothing is missed");
+    assert_eq!(names, ["In line already", "Meanwhile"], "nothing is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn a_test_is_sent_at_once_and_answers_how_it_went() {
     let redeliver = format!("/v1/webhook-deliveries/{}/redeliver", id(&went["id"]));
     admin.act(&redeliver).await.problem(409, "invalid_transition");
     server.deliver().await;
-    assert_eq!(receiver.received().len(), 2, "it is not tried again");
+    assert_eq!(receiver.received().len(), 2, "it is not retried");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,7 +254,7 @@ async fn what_ended_long_ago_and_what_was_for_endpoints_that_are_gone_is_deleted
     server.clock.set(server.clock.now() + TimeDelta::microseconds(1));
     sweep().await;
     let left = deliveries(&admin, &kept).await;
-    assert_eq!((left.len(), &left[0]["status"]), (1, &json!("pending")), "what waits is kept");
+    assert_eq!((left.len(), &left[0]["status"]), (1, &json!("pending")), "a pending delivery is kept");
     server.deliver().await;
-    assert_eq!(receiver.received().len(), 5, "and nothing goes to the one that is gone");
+    assert_eq!(receiver.received().len(), 5, "the deleted endpoint receives nothing");
 }

@@ -1,5 +1,4 @@
-//! What becomes of an event that does not get there: it is tried again, for three days; then its endpoint is disabled,
-//! or it is given up.
+//! Failed deliveries: they are retried for three days. Then the endpoint is disabled, or the delivery is given up.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -7,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::world::{World, company, id};
 use crate::support::{Client, Receiver, Reply, Server};
 
-/// A server, its administrator, and an endpoint at a receiver that gets new customers.
+/// A server, its administrator, and an endpoint at a receiver for the events of new customers.
 async fn start() -> (Server, Client, Receiver, String) {
     let server = Server::start().await;
     let admin = server.admin().await;
@@ -26,7 +25,7 @@ async fn first(admin: &Client, endpoint: &str) -> Value {
     all["data"].as_array().unwrap().last().unwrap().clone()
 }
 
-/// How long until the oldest delivery is tried next.
+/// The time until the next attempt of the oldest delivery.
 async fn wait(server: &Server, admin: &Client, endpoint: &str) -> TimeDelta {
     let delivery = first(admin, endpoint).await;
     let next: DateTime<Utc> = delivery["next_attempt_at"].as_str().unwrap().parse().unwrap();
@@ -136,13 +135,13 @@ async fn who_is_gone_is_not_asked_again() {
     assert_eq!(gone["disabled"]["reason"], "The receiver responded with 410 Gone");
     pass(&server, TimeDelta::days(30));
     server.deliver().await;
-    assert_eq!(receiver.received().len(), 1, "it is left alone");
+    assert_eq!(receiver.received().len(), 1, "there is no further attempt");
     admin.act(&format!("{endpoint}/enable")).await.ok();
     server.deliver().await;
-    assert_eq!(receiver.types()[1..3], ["customer.created"; 2], "both wait for it to be back");
+    assert_eq!(receiver.types()[1..3], ["customer.created"; 2], "both wait for the receiver to recover");
 }
 
-/// Lets the next attempt come until the endpoint is disabled, and answers how many there were.
+/// Runs all attempts until the endpoint is disabled. Returns their number.
 async fn until_disabled(server: &Server, admin: &Client, endpoint: &str) -> usize {
     for attempts in 1..50 {
         server.deliver().await;
@@ -151,7 +150,7 @@ async fn until_disabled(server: &Server, admin: &Client, endpoint: &str) -> usiz
         }
         pass(server, wait(server, admin, endpoint).await);
     }
-    panic!("it is never disabled");
+    panic!("the endpoint was not disabled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,7 +162,7 @@ async fn an_endpoint_where_nothing_gets_for_three_days_is_disabled_and_loses_not
     let began = server.clock.now();
     happen(&admin).await;
     let attempts = until_disabled(&server, &admin, &endpoint).await;
-    assert!([17, 18].contains(&attempts), "{attempts}: chance has its part");
+    assert!([17, 18].contains(&attempts), "{attempts}: the number depends on the jitter");
     let lasted = server.clock.now() - began;
     assert!(lasted >= TimeDelta::days(3) && lasted < TimeDelta::days(4), "{lasted}");
     let disabled = admin.get(&endpoint).await.ok();
@@ -177,7 +176,7 @@ async fn an_endpoint_where_nothing_gets_for_three_days_is_disabled_and_loses_not
     pass(&server, TimeDelta::days(60));
     receiver.reply([204]);
     server.deliver().await;
-    assert_eq!(receiver.received().len(), attempts, "it is left alone");
+    assert_eq!(receiver.received().len(), attempts, "there is no further attempt");
     admin.act(&format!("{endpoint}/enable")).await.ok();
     server.deliver().await;
     let types = receiver.types();
@@ -268,12 +267,12 @@ async fn what_was_taken_up_and_never_heard_of_again_is_delivered_by_another() {
     server.deliver().await;
     pass(&server, TimeDelta::seconds(59));
     server.deliver().await;
-    assert_eq!(receiver.received().len(), 1, "whoever has it may yet get through");
+    assert_eq!(receiver.received().len(), 1, "the worker that has it may still deliver it");
     assert_eq!(first(&admin, &endpoint).await["status"], "pending");
     pass(&server, TimeDelta::seconds(1));
     server.deliver().await;
     let received = receiver.received();
-    assert_eq!(received.len(), 2, "it may have got there twice, and never not at all");
+    assert_eq!(received.len(), 2, "it may have been delivered twice, but at least once");
     assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
     assert_eq!(first(&admin, &endpoint).await["status"], "succeeded");
 }

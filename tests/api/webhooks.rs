@@ -1,4 +1,4 @@
-//! Webhook endpoints: whose they are, what they may be, and that their secrets are told once.
+//! Webhook endpoints: their tenants, their fields, and that their secrets are shown once.
 
 use partner_platform::domain::authorization::Role;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn create(client: &Client, url: &str) -> Answer {
     client.post(ENDPOINTS, json!({ "url": url })).await
 }
 
-/// A partner's administrator with a new server.
+/// A new server, and an administrator of the provider.
 async fn start() -> (Server, Client) {
     let server = Server::start().await;
     let admin = server.admin().await;
@@ -72,7 +72,7 @@ async fn sent_again_with_its_key_a_request_is_answered_without_the_secret() {
     assert_ne!(rotated["secret"], created["secret"]);
     assert_eq!(twice.act(&rotate).await.ok()["secret"], Value::Null);
     let another = admin.act(&rotate).await.ok();
-    assert!(another["secret"].is_string() && another["secret"] != rotated["secret"], "who lost it gets another");
+    assert!(another["secret"].is_string() && another["secret"] != rotated["secret"], "a lost secret is replaced");
     assert_eq!(another["webhook_endpoint"]["version"], 3);
 }
 
@@ -116,7 +116,7 @@ async fn an_endpoint_is_edited() {
     assert_eq!((&edited["url"], &edited["version"]), (&json!("https://receiver.example/"), &json!(2)));
     let cleared = admin.patch(&path, json!({ "description": null, "event_types": [] })).await.ok();
     assert_eq!((&cleared["description"], &cleared["event_types"]), (&Value::Null, &json!([])));
-    assert_eq!(admin.patch(&path, json!({ "event_types": [] })).await.ok()["version"], 3, "as it was");
+    assert_eq!(admin.patch(&path, json!({ "event_types": [] })).await.ok()["version"], 3, "as before");
     let violations = admin.patch(&path, json!({ "url": null, "status": "disabled" })).await.violations();
     let expected = [("/status", "immutable_field"), ("/url", "required")];
     assert_eq!(violations, expected.map(|(at, code)| (at.to_owned(), code.to_owned())));
@@ -128,7 +128,7 @@ async fn an_endpoint_is_disabled_and_enabled_and_the_feed_tells() {
     let path = path(&create(&admin, "https://receiver.example/").await.created());
     let disabled = admin.post(&format!("{path}/disable"), json!({ "reason": "Maintenance" })).await.ok();
     assert_eq!((&disabled["status"], &disabled["disabled"]["reason"]), (&json!("disabled"), &json!("Maintenance")));
-    assert_eq!(admin.act(&format!("{path}/disable")).await.ok()["version"], 2, "already so");
+    assert_eq!(admin.act(&format!("{path}/disable")).await.ok()["version"], 2, "already disabled");
     let allowed: Vec<_> = disabled["actions"].as_array().unwrap().iter().filter(|it| it["allowed"] == true).collect();
     assert_eq!(allowed.iter().map(|it| &it["action"]).collect::<Vec<_>>(), ["enable", "rotate_secret", "test"]);
     let only = admin.get(&format!("{ENDPOINTS}?status=enabled")).await.ok();
@@ -182,7 +182,7 @@ async fn a_tenant_has_twenty_endpoints_at_the_most() {
     });
     let answers = futures_util::future::join_all(all).await.into_iter().map(Result::unwrap);
     let (created, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 201);
-    assert_eq!((created.len(), refused.len()), (20, 10), "whoever comes at once");
+    assert_eq!((created.len(), refused.len()), (20, 10), "also for concurrent requests");
     refused.into_iter().for_each(|answer| drop(answer.problem(409, "too_many_webhook_endpoints")));
     create(&admin, "https://receiver.example/").await.created();
     own.delete(&path(&created[0].body)).await.no_content();

@@ -1,4 +1,5 @@
-//! Many events to many endpoints by several instances at once: none is lost, none waits for a slow one.
+//! Many events to many endpoints by several instances at the same time: none is lost, and none waits for a slow
+//! endpoint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ use crate::support::world::company;
 use crate::support::{Answer, Client, Lock, Receiver, Reply, Server, settings};
 use crate::worker::until;
 
-/// So many events of new customers.
+/// Emits `count` events of new customers.
 async fn happen(admin: &Client, count: usize) {
     for number in 0..count {
         admin.post("/v1/customers", company(&format!("Customer {number}"))).await.created();
     }
 }
 
-/// How often each message has come.
+/// How often each message was received.
 fn counts(receiver: &Receiver) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for message in receiver.received() {
@@ -47,7 +48,7 @@ async fn an_event_is_on_its_way_within_about_a_second() {
     happen(&admin, 1).await;
     let started = Instant::now();
     receiver.wait_for(1).await;
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}, on a machine that has time", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "took {:?}", started.elapsed());
     server.stop().await;
     postman.await.unwrap();
 }
@@ -67,11 +68,15 @@ async fn a_slow_endpoint_delays_no_other() {
     let started = Instant::now();
     quick.wait_for(40).await;
     let quick_took = started.elapsed();
-    assert!(slow.received().len() < 40, "four at a time, of which each takes a second and a half");
-    assert_eq!(silent.received().len(), 4, "no more than its own lanes wait for it");
+    assert!(slow.received().len() < 40, "four at a time, each for one and a half seconds");
+    assert_eq!(silent.received().len(), 4, "only its own concurrency slots wait for it");
     assert!(quick_took < Duration::from_secs(12), "{quick_took:?}");
     slow.wait_for(40).await;
-    assert!(started.elapsed() < Duration::from_secs(40), "its own lanes go on meanwhile: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(40),
+        "the slots of the slow endpoint continue: {:?}",
+        started.elapsed()
+    );
     drop(postman);
 }
 
@@ -88,7 +93,11 @@ async fn an_event_does_not_wait_for_the_answer_to_another() {
         happen(&admin, 1).await;
         silent.wait_for(count).await;
     }
-    assert!(started.elapsed() < Duration::from_secs(14), "none was waited for: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(14),
+        "no delivery waited for the slow ones: {:?}",
+        started.elapsed()
+    );
     drop(postman);
 }
 
@@ -108,8 +117,8 @@ async fn slow_endpoints_with_a_backlog_leave_the_others_their_turn() {
     let started = Instant::now();
     admin.post("/v1/resellers", company("Harbour Resale")).await.created();
     quick.wait_for(1).await;
-    assert!(started.elapsed() < Duration::from_secs(40), "{:?} of four minutes of work", started.elapsed());
-    assert!(slow.received().len() < 100, "the slow ones are not done");
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?} for four minutes of work", started.elapsed());
+    assert!(slow.received().len() < 100, "the slow ones are not finished");
     drop(postman);
 }
 
@@ -128,7 +137,7 @@ async fn sending_does_not_wait_for_writing_down() {
     drop(postman);
 }
 
-/// Sends so many tests of an endpoint at once.
+/// Sends `count` concurrent tests of an endpoint.
 fn test_at_once(client: &Client, endpoint: &str, count: usize) -> Vec<JoinHandle<Answer>> {
     let path = format!("{endpoint}/test");
     let test = |_| {
@@ -158,7 +167,7 @@ async fn a_tenant_has_four_tests_under_way_and_the_others_are_refused_at_once() 
     let problem = refused.problem(429, "too_many_concurrent_requests");
     let detail = "This key or user already has 4 webhook tests in progress. Wait until one finishes, then retry.";
     assert_eq!(problem["detail"], detail);
-    assert!(started.elapsed() < Duration::from_secs(5), "at once: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "without waiting: {:?}", started.elapsed());
     let mut statuses = BTreeMap::new();
     for test in tests {
         let answer = test.await.unwrap();
@@ -170,7 +179,11 @@ async fn a_tenant_has_four_tests_under_way_and_the_others_are_refused_at_once() 
     assert_eq!(statuses, BTreeMap::from([(200, 8), (429, 112)]), "four of each tenant");
     assert_eq!(silent.connections(), 8);
     silent.reply([204]);
-    assert_eq!(keyed.act(&format!("{of_reseller}/test")).await.ok()["status"], "succeeded", "a refusal is not kept");
+    assert_eq!(
+        keyed.act(&format!("{of_reseller}/test")).await.ok()["status"],
+        "succeeded",
+        "a rejection is not kept for retries"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -200,14 +213,14 @@ async fn deliveries_and_tests_together_keep_to_the_bound_of_the_process() {
     drop(postman);
 }
 
-/// A resolver with a defect.
+/// A resolver that panics.
 struct Defective;
 
 impl Resolve for Defective {
     fn resolve(&self, _: Name) -> Resolving {
         Box::pin(async {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            panic!("a defect, as is wanted")
+            panic!("an intended panic")
         })
     }
 }
@@ -225,13 +238,13 @@ async fn a_lane_that_comes_to_grief_takes_nothing_with_it() {
     let on_its_way = "SELECT count(*) FROM webhook_deliveries WHERE next_attempt_at > created_at";
     until(&server.database, on_its_way, "1").await;
     server.stop().await;
-    postman.await.expect("it ends as always");
+    postman.await.expect("it ends normally");
     assert_eq!(server.database.text(PENDING).await, "1", "another attempt will be made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_while_messages_are_on_their_way() {
-    // With one connection: it would be gone if an attempt had one.
+    // With a single connection, which would be exhausted if an attempt held it.
     let server = Server::with(partner_platform::db::Settings { max_connections: 1, ..settings() }).await;
     let admin = server.admin().await;
     let silent = Receiver::start().await;
@@ -287,7 +300,7 @@ async fn instances_that_are_killed_on_the_way_lose_nothing() {
             let postmen = [server.postman(), server.postman()];
             tokio::time::sleep(Duration::from_millis(700 + 37 * round)).await;
             postmen.iter().for_each(|postman| postman.abort());
-            // What they had is given up when it is not heard of for a minute.
+            // Deliveries of a stopped instance are released after a minute.
             server.clock.set(server.clock.now() + TimeDelta::seconds(61));
         }
     };
@@ -295,7 +308,7 @@ async fn instances_that_are_killed_on_the_way_lose_nothing() {
     let postman = server.postman();
     until(&server.database, "SELECT count(*) FROM webhook_deliveries WHERE status = 'succeeded'", "150").await;
     let counts = counts(&receiver);
-    assert_eq!(counts.len(), 150, "every event has come");
+    assert_eq!(counts.len(), 150, "all events have arrived");
     let fed = server.database.text("SELECT count(*) FROM events WHERE kind = 'customer.created'").await;
     assert_eq!(fed, "150");
     server.stop().await;
@@ -316,7 +329,7 @@ async fn who_is_told_to_stop_ends_what_is_on_its_way_and_begins_nothing() {
     postman.await.unwrap();
     assert_eq!(receiver.received().len(), 4);
     let ended = "SELECT string_agg(status, ' ' ORDER BY status DESC) FROM webhook_deliveries WHERE attempts > 0";
-    assert_eq!(server.database.text(ended).await, ["succeeded"; 4].join(" "), "each is written down");
+    assert_eq!(server.database.text(ended).await, ["succeeded"; 4].join(" "), "each is recorded");
     let other = Server::beside(&server).await;
     other.clock.set(server.clock.now());
     let postman = other.postman();
@@ -332,7 +345,7 @@ async fn an_endpoint_that_is_far_behind_is_not_given_all_at_once() {
     let admin = server.admin().await;
     let receiver = Receiver::start().await;
     let (endpoint, _) = receiver.endpoint(&admin, &["product.created"]).await;
-    // What an import of another program would have left.
+    // As another program could have imported them.
     let many = "WITH written AS (INSERT INTO events (id, kind, occurred_at, resource_type, resource_id, data, actor, for_everyone) \
          SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'product.created' ELSE 'product.updated' END, now(), \
          'product', gen_random_uuid(), '{}', 'system', true FROM generate_series(1, 25000) n \
@@ -349,5 +362,5 @@ async fn an_endpoint_that_is_far_behind_is_not_given_all_at_once() {
     assert_eq!(server.database.text(PENDING).await, "2500");
     admin.patch(&endpoint, json!({ "event_types": ["product.updated"] })).await.ok();
     fan_out().await;
-    assert_eq!(server.database.text(PENDING).await, "2500", "what it passed it does not look at again");
+    assert_eq!(server.database.text(PENDING).await, "2500", "events before its position are not read again");
 }

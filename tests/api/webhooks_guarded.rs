@@ -1,4 +1,5 @@
-//! Where messages may go, by the caller that sends them: names are looked up by a stub, receivers are on this machine.
+//! The allowed destinations of messages, tested on the sending client: names are resolved by a stub, and receivers are
+//! on this machine.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +16,8 @@ use tokio::net::TcpListener;
 
 use crate::support::{Receiver, Reply};
 
-/// Answers for names what it is told to, each answer once and the last one ever after.
+/// A resolver with configured results for each name. Each result is returned once, and the last one for all further
+/// lookups.
 #[derive(Default)]
 struct Names {
     answers: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
@@ -57,7 +59,7 @@ fn status(called: Called) -> Result<u16, String> {
     called.answer.map(|answer| answer.status)
 }
 
-/// The URL of a receiver by another name for its address.
+/// The URL of a receiver with another name for its address.
 fn named(receiver: &Receiver, scheme: &str, name: &str) -> String {
     receiver.url.replace("http://", &format!("{scheme}://")).replace("127.0.0.1", name)
 }
@@ -84,14 +86,14 @@ async fn no_spelling_of_an_address_inside_is_called() {
             status(post(&caller, &named(&receiver, scheme, host)).await).unwrap_err();
         }
     }
-    assert_eq!((receiver.received().len(), *names.asked.lock().unwrap()), (0, 0), "nobody is even asked");
+    assert_eq!((receiver.received().len(), *names.asked.lock().unwrap()), (0, 0), "no name is even looked up");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_changes_between_two_looks_is_called_where_the_last_one_led_or_not_at_all() {
     let receiver = Receiver::start().await;
     let (caller, names) = caller(&[]);
-    // What a check beforehand would have seen, and what comes when it is called.
+    // The result of a check in advance, and the result when the message is sent.
     names.know("rebinding.example", &[&["8.8.8.8"], &["127.0.0.1"]]);
     let before = names.resolve("rebinding.example".parse().unwrap()).await.unwrap().next().unwrap();
     assert_eq!(before.ip().to_string(), "8.8.8.8");
@@ -117,7 +119,7 @@ async fn what_the_operator_allows_is_called_without_tls_and_nothing_else_is() {
     assert_eq!(status(post(&caller, &named(&receiver, "http", "receiver.internal")).await), Ok(204));
     names.know("public.example", &[&["8.8.8.8"]]);
     let error = status(post(&caller, "http://public.example/hooks").await).unwrap_err();
-    assert!(error.contains("may not be called"), "a public address is not called in the clear: {error}");
+    assert!(error.contains("may not be called"), "a public address is not called without TLS: {error}");
     let error = status(post(&caller, "https://unknown.example/hooks").await).unwrap_err();
     assert_eq!(error, "no such name");
     assert_eq!(receiver.received().len(), 2);
@@ -132,7 +134,7 @@ async fn a_redirect_inside_is_not_followed() {
     assert_eq!(inside.received().len(), 0);
 }
 
-/// A server that answers a success and then sends without end.
+/// A server that responds with a success and then sends without end.
 async fn endless(pause: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hooks", listener.local_addr().unwrap());

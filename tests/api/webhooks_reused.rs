@@ -1,4 +1,4 @@
-//! Connections that are kept after a call: a receiver may close one at any time, which is no failure of a message.
+//! Connections that are reused: a receiver may close one at any time, which must not make a delivery fail.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,9 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// What a receiver does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
-    /// Answers, and keeps the connection.
+    /// Responds, and keeps the connection.
     Answers,
-    /// Answers as if it kept the connection, and closes it after so many milliseconds.
+    /// Responds as if it kept the connection, and closes it after this number of milliseconds.
     AnswersAndCloses(u64),
     /// Begins a response and closes the connection.
     Begins,
@@ -24,14 +24,14 @@ enum Does {
     Resets,
 }
 
-/// A receiver that keeps connections, and what it got: the connection's number and the body of each request.
+/// A receiver that keeps connections, and its requests: the number of the connection and the body of each.
 struct Keeping {
     url: String,
     got: Arc<Mutex<Vec<(usize, String)>>>,
 }
 
 impl Keeping {
-    /// Does the first with the first request, and so on.
+    /// The first item is for the first request, and so on.
     async fn start(script: &[Does]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks", listener.local_addr().unwrap());
@@ -46,7 +46,7 @@ impl Keeping {
         Self { url, got }
     }
 
-    /// Which connection each request came by.
+    /// The connection of each request.
     fn connections(&self) -> Vec<usize> {
         self.got.lock().unwrap().iter().map(|(connection, _)| *connection).collect()
     }
@@ -86,10 +86,10 @@ fn caller() -> Caller {
     Caller::new(Addresses::public_and(vec!["127.0.0.0/8".parse().unwrap()])).unwrap()
 }
 
-/// How long a connection needs at the most until it is kept for the next message.
+/// The maximum time until a connection is ready for the next message.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Posts a message of this number, after the connection of the one before it is there.
+/// Posts a message with this number, once the connection of the previous one can be reused.
 async fn post(caller: &Caller, receiver: &Keeping, number: usize) -> Result<u16, String> {
     tokio::time::sleep(PAUSE).await;
     let body = format!("{{\"number\":{number}}}").into_bytes();
@@ -108,7 +108,7 @@ async fn a_connection_is_kept_for_the_next_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_closes_idle_connections_misses_no_message() {
-    // Before, after and just when the next message comes.
+    // Before, after and exactly when the next message is sent.
     for millis in [0, 48, 49, 50, 51, 52, 80] {
         let (caller, receiver) = (caller(), Keeping::start(&[Does::AnswersAndCloses(millis); 20]).await);
         for number in 0..10 {
@@ -119,7 +119,7 @@ async fn a_receiver_that_closes_idle_connections_misses_no_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_on_a_connection_that_was_closed_meanwhile_is_sent_again_on_a_fresh_one() {
-    // hyper does not tell whether the head of a response had begun: without its end, it says nothing.
+    // hyper does not report whether a response had begun, so an incomplete response counts as none.
     for ends in [Does::Closes, Does::Resets, Does::Begins] {
         let (caller, receiver) = (caller(), Keeping::start(&[Does::Answers, ends, Does::Answers]).await);
         assert_eq!(post(&caller, &receiver, 1).await, Ok(204));

@@ -1,4 +1,4 @@
-//! What works in the background, and everyone at work on the same subscriptions at once.
+//! The background worker, and concurrent work on the same subscriptions.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::steps::{all, assert_ledger_adds_up, on_day};
 use crate::support::world::{World, id};
 use crate::support::{Database, Mode, Proxy, Server, settings};
 
-/// What nothing here takes on the slowest machine.
+/// Longer than anything here takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Until a query answers this.
+/// Waits until a query has this result.
 pub async fn until(database: &Database, sql: &str, expected: &str) {
     let there = async {
         while database.text(sql).await != expected {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, there).await.unwrap_or_else(|_| panic!("{sql} is never {expected}"));
+    tokio::time::timeout(PATIENCE, there).await.unwrap_or_else(|_| panic!("{sql} did not become {expected}"));
 }
 
-/// Until nothing is due any more on a day.
+/// Waits until nothing is due on a day.
 async fn until_done(database: &Database, day: &str) {
     until(database, &format!("SELECT count(*) FROM subscriptions WHERE due_date <= '{day}'"), "0").await;
 }
@@ -62,15 +62,15 @@ async fn the_worker_goes_on_once_the_database_is_back() {
     let worker = world.server.worker();
     proxy.set(Mode::Refuse);
     on_day(&world.server, "2027-02-01");
-    // Time enough to notice; on a slow machine it notices less.
+    // Long enough to notice a mistake. A slow machine notices fewer.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let due = "SELECT count(*) FROM subscriptions WHERE due_date <= '2027-02-01'";
-    assert_eq!(world.server.database.text(due).await, "1", "it cannot get there");
+    assert_eq!(world.server.database.text(due).await, "1", "it cannot be processed");
     assert!(!worker.is_finished());
     proxy.set(Mode::Pass);
     until_done(&world.server.database, "2027-02-01").await;
     let failures = world.server.database.text("SELECT count(*) FROM renewal_failures").await;
-    assert_eq!(failures, "0", "that the database was away is no failure of a subscription");
+    assert_eq!(failures, "0", "an unavailable database is not a failure of a subscription");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +107,7 @@ async fn what_cannot_be_done_in_upkeep_keeps_nothing_else_waiting() {
     tokio::time::timeout(PATIENCE, upkeep).await.expect("it stops").unwrap();
 }
 
-/// So many monthly subscriptions from 1 January 2027, half of which renew to fewer.
+/// Adds monthly subscriptions from 1 January 2027, half of which renew with fewer certificates.
 async fn subscribe_many(world: &World, count: usize) {
     let item = |index: usize| {
         let mut line = json!({ "certificate_type": "dv", "quantity": 3 });
@@ -134,7 +134,7 @@ async fn whoever_is_at_work_each_term_is_renewed_once() {
         .map(|subscription| format!("/v1/subscriptions/{}", id(&subscription["id"])))
         .collect();
     assert_eq!(paths.len(), 200);
-    // Four terms were missed.
+    // Four terms are overdue.
     on_day(&world.server, "2027-05-20");
     let drains = (0..4).map(|_| {
         let cx = world.server.context();
@@ -148,7 +148,7 @@ async fn whoever_is_at_work_each_term_is_renewed_once() {
         clients.push(tokio::spawn(async move {
             for path in own {
                 let subscription = client.get(&path).await.ok();
-                assert_eq!(subscription["term"]["start_date"], "2027-05-01", "whoever asks finds it done");
+                assert_eq!(subscription["term"]["start_date"], "2027-05-01", "a request finds it done");
                 let list = client.get("/v1/subscriptions?limit=5").await;
                 assert!(list.status == 200 || list.body["code"] == "unavailable", "{}", list.body);
             }
@@ -180,5 +180,5 @@ async fn whoever_is_at_work_each_term_is_renewed_once() {
     for path in paths.iter().take(3) {
         assert_ledger_adds_up(&world.admin, path).await;
     }
-    assert_eq!(database.text("SELECT count(*) FROM renewal_failures").await, "0", "nobody got in another's way");
+    assert_eq!(database.text("SELECT count(*) FROM renewal_failures").await, "0", "the workers did not conflict");
 }

@@ -1,21 +1,22 @@
-//! The rules, as far as a look at the source can tell.
+//! The rules, as far as they can be checked on the source text.
 
 use std::fmt;
 
 use crate::source::{Source, balanced, has_word, names_module};
 
-/// The most lines of a file.
+/// The maximum number of lines of a file.
 const LENGTH: usize = 500;
 
-/// The small files of the domain that may derive the traits of diesel and utoipa, so that an id, a text or
-/// a label is written once and not once per ring. `label!` and its like expand in other files too.
+/// The small files of the domain that may derive traits of diesel and utoipa, so that an id, a text or a label is
+/// declared once and not once per ring. `label!` and similar macros expand in other files too.
 const LEAVES: &[&str] = &["domain/id.rs", "domain/label.rs", "domain/money.rs", "domain/text.rs"];
 
-/// Who says what a caller sees; access.rs is where the type is. A webhook endpoint is told what its tenant sees.
+/// The files that may create a scope; authorization.rs declares the type. A webhook endpoint receives what its tenant may
+/// see.
 const SCOPE_MAKERS: &[&str] =
     &["api/auth.rs", "main.rs", "domain/authorization.rs", "domain/webhooks.rs", "ops/demo.rs"];
 
-/// The files of `store` with data that belongs to a tenant.
+/// The files of `store` with tenant data.
 const TENANTS: [&str; 13] = [
     "allocations",
     "api_keys",
@@ -32,10 +33,10 @@ const TENANTS: [&str; 13] = [
     "webhooks",
 ];
 
-/// Lists of one subscription, which was found in scope before.
+/// Lists of a subscription. The subscription was looked up in scope before.
 const LISTS_OF_ONE: &[(&str, &str)] = &[("store/allocations.rs", "list")];
 
-/// A place where a rule is broken.
+/// A breach of a rule.
 #[derive(Debug)]
 pub struct Breach {
     pub rule: &'static str,
@@ -53,7 +54,7 @@ impl fmt::Display for Breach {
     }
 }
 
-/// A rule that a line can break.
+/// A rule that a single line can break.
 struct Rule {
     number: &'static str,
     says: &'static str,
@@ -64,8 +65,8 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         number: "1",
-        says: "`domain` names nothing of the other rings, no server and no runtime",
-        remedy: "hand in what the domain needs, or move this to `ops`",
+        says: "`domain` uses nothing of the other rings, no server and no runtime",
+        remedy: "pass in what the domain needs, or move this to `ops`",
         is_broken: |source, line| {
             let rings = ["store", "ops", "api", "jobs", "db", "app"];
             source.ring() == "domain"
@@ -75,15 +76,15 @@ const RULES: &[Rule] = &[
     Rule {
         number: "1",
         says: "`domain` has no async code and no clock",
-        remedy: "make it a plain function and hand the instant in",
+        remedy: "make it a plain function, and pass the instant in",
         is_broken: |source, line| {
             source.ring() == "domain" && (has_any_word(line, &["async", "await"]) || line.contains("::now("))
         },
     },
     Rule {
         number: "2",
-        says: "diesel stands only in `store`, `db` and the leaf files of `domain`",
-        remedy: "move the query to `store`, or build the type by `TryFrom<Row>` there",
+        says: "only `store`, `db` and the leaf files of `domain` use diesel",
+        remedy: "move the query to `store`, or convert the type there with `TryFrom<Row>`",
         is_broken: |source, line| {
             let crates = ["diesel", "diesel_async", "diesel_migrations", "diesel_derive_newtype"];
             has_any_word(line, &crates) && !["store", "db"].contains(&source.ring()) && !source.is_one_of(LEAVES)
@@ -91,8 +92,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "2",
-        says: "actix and utoipa stand only in `api`, app.rs and main.rs; utoipa in the leaf files of `domain` too",
-        remedy: "move this to `api`, or build the answer there by `From<&domain::X>`",
+        says: "only `api`, app.rs and main.rs use actix and utoipa; the leaf files of `domain` may use utoipa",
+        remedy: "move this to `api`, or build the DTO there with `From<&domain::X>`",
         is_broken: |source, line| {
             let utoipa = ["utoipa", "utoipa_actix_web", "utoipa_swagger_ui"];
             let outside = !["api", "app", "main"].contains(&source.ring());
@@ -101,13 +102,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "3",
-        says: "main → app → { api, jobs } → ops → { store, domain }, never the other way and never past `ops`",
-        remedy: "go through a use case in `ops`; what both sides need belongs further in",
+        says: "main → app → { api, jobs } → ops → { store, domain }; no other direction, and `ops` is never skipped",
+        remedy: "call a use case in `ops`; move what both sides need to an inner ring",
         is_broken: |source, line| {
             let outside: &[&str] = match source.ring() {
                 "store" => &["ops", "api", "jobs", "app", "db"],
                 "ops" => &["api", "jobs", "app"],
-                // The one table of errors maps those of the store too; it calls none of its functions.
+                // The table of errors also maps the errors of the store, but it must not call functions of the store.
                 "api" if source.path == "api/problem.rs" && !calls_into(line, "store") => &["jobs"],
                 "api" => &["store", "jobs"],
                 "jobs" => &["store", "api", "app"],
@@ -119,7 +120,7 @@ const RULES: &[Rule] = &[
     Rule {
         number: "3",
         says: "only `ops` starts a transaction",
-        remedy: "write a use case in `ops` and call that; in `store`, take the connection that is handed in",
+        remedy: "write a use case in `ops` and call it; in `store`, use the connection that is passed in",
         is_broken: |source, line| {
             let opens = [".transaction(", ".read(async"].iter().any(|call| line.contains(call));
             let by_hand = ["begin_transaction", "commit_transaction", "rollback_transaction", "build_transaction"];
@@ -129,14 +130,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "4",
-        says: "a state changes in the machine alone",
-        remedy: "add a command to the machine in `domain` and `save` what it answers",
+        says: "only the state machine changes a state",
+        remedy: "add a command to the state machine in `domain`, and `save` its result",
         is_broken: |_, line| ["set_status", "set_state"].iter().any(|name| line.contains(&format!("fn {name}"))),
     },
     Rule {
         number: "5",
-        says: "a `Scope` is made by authentication, the command line and the jobs",
-        remedy: "take the scope of the actor; ask it with `reseller()` or `sees()`",
+        says: "only authentication, the command line and the jobs create a `Scope`",
+        remedy: "use the scope of the actor, with `reseller()` or `sees()`",
         is_broken: |source, line| {
             let made = line.contains("Scope::Partner") || line.contains("Scope::Reseller");
             made && source.ring() != "jobs" && !source.is_one_of(SCOPE_MAKERS)
@@ -144,10 +145,10 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "6",
-        says: "an amount is computed by `domain::billing::quote` alone",
-        remedy: "ask for a quote",
+        says: "only `domain::billing::quote` computes an amount",
+        remedy: "get the amount from a quote",
         is_broken: |source, line| {
-            // In `api` a type of the same name shows what was computed.
+            // In `api`, a type of the same name is the DTO of the computed result.
             let made = line.contains("Calculation::new(") && source.ring() != "api";
             (made || line.contains(".amount()"))
                 && !source.is_one_of(&["domain/billing/quote.rs", "domain/billing/proration.rs"])
@@ -156,7 +157,7 @@ const RULES: &[Rule] = &[
     Rule {
         number: "7",
         says: "time and ids come from clock.rs",
-        remedy: "use the `Clock` or the instant that is handed in",
+        remedy: "use the `Clock` or the instant that is passed in",
         is_broken: |source, line| {
             let made = ["Utc::now", "Local::now", "SystemTime::now", "Uuid::now_v", "Uuid::new_v", "Timestamp::now"];
             source.path != "clock.rs" && made.iter().any(|call| line.contains(call))
@@ -164,21 +165,21 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "7",
-        says: "settings are read in config.rs",
-        remedy: "add a setting there and hand it in",
+        says: "only config.rs reads settings",
+        remedy: "add a setting there, and pass it in",
         is_broken: |source, line| line.contains("env::var") && source.path != "config.rs",
     },
     Rule {
         number: "7",
-        says: "money is integers, so there are no floats where it goes by",
-        remedy: "count minor units in an i64",
+        says: "money is integers, so code that handles money uses no floats",
+        remedy: "use minor units in an i64",
         is_broken: |source, line| {
             ["domain", "store", "ops", "jobs"].contains(&source.ring()) && has_any_word(line, &["f32", "f64"])
         },
     },
     Rule {
         number: "9",
-        says: "every error is mapped by name in api/problem.rs",
+        says: "api/problem.rs maps every error by name",
         remedy: "name the variants, so that a new one does not compile until it has a code",
         is_broken: |source, line| {
             let rest = line.trim_start().strip_prefix("_ =>").map(str::trim);
@@ -188,7 +189,7 @@ const RULES: &[Rule] = &[
     Rule {
         number: "10",
         says: "nothing panics",
-        remedy: "return an error, or use a type in which it cannot happen",
+        remedy: "return an error, or use a type that excludes this case",
         is_broken: |_, line| {
             let calls = [".unwrap()", ".expect(", ".unwrap_err()", ".expect_err("];
             let macros = ["panic!", "todo!", "unimplemented!", "unreachable!"];
@@ -203,7 +204,7 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Whether a line names a function of a module, rather than a type.
+/// Whether a line names a function of a module, not a type.
 fn calls_into(line: &str, module: &str) -> bool {
     line.split(&format!("{module}::")).skip(1).any(|rest| rest.starts_with(char::is_lowercase))
 }
@@ -233,19 +234,19 @@ pub fn of_lines(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
-/// Where `start` stands in the code: the line, and the code from there on.
+/// The places of `start` in the code: the line, and the code from there on.
 fn places(source: &Source, start: &'static str) -> impl Iterator<Item = (usize, String)> {
     let code = source.lines.join("\n");
     let starts: Vec<_> = code.match_indices(start).map(|(at, _)| at).collect();
     starts.into_iter().map(move |at| (code[..at].matches('\n').count(), code[at + start.len()..].to_owned()))
 }
 
-/// Rule 4 for SQL: the only status that is set by itself is that of charges, which have no machine.
+/// Rule 4 for SQL: only the status of charges, which have no state machine, may be set on its own.
 pub fn of_status_columns(source: &Source) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "4",
-        says: "a status column is written by `save`, with the whole aggregate",
-        remedy: "let the machine decide and save what it answers",
+        says: "only `save` writes a status column, together with the whole aggregate",
+        remedy: "let the state machine decide, and save its result",
         is_broken: |_, set| {
             let others = set.replace("charges::status.eq(", "");
             others.contains("status.eq(") || others.contains("state.eq(")
@@ -258,12 +259,12 @@ pub fn of_status_columns(source: &Source) -> Vec<Breach> {
         .collect()
 }
 
-/// Rule 5 for finders: the tenant filter is in the finder.
+/// Rule 5: functions that look up rows contain the tenant filter.
 pub fn of_finders(source: &Source) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "5",
-        says: "what finds tenant data takes a `Scope`",
-        remedy: "take `scope: Scope` and filter by it, so that what is out of scope is not found",
+        says: "functions that look up tenant data take a `Scope`",
+        remedy: "take `scope: Scope` and filter by it, so that rows out of scope are not found",
         is_broken: |source, function| {
             let name = function.split('(').next().unwrap_or_default();
             let finds = ["find", "lock", "hold", "exists"].contains(&name) || name.starts_with("list");
@@ -282,8 +283,8 @@ pub fn of_finders(source: &Source) -> Vec<Breach> {
 pub fn of_errors(sources: &[Source]) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "9",
-        says: "a ring has one error enum",
-        remedy: "make it a variant of the ring's error",
+        says: "each ring has one error enum",
+        remedy: "make it a variant of the error enum of the ring",
         is_broken: |_, rest| {
             rest.split(|c: char| !c.is_alphanumeric()).next().is_some_and(|name| name.ends_with("Error"))
         },
@@ -304,7 +305,7 @@ pub fn of_length(source: &Source) -> Vec<Breach> {
     const RULE: Rule = Rule {
         number: "10",
         says: "no file has more than 500 lines",
-        remedy: "move a part that can be named to a file of its own",
+        remedy: "move a part with a clear name to its own file",
         is_broken: |source, _| source.length > LENGTH,
     };
     if (RULE.is_broken)(source, "") { vec![breach(source, LENGTH, &RULE)] } else { Vec::new() }

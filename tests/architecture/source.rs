@@ -1,15 +1,13 @@
-//! Source files as the rules see them: code without comments, texts and tests.
+//! Source files as the rules check them: code without comments, string contents and tests.
 
 use std::fs;
 use std::path::Path;
 
-/// A file under `src`.
 pub struct Source {
-    /// Its path under `src`.
+    /// The path under `src`.
     pub path: String,
-    /// Its code, line by line; a `use` of several lines is in the first of them.
+    /// The code, line by line. A `use` of several lines is joined in its first line.
     pub lines: Vec<String>,
-    /// How many lines it has, with everything.
     pub length: usize,
 }
 
@@ -19,7 +17,7 @@ impl Source {
         Self { path: path.to_owned(), lines: with_whole_uses(&code), length: text.lines().count() }
     }
 
-    /// The ring or room that it belongs to: `domain` of `domain/id.rs`, `db` of `db.rs` and `db/connect.rs`.
+    /// The ring or module of the file: `domain` for `domain/id.rs`, `db` for `db.rs` and `db/connect.rs`.
     pub fn ring(&self) -> &str {
         self.path.split(['/', '.']).next().unwrap_or_default()
     }
@@ -29,7 +27,7 @@ impl Source {
     }
 }
 
-/// Every Rust file in a directory, in order of path.
+/// All Rust files in a directory, sorted by path.
 pub fn read(root: &Path) -> Vec<Source> {
     let mut found = Vec::new();
     let mut directories = vec![root.to_owned()];
@@ -48,7 +46,7 @@ pub fn read(root: &Path) -> Vec<Source> {
     found
 }
 
-/// Whether a word stands in a line as a whole.
+/// Whether a line contains a whole word.
 pub fn has_word(line: &str, word: &str) -> bool {
     words(line).any(|(found, _, _)| found == word)
 }
@@ -62,7 +60,7 @@ pub fn names_module(line: &str, module: &str) -> bool {
     })
 }
 
-/// The words of a line, each with what stands before and after it.
+/// The words of a line, each with the text before and after it.
 fn words(line: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let mut at = 0;
@@ -74,7 +72,7 @@ fn words(line: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// The text with comments taken out and literals emptied; every line stays where it is.
+/// The text without comments and with empty literals. All lines keep their numbers.
 fn code_of(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let (mut code, mut at) = (String::new(), 0);
@@ -96,7 +94,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// The length of the comment or literal that begins here, if one does.
+/// The length of a comment or literal that begins here; `None` if there is none.
 fn no_code(rest: &[char], in_word: bool) -> Option<usize> {
     let until = |from: usize, end: &[char]| {
         rest[from..].windows(end.len()).position(|at| at == end).map_or(rest.len(), |at| from + at + end.len())
@@ -116,7 +114,7 @@ fn no_code(rest: &[char], in_word: bool) -> Option<usize> {
     }
 }
 
-/// The length of a string in quotation marks, escapes and all.
+/// The length of a string in quotation marks, including escapes.
 fn quoted(rest: &[char]) -> usize {
     let mut at = 1;
     while at < rest.len() && rest[at] != '"' {
@@ -125,7 +123,7 @@ fn quoted(rest: &[char]) -> usize {
     (at + 1).min(rest.len())
 }
 
-/// The code without what is compiled for tests only.
+/// The code without the parts that are only compiled for tests.
 fn without_tests(code: &str) -> String {
     let Some(start) = code.find("#[cfg(test)]") else { return code.to_owned() };
     let item = &code[start..];
@@ -138,7 +136,7 @@ fn without_tests(code: &str) -> String {
     format!("{}{lines}{}", &code[..start], without_tests(&item[end..]))
 }
 
-/// The length of what stands in the brackets that open at the start, with them.
+/// The length of the brackets that open at the start, including their content.
 pub fn balanced(code: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in code.char_indices() {

@@ -1,4 +1,4 @@
-//! The audit trail by the command line.
+//! The audit trail on the command line.
 
 use std::time::Duration;
 

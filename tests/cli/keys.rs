@@ -1,4 +1,4 @@
-//! Keys by the command line, and that no secret gets into the log.
+//! API keys on the command line, and that no secret gets into the log.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::http::http;
 use crate::program::{Service, fails, run_with, stderr, succeeds};
 
-/// The rows of `keys list`, without its head.
+/// The rows of `keys list`, without the header.
 fn rows(list: &str) -> Vec<Vec<&str>> {
     let (head, rows) = list.split_once('\n').unwrap();
     assert_eq!(head, "id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname");
@@ -52,7 +52,7 @@ async fn keys_are_listed_and_revoked_while_the_service_runs() {
     assert!(said.contains("no API key"), "{said}");
 }
 
-/// Sends a request with a key and answers the body.
+/// Sends a request with a key, and returns the body of the response.
 async fn send(service: &Service, key: &str, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
     let request = http().request(method, format!("{}{path}", service.url)).bearer_auth(key);
     let answer = request.json(&body).send().await.unwrap();
@@ -75,7 +75,7 @@ async fn no_secret_is_in_the_log_however_much_is_logged_and_a_use_is_written_bef
     for secret in &secrets {
         assert_eq!(service.get("/v1/customers", secret).await.0, 200);
     }
-    // Those that do not work, in any way, are none of the log's business either.
+    // Invalid keys must not be in the log, either.
     let unknown = format!("ppk_{}", "B".repeat(43));
     assert_eq!(service.get("/v1/customers", &unknown).await.0, 401);
     send(&service, &admin, Method::POST, &format!("{path}/rotate"), json!({ "overlap_seconds": 0 })).await;
@@ -84,7 +84,7 @@ async fn no_secret_is_in_the_log_however_much_is_logged_and_a_use_is_written_bef
     assert_eq!(service.get("/v1/customers", &secrets[2]).await.0, 401);
     secrets.push(unknown);
     let log = service.stderr();
-    assert!(log.contains("TRACE") && log.contains("/v1/api-keys"), "much is logged");
+    assert!(log.contains("TRACE") && log.contains("/v1/api-keys"), "the log has trace entries");
     for secret in &secrets {
         let line = log.lines().find(|line| line.contains(&secret[4..]));
         assert_eq!(line, None);

@@ -1,4 +1,4 @@
-//! Tokens of an OpenID Connect issuer, as the settings say.
+//! Tokens of an OpenID Connect issuer, as configured.
 
 use partner_platform::clock::Clock;
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn tokens_are_taken_as_the_settings_say_and_never_logged() {
     let (key, rsa) = (SigningKey::ed25519("ed"), SigningKey::rsa("rsa", "RS256"));
     let issuer = Issuer::start(&[&key, &rsa]).await;
     let arguments = ["--log-format", "json", "--log-level", "trace", "--oidc-audience", "others"];
-    // Nothing goes by way of a proxy that nobody has asked for.
+    // No proxy is used unless one is configured.
     let environment = [
         ("DATABASE_URL", &*database.url),
         ("OIDC_ISSUER", &issuer.url),

@@ -1,4 +1,4 @@
-//! The service with a PostgreSQL of its own: nothing given but a folder.
+//! The service with its own PostgreSQL: the only setting is a directory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::http::http;
 use crate::program::{Service, fails, folder, run, stderr, succeeds, wait_until_gone};
 
-/// The process of the PostgreSQL that runs in a data folder.
+/// The process id of the PostgreSQL that runs in a data directory.
 fn postgres(data_dir: &Path) -> u32 {
     let file = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).unwrap();
     file.lines().next().unwrap().parse().unwrap()
@@ -26,27 +26,27 @@ async fn the_first_start_shows_a_key_once_and_the_next_one_finds_everything() {
 
     let file = data_dir.join("admin-key");
     let key = std::fs::read_to_string(&file).unwrap();
-    assert!(key.ends_with('\n') && key.trim().starts_with("ppk_"), "a key and nothing else");
+    assert!(key.ends_with('\n') && key.trim().starts_with("ppk_"), "the output is a key and nothing else");
     let key = key.trim();
     assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
     assert_eq!(data_dir.metadata().unwrap().mode() & 0o777, 0o700);
     let shown = service.stdout();
     assert_eq!(shown.matches("ppk_").count(), 1, "{shown}");
     assert!(shown.contains(key) && shown.contains(file.canonicalize().unwrap().to_str().unwrap()), "{shown}");
-    assert!(!service.stderr().contains(key), "the log is no place for a key");
+    assert!(!service.stderr().contains(key), "the key must not be in the log");
 
     let customers = service.customers(key).await;
-    assert!(customers.len() >= 3, "the samples are there: {customers:?}");
+    assert!(customers.len() >= 3, "the samples exist: {customers:?}");
     let (status, subscriptions) = service.get("/v1/subscriptions", key).await;
     assert!(status == 200 && !subscriptions["data"].as_array().unwrap().is_empty());
 
     let pid = postgres(&data_dir);
     service.stop().await;
     wait_until_gone(pid).await;
-    assert!(!data_dir.join("postgres/postmaster.pid").exists(), "PostgreSQL was stopped in good order");
+    assert!(!data_dir.join("postgres/postmaster.pid").exists(), "PostgreSQL was shut down cleanly");
 
     let again = Service::start(&["--data-dir", path(&data_dir)]).await;
-    assert_eq!(again.stdout(), "", "the key is shown once");
+    assert_eq!(again.stdout(), "", "the key is shown only once");
     assert_eq!(again.customers(key).await, customers);
     again.stop().await;
     assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), key);
@@ -87,7 +87,10 @@ async fn keys_are_made_while_the_service_runs() {
 
     let output = run(&[&create[..], &["sales", "--name", "Command line"]].concat()).await;
     let key = succeeds(&output);
-    assert!(key.starts_with("ppk_") && key.trim_end() == key.lines().next().unwrap(), "the key alone: {output:?}");
+    assert!(
+        key.starts_with("ppk_") && key.trim_end() == key.lines().next().unwrap(),
+        "the output is only the key: {output:?}"
+    );
     assert!(!stderr(&output).contains(key.trim()));
     assert_eq!(service.customers(key.trim()).await, service.customers(admin.trim()).await);
 
@@ -100,7 +103,7 @@ async fn keys_are_made_while_the_service_runs() {
     let unknown = "01990000-0000-7000-8000-000000000000";
     let said = fails(&run(&[&create[..], &["admin", "--reseller", unknown]].concat()).await);
     assert!(said.contains(unknown), "{said}");
-    // Who attaches leaves the database to its owner.
+    // A second process that attaches to the database must not stop it.
     let second = Service::start(&["--data-dir", path(&data_dir)]).await;
     assert_eq!((second.stdout(), second.customers(key.trim()).await.is_empty()), (String::new(), false));
     second.stop().await;

@@ -1,4 +1,4 @@
-//! Runs the program, and asks it over HTTP.
+//! Runs the program, and sends HTTP requests to it.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -11,11 +11,11 @@ use tokio::process::{Child, Command};
 
 use crate::http::http;
 
-/// More than anything here takes.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Settings that the one who runs the tests may have.
+/// Settings that may be in the environment of the tests.
 const SETTINGS: &[&str] = &[
     "ANSWER_TIMEOUT_MS",
     "CORS_ORIGINS",
@@ -44,7 +44,7 @@ const SETTINGS: &[&str] = &[
     "WORKERS",
 ];
 
-/// A command, with nothing of the settings that the one who runs the tests may have.
+/// A command without the settings in the environment of the tests.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partner-platform"));
     for setting in SETTINGS {
@@ -54,15 +54,15 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command until it ends.
 pub async fn run(arguments: &[&str]) -> Output {
     run_with(arguments, &[]).await
 }
 
-/// The same with settings from the environment.
+/// Runs a command with settings from the environment until it ends.
 pub async fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let output = program(arguments).envs(environment.iter().copied()).output();
-    tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap()
+    tokio::time::timeout(PATIENCE, output).await.expect("the command ends in time").unwrap()
 }
 
 pub fn stdout(output: &Output) -> &str {
@@ -73,14 +73,14 @@ pub fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).unwrap()
 }
 
-/// Standard output of a command that succeeds.
+/// The standard output of a command that succeeds.
 #[track_caller]
 pub fn succeeds(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     stdout(output).to_owned()
 }
 
-/// Standard error of a command that fails by its own account; it says nothing else.
+/// The standard error of a command that fails with an error message. There is no other output.
 #[track_caller]
 pub fn fails(output: &Output) -> String {
     assert_eq!((output.status.code(), stdout(output)), (Some(1), ""), "{output:?}");
@@ -89,7 +89,7 @@ pub fn fails(output: &Output) -> String {
     said
 }
 
-/// A folder that whatever account PostgreSQL runs as may enter.
+/// A directory that is accessible for the account that PostgreSQL runs as.
 pub fn folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let memory = Path::new("/dev/shm");
@@ -98,7 +98,7 @@ pub fn folder() -> TempDir {
     tempfile::Builder::new().prefix("partner-platform-cli-").permissions(mode).tempdir_in(parent).unwrap()
 }
 
-/// The service, serving.
+/// A running service.
 pub struct Service {
     child: Child,
     pub url: String,
@@ -110,7 +110,7 @@ impl Service {
         Self::start_with(arguments, &[]).await
     }
 
-    /// The same with settings from the environment.
+    /// Starts a service with settings from the environment.
     pub async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let output = folder();
         let file = |name: &str| std::fs::File::create(output.path().join(name)).unwrap();
@@ -119,7 +119,7 @@ impl Service {
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
         let mut service = Self { child, url: String::new(), output };
         let started = tokio::time::timeout(PATIENCE, service.serving()).await;
-        service.url = started.unwrap_or_else(|_| panic!("it does not start: {}", service.stderr()));
+        service.url = started.unwrap_or_else(|_| panic!("the service did not start: {}", service.stderr()));
         service
     }
 
@@ -130,7 +130,7 @@ impl Service {
                 let rest = line.split("serving ").nth(1).unwrap();
                 return rest.split(',').next().unwrap().to_owned();
             }
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {log}");
+            assert!(self.child.try_wait().unwrap().is_none(), "the service has ended: {log}");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -149,7 +149,7 @@ impl Service {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// The names of the customers that a key sees.
+    /// The names of the customers that a key can see.
     pub async fn customers(&self, key: &str) -> Vec<String> {
         let (status, list) = self.get("/v1/customers?sort=company_name", key).await;
         assert_eq!(status, StatusCode::OK, "{list}");
@@ -162,32 +162,32 @@ impl Service {
         assert!(kill(signal, self.child.id().unwrap()).await);
     }
 
-    /// Waits for its end, and answers its exit code; none after a signal that it does not handle.
+    /// Waits until the service ends, and returns its exit code; `None` if a signal killed it.
     pub async fn ended(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap().code()
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("the service ends in time").unwrap().code()
     }
 
-    /// Stops it as a service manager does.
+    /// Stops the service as a service manager does.
     pub async fn stop(mut self) {
         self.signal("TERM").await;
         assert_eq!(self.ended().await, Some(0), "{}", self.stderr());
     }
 }
 
-/// Whether there was such a process. The signal `0` only asks.
+/// Sends a signal to a process, and returns whether the process exists. The signal `0` has no other effect.
 pub async fn kill(signal: &str, pid: u32) -> bool {
-    // The shell's own: a small machine has no such program.
+    // The builtin of the shell, because a small machine has no such program.
     let mut kill = Command::new("sh");
     kill.args(["-c", &format!("kill -s {signal} {pid}")]).stderr(Stdio::null());
     kill.status().await.unwrap().success()
 }
 
-/// Waits until a process is gone.
+/// Waits until a process has ended.
 pub async fn wait_until_gone(pid: u32) {
     let gone = async {
         while kill("0", pid).await {
             tokio::time::sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("the process ends");
+    tokio::time::timeout(PATIENCE, gone).await.expect("the process ends in time");
 }

@@ -1,5 +1,5 @@
-//! What the log must never say, however much is logged: keys and tokens, wherever a confused client puts them, and
-//! passwords.
+//! What must never be in the log, at any log level: passwords, and keys and tokens, wherever a client puts them by
+//! mistake.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -9,14 +9,14 @@ use crate::http::http;
 use crate::program::{Service, folder, run_with, succeeds};
 use crate::settings::password;
 
-/// One like ours that nobody made.
+/// It has the format of a key, but was never created.
 const FORGED: &str = "ppk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// A token of an issuer that is not there.
+/// A token of an issuer that does not exist.
 const TOKEN: &str =
     "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.eyJzdWIiOiJhbGljZSIsInJvbGUiOiJhZG1pbiJ9.c2ln-bmF0_dXJlMDEyMzQ1Njc4OQ";
 
-/// Requests with a key in all places where somebody could think that it belongs.
+/// Requests with a key in all places where a client could put it by mistake.
 fn confused(url: &str, key: &str) -> Vec<RequestBuilder> {
     let client = http();
     let request = |method: Method, path: &str| client.request(method, format!("{url}{path}"));
@@ -72,9 +72,9 @@ async fn the_log_says_no_key_no_token_and_no_password_whatever_clients_send() {
         }
     }
     for seen in [200, 201, 400, 401, 403, 404, 406, 409, 415, 422] {
-        assert!(answers.contains(&seen), "there is a {seen} among {answers:?}");
+        assert!(answers.contains(&seen), "a response {seen} is among {answers:?}");
     }
-    // What fails is logged with its cause, and the server's words may be about what was sent.
+    // Errors are logged with their cause, and the message of the database may quote what was sent.
     database.execute("ALTER TABLE customers ADD CONSTRAINT customers_surprise CHECK (version < 1) NOT VALID").await;
     for request in confused(&service.url, key) {
         answers.push(request.send().await.unwrap().status().as_u16());
@@ -111,7 +111,7 @@ async fn the_log_says_no_secret_of_a_webhook_and_nothing_of_what_is_sent() {
         let request = http().post(format!("{}{path}", service.url)).bearer_auth(key.trim()).json(&body);
         request.send().await.unwrap().json::<serde_json::Value>().await.unwrap()
     };
-    // There is somebody, who reads and says nothing that makes sense.
+    // A receiver that accepts connections, but whose responses are invalid.
     let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/T0KEN/in?the=URL", receiver.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -133,7 +133,7 @@ async fn the_log_says_no_secret_of_a_webhook_and_nothing_of_what_is_sent() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), there).await.expect("it is tried");
+    tokio::time::timeout(std::time::Duration::from_secs(60), there).await.expect("a delivery is attempted");
     service.signal("TERM").await;
     assert_eq!(service.ended().await, Some(0));
     let log = service.stderr();
@@ -155,7 +155,7 @@ async fn no_log_says_the_password_of_our_own_postgresql() {
         service.signal("TERM").await;
         assert_eq!(service.ended().await, Some(0));
         let password = std::fs::read_to_string(data_dir.join("password")).unwrap();
-        assert!(password.trim().len() > 20, "there is one");
+        assert!(password.trim().len() > 20, "the password exists");
         let postgres = ["postgres.log", "postgres.log.old"].map(|log| std::fs::read_to_string(data_dir.join(log)));
         let postgres: String = postgres.into_iter().flatten().collect();
         for log in [service.stdout(), service.stderr(), postgres] {

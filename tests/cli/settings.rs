@@ -1,4 +1,4 @@
-//! The commands on a given database, and what is said of settings that are no good.
+//! The commands on a given database, and the error messages for invalid settings.
 
 use std::net::TcpListener;
 
@@ -32,7 +32,7 @@ async fn migrating_and_seeding_can_be_repeated() {
     for _ in 0..2 {
         assert_eq!(succeeds(&run_with(&["migrate"], &on).await), "");
     }
-    assert_eq!(database.text("SELECT count(*) FROM customers").await, "0", "samples are not for a given database");
+    assert_eq!(database.text("SELECT count(*) FROM customers").await, "0", "a given database gets no samples");
     assert!(stderr(&run_with(&["seed-demo"], &on).await).contains("the samples are in"));
     let before = database.fingerprint().await;
     assert_ne!(database.text("SELECT count(*) FROM customers").await, "0");
@@ -200,7 +200,7 @@ async fn a_database_whose_clock_was_moved_is_a_sandbox_s_for_good() {
     let (status, before) = service.get("/v1/sandbox/clock", key.trim()).await;
     assert_eq!((status.as_u16(), &before["moving_to"]), (200, &Value::Null));
     service.stop().await;
-    // Only looked at, it is still as good as any other.
+    // The command has only read the database, so the database can still be used.
     let service = Service::start(&["--database-url", &database.url]).await;
     assert_eq!(service.get("/v1/sandbox/clock", key.trim()).await.0, 404);
     service.stop().await;
@@ -268,7 +268,9 @@ async fn a_service_that_is_told_to_stop_serves_on_while_others_take_over() {
     assert_eq!(service.get("/readyz", "none").await.0, 200);
     service.signal("TERM").await;
     let draining = async { while service.get("/readyz", "none").await.0 != 503 {} };
-    tokio::time::timeout(std::time::Duration::from_secs(6), draining).await.expect("it says so while it serves");
+    tokio::time::timeout(std::time::Duration::from_secs(6), draining)
+        .await
+        .expect("the service reports that it is draining while it still serves");
     assert!(service.get("/readyz", "none").await.1["detail"].as_str().unwrap().contains("stopped"));
     assert_eq!(service.get("/healthz", "none").await.0, 200);
     service.customers(key.trim()).await;

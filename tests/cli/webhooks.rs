@@ -1,4 +1,4 @@
-//! The receiver for trying webhooks.
+//! The receiver for trying out webhooks.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn now() -> i64 {
     Clock::system().machine().timestamp()
 }
 
-/// A receiver that runs.
+/// A running receiver.
 struct Listening {
     port: u16,
     output: BufReader<ChildStdout>,
@@ -47,7 +47,7 @@ impl Listening {
         Self { port, output, _program: program }
     }
 
-    /// The status of the response to a message of an instant, and what is printed of it.
+    /// Sends a message of an instant. Returns the status of the response, and what the receiver prints.
     async fn tell(&mut self, timestamp: i64, (body, signature): (Vec<u8>, String)) -> (StatusCode, Value) {
         let timestamp = timestamp.to_string();
         let headers = [("webhook-id", "msg"), ("webhook-timestamp", &timestamp), ("webhook-signature", &signature)];
@@ -59,7 +59,7 @@ impl Listening {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        // A line may be longer than what is taken of it before somebody reads.
+        // A line may be longer than the buffer of the pipe, so it is read meanwhile.
         let (answer, line) = tokio::join!(request.body(body).send(), self.line());
         (answer.unwrap().status(), line)
     }
@@ -68,7 +68,7 @@ impl Listening {
     async fn line(&mut self) -> Value {
         let mut line = Vec::new();
         let read = self.output.read_until(b'\n', &mut line);
-        tokio::time::timeout(Duration::from_secs(60), read).await.expect("it says so").unwrap();
+        tokio::time::timeout(Duration::from_secs(60), read).await.expect("a line is printed in time").unwrap();
         assert_eq!(line.pop(), Some(b'\n'));
         let other = line.iter().find(|byte| !(b' '..=b'~').contains(*byte));
         assert_eq!(other, None, "only printable ASCII: {}", String::from_utf8_lossy(&line).escape_debug());
@@ -161,7 +161,7 @@ async fn nothing_that_a_hostile_sender_sends_reaches_the_terminal_as_it_is() {
     sender.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     let (_, long) = listening.send(&[("webhook-id", &"x".repeat(5000))], Vec::new()).await;
-    // What is no HTTP is no message, and has no line.
+    // Input that is not HTTP is not a message, and prints no line.
     assert_eq!(long["id"], "x".repeat(200), "{long}");
 }
 

@@ -1,5 +1,5 @@
-//! What an instance remembers: whatever happens in which order, nothing is believed a second after it was
-//! changed, and nothing that was forgotten comes back.
+//! The cache of credentials: in any order of events, nothing is used for longer than a second after it was changed, and
+//! nothing that was removed comes back.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::samples::{START, id, noon};
 
 const SECRET: SecretHash = SecretHash([7; 32]);
 
-/// A credential that tells as of which version it is.
+/// A credential that shows the version that it belongs to.
 fn as_of(version: i64) -> Credential {
     Credential {
         id: id::<ApiKeyId>(1),
@@ -35,19 +35,19 @@ fn version_of(credential: &Credential) -> i64 {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// So many milliseconds go by.
+    /// So many milliseconds pass.
     Wait(u64),
-    /// Somebody changes who may do what; this instance learns of its own changes when it forgets.
+    /// The credentials change. This instance learns of its own changes by `Forget`.
     Change,
-    /// A change of this instance's own is answered: what was before is over.
+    /// A change by this instance is committed; older versions are removed from the cache.
     Forget,
-    /// The database is about to be asked.
+    /// A query to the database is about to start.
     Ask,
-    /// It reads the answer to one of the questions.
+    /// The database executes one of the queries.
     Read(prop::sample::Index),
-    /// One of the answers arrives: for the version alone, or with the credential.
+    /// The result of one of the queries arrives: only the version, or also the credential.
     Answer(prop::sample::Index, bool),
-    /// A request comes.
+    /// A request uses the cache.
     Use,
 }
 
@@ -66,7 +66,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 
 #[derive(Default)]
 struct Database {
-    /// When each version was over; the last one is not.
+    /// When each version ended. The last one has not ended.
     over: Vec<Instant>,
 }
 
@@ -112,9 +112,9 @@ proptest! {
                 }
                 Step::Use => if let Some(credential) = cache.credential(&SECRET, now) {
                     let version = version_of(&credential);
-                    prop_assert!(version >= least, "{version} was forgotten");
+                    prop_assert!(version >= least, "{version} was removed from the cache");
                     let over = database.over_since(version).map(|over| now - over);
-                    prop_assert!(over.is_none_or(|over| over < BELIEVED_FOR), "{version} is over since {over:?}");
+                    prop_assert!(over.is_none_or(|over| over < BELIEVED_FOR), "{version} has ended {over:?} ago");
                 },
                 Step::Read(_) | Step::Answer(..) => {}
             }
@@ -132,13 +132,13 @@ fn what_was_read_is_remembered_for_as_long_as_its_version_is_asked_for() {
     let after = |millis| start + Duration::from_millis(millis);
     cache.keep_credential(cache.ask(start), Version(3), SECRET, &as_of(3));
     assert_eq!(cache.credential(&SECRET, after(999)), Some(as_of(3)));
-    assert_eq!(cache.credential(&SECRET, after(1000)), None, "nobody knows");
+    assert_eq!(cache.credential(&SECRET, after(1000)), None, "nothing is cached");
     cache.learn(cache.ask(after(1500)), Version(3));
     assert_eq!(cache.credential(&SECRET, after(2499)), Some(as_of(3)));
     cache.learn(cache.ask(after(2400)), Version(4));
-    assert_eq!(cache.credential(&SECRET, after(2401)), None, "it is another");
+    assert_eq!(cache.credential(&SECRET, after(2401)), None, "the version is another one");
     cache.learn(cache.ask(after(2402)), Version(3));
-    assert_eq!(cache.credential(&SECRET, after(2402)), None, "also when that was a mistake");
+    assert_eq!(cache.credential(&SECRET, after(2402)), None, "also if that version was wrong");
     assert_eq!(cache.credential(&SecretHash([8; 32]), after(0)), None);
 }
 
@@ -184,7 +184,7 @@ fn a_use_is_written_once_a_minute_and_again_when_that_failed() {
     let being_written = cache.pending_uses();
     cache.note_use(key, at("2027-01-01T12:35:01Z"));
     cache.uses_are_written(&being_written);
-    assert_eq!(cache.pending_uses(), [(key, at("2027-01-01T12:35:00Z"))], "it was used again meanwhile");
+    assert_eq!(cache.pending_uses(), [(key, at("2027-01-01T12:35:00Z"))], "the key was used again meanwhile");
     cache.uses_are_written(&cache.pending_uses());
     cache.note_use(key, at("2027-01-01T12:35:59Z"));
     cache.note_use(key, at("2027-01-01T12:30:00Z"));

@@ -1,4 +1,4 @@
-//! Baskets: what can be sold, and every problem of a request at once.
+//! Adding subscriptions: what can be sold, and all problems of a request together.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn open(items: &[Item]) -> Result<Vec<Subscription>, Refusal> {
     open_on(day(IN_TERM), items, product())
 }
 
-/// What is wrong with the sample item after a change.
+/// The problems of the sample item after a change.
 fn wrong(change: impl FnOnce(&mut Item)) -> Vec<(String, Code)> {
     let mut item = item();
     change(&mut item);
@@ -148,7 +148,7 @@ fn a_retired_product_is_not_newly_subscribed() {
     let retired = edited(&product(), |details| details.status = ProductStatus::Retired);
     let refusal = open_on(day(IN_TERM), &[item()], retired.clone()).unwrap_err();
     assert_eq!(refusal, Refusal::ProductRetired(code("certificates")));
-    // What is wrong in the request itself comes first.
+    // Problems of the request itself come first.
     let refusal = open_on(day(IN_TERM), &[Item { term_months: 13, ..item() }], retired).unwrap_err();
     assert_eq!(problems(refusal), at_item("term_months", Code::TermNotOffered));
 }

@@ -1,4 +1,4 @@
-//! API keys: their secrets, their end, and that none gives more than it has.
+//! API keys: their secrets, their expiry, and that no key grants more rights than it has.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use partner_platform::domain::authorization::Role;
@@ -100,7 +100,7 @@ proptest! {
         let hint = secret.hint();
         prop_assert!(text.starts_with(&hint.prefix) && text.ends_with(&hint.last_four));
         prop_assert_eq!((text.len(), hint.prefix.len(), hint.last_four.len()), (47, 8, 4));
-        prop_assert!(!format!("{secret:?}").contains(&text[4..]), "it is not logged by accident");
+        prop_assert!(!format!("{secret:?}").contains(&text[4..]), "the secret is not logged by accident");
     }
 
     #[test]
@@ -154,7 +154,7 @@ proptest! {
             };
             let was_revoked = key.status(at) == ApiKeyStatus::Revoked;
             if let Ok(Outcome::Changed(after)) = outcome {
-                prop_assert!(!was_revoked, "what is revoked stays as it is");
+                prop_assert!(!was_revoked, "a revoked key stays unchanged");
                 prop_assert_eq!(after.version, key.version.next());
                 prop_assert_eq!((after.id, after.role, after.partner_id), (key.id, key.role, key.partner_id));
                 prop_assert_eq!((&after.created_by, after.created_at), (&key.created_by, key.created_at));

@@ -1,4 +1,4 @@
-//! The audit trail: what a change says, and what the chain finds.
+//! The audit trail: the contents of a change, and what a check of the chain finds.
 
 use chrono::{TimeDelta, TimeZone, Utc};
 use partner_platform::domain::authorization::Role;
@@ -42,13 +42,13 @@ fn verify(trail: &[(Entry, Link)]) -> Result<Link, Broken> {
     trail.iter().try_fold(Link::start(), |link, (entry, sealed)| link.verify(entry, sealed))
 }
 
-/// Follows a trail in batches, as far as it goes.
+/// Checks a trail in batches, as far as possible.
 fn follow(trail: &[(Entry, Link)], batch: usize, known: &[Link]) -> Result<Link, Broken> {
     let end = trail.chunks(batch).try_fold(Link::start(), |link, entries| link.follow(entries, known))?;
     end.reaches(known).map(|()| end)
 }
 
-/// A trail's links, with the one before its first entry.
+/// The links of a trail, including the one before its first entry.
 fn links(trail: &[(Entry, Link)]) -> Vec<Link> {
     [Link::start()].into_iter().chain(trail.iter().map(|(_, link)| link.clone())).collect()
 }
@@ -197,7 +197,7 @@ fn what_is_no_place_of_a_chain_is_no_link() {
     assert!(format!("2:{seal}").parse::<Link>().is_ok());
 }
 
-/// Fields in no order, of every kind of value.
+/// Unordered fields, with every type of value.
 fn fields() -> Map<String, Value> {
     let fields = json!({ "version": 2, "status": "active", "a": null, "of": { "z": [1, true], "b": "é\n\"" } });
     fields.as_object().unwrap().clone()
@@ -220,7 +220,7 @@ fn entries_are_sealed_in_the_same_form_for_ever() {
     ];
     let empty = Entry { source_address: None, resource: None, ..entry(2, "system") };
     let seals: Vec<_> = sealed(&[full, empty]).iter().map(|(_, link)| link.to_string()).collect();
-    // Where this fails, every trail that was sealed by an earlier release would be found altered.
+    // If this fails, all trails that an earlier release sealed would be reported as altered.
     assert_eq!(
         seals,
         [

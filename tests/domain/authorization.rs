@@ -1,4 +1,4 @@
-//! Rights: the table of roles, and what a caller is offered.
+//! Rights: the table of roles, and the allowed actions of a caller.
 
 use partner_platform::domain::authorization::{Actor, Identity, Obstacle, Right, Role, Scope};
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
@@ -75,7 +75,7 @@ fn any_role() -> impl Strategy<Value = Role> {
     prop::sample::select(Role::ALL)
 }
 
-/// The partner's, or one of three resellers'.
+/// The provider, or one of three resellers.
 fn any_partner_id() -> impl Strategy<Value = Option<ResellerId>> {
     prop::option::of((1..4_u128).prop_map(id::<ResellerId>))
 }
@@ -102,7 +102,7 @@ proptest! {
             Err(Refusal::Forbidden(right)) => prop_assert!(key.may(right) && !giver.may(right)),
             Err(refusal) => prop_assert!(refusal == Refusal::BeyondScope && !sees_no_more),
         }
-        // Whoever has a key from it gives no more than that, either.
+        // A key that this key has created cannot grant more rights, either.
         for (next, whose) in Role::ALL.iter().flat_map(|role| [None, own, of].map(|whose| (*role, whose))) {
             if giver.check_grant(given, of).is_ok() && key.check_grant(next, whose).is_ok() {
                 prop_assert!(giver.check_grant(next, whose).is_ok());

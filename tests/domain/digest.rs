@@ -1,4 +1,4 @@
-//! The digest: the same for the same facts, another for each fact that changes.
+//! The digest of a quote: equal for the same facts, and different after a change of any fact.
 
 use chrono::Days;
 use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
@@ -29,7 +29,7 @@ impl Facts {
         Self { customer: customer(), product: product(), items: vec![item()], orders_before: 0, days_later: 0 }
     }
 
-    /// The digest, with new ids for the subscriptions each time, as preview and confirmation have.
+    /// The digest, with new ids of the subscriptions each time, as in preview and confirmation.
     fn digest(&self, first_id: u128) -> String {
         let today = day(IN_TERM) + Days::new(self.days_later);
         let products = [(self.product.id, self.product.clone())].into();
@@ -109,8 +109,12 @@ fn the_digest_of_a_renewal_quantity_depends_on_it_and_on_the_warning() {
         quote::set_renewal_inventory(subscription, &product(), &quantities, noon(IN_TERM)).unwrap().quote.digest
     };
     let all_in_use = Subscription { lines: vec![line("ev", 5, None, 5), line("ov", 10, Some(8), 0)], ..subscription() };
-    assert_ne!(digest(&subscription(), Some(3)), digest(&all_in_use, Some(3)), "allocations are no new version");
-    assert_ne!(digest(&subscription(), Some(5)), digest(&subscription(), None), "5 now, or as many as there are");
+    assert_ne!(digest(&subscription(), Some(3)), digest(&all_in_use, Some(3)), "allocations do not change the version");
+    assert_ne!(
+        digest(&subscription(), Some(5)),
+        digest(&subscription(), None),
+        "an explicit 5 differs from following the current quantity"
+    );
 }
 
 #[test]

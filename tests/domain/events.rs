@@ -1,4 +1,4 @@
-//! Events: no change goes untold, and nothing is told that did not happen.
+//! Events: each change emits an event, and no event is emitted without a change.
 
 use partner_platform::domain::events::{EventType, Happening, Inventory, Resource};
 use partner_platform::domain::machine::Outcome;
@@ -27,7 +27,7 @@ proptest! {
         prop_assume!(is_possible(&command, &before.lines));
         if let Ok(Outcome::Changed(after)) = before.apply(command, at(day)) {
             let told = happenings(&before, &after);
-            prop_assert!(!told.is_empty(), "{before:?} became {after:?}");
+            prop_assert!(!told.is_empty(), "no event, although {before:?} became {after:?}");
             for (place, happening) in told.iter().enumerate() {
                 prop_assert!(!told[..place].contains(happening), "{:?}", told);
             }

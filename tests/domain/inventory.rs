@@ -1,4 +1,4 @@
-//! Inventory: the ledger adds up to the lines, and the lines keep their promises.
+//! Inventory: the ledger adds up to the lines, and the lines keep their invariants.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,7 @@ fn a_movement_without_a_number_on_both_sides_has_no_delta() {
     assert_eq!(deltas, [(Measure::Current, Some(2)), (Measure::Renewal, None)]);
 }
 
-/// An inventory kept from movements alone; fails when one does not start where the last one ended.
+/// An inventory computed only from ledger movements. Fails if a movement does not start where the last one ended.
 #[derive(Default)]
 struct Ledger(BTreeMap<Code, Line>);
 
@@ -117,7 +117,7 @@ impl Ledger {
         }
     }
 
-    /// Lines on which nothing ever moved are not in the ledger.
+    /// Lines that never changed are not in the ledger.
     fn is(&self, lines: &[Line]) -> bool {
         let moved = lines.iter().filter(|line| {
             **line != Line::empty(line.certificate_type.clone()) || self.0.contains_key(&line.certificate_type)
@@ -126,7 +126,7 @@ impl Ledger {
     }
 }
 
-/// Anything that can happen, whether or not it is possible then; and how many days later.
+/// Any command, whether or not it is possible at that time, and how many days later it comes.
 pub fn any_command() -> impl Strategy<Value = (Command, u64)> {
     let name = || prop::sample::select(vec!["dv", "ev", "ov"]).prop_map(code);
     let command = prop_oneof![
@@ -145,7 +145,7 @@ pub fn any_command() -> impl Strategy<Value = (Command, u64)> {
     (command, prop_oneof![3 => Just(0), 1 => 1..120_u64])
 }
 
-/// No more can be given back than is in use; the allocations see to that.
+/// No more can be released than is in use; the allocations guarantee that.
 pub fn is_possible(command: &Command, lines: &[Line]) -> bool {
     match command {
         Command::Release(name, quantity) => inventory::find(lines, name).is_some_and(|line| line.used >= *quantity),
@@ -153,19 +153,19 @@ pub fn is_possible(command: &Command, lines: &[Line]) -> bool {
     }
 }
 
-/// Checks one step: what may move, and whether it is a new version.
+/// Checks one step: which numbers may change, and whether there is a new version.
 fn check_step(command: &Command, before: &Subscription, after: &Subscription) {
     let quantity = |lines: &[Line], name| inventory::find(lines, name).map_or(0, |line| line.current);
     for line in &after.lines {
         let fell = line.current < quantity(&before.lines, &line.certificate_type);
         let may_fall = before.term != after.term || matches!(command, Command::Cancel { .. });
         assert!(!fell || may_fall, "{command:?} lowers {line:?}");
-        assert!(line.used >= 0, "{command:?} gives back too much of {line:?}");
+        assert!(line.used >= 0, "{command:?} releases too much of {line:?}");
     }
     if let Command::Allocate(name, _) = command {
         assert_eq!(inventory::find(&after.lines, name).unwrap().overage(), 0, "{command:?} allocates too much");
     }
-    assert!(!after.has_ended() || !after.auto_renew, "{command:?} ends it, and it would renew");
+    assert!(!after.has_ended() || !after.auto_renew, "{command:?} ends the subscription, and it would still renew");
     let idle = |subscription: &Subscription| {
         let lines = subscription.lines.iter().map(|line| Line { used: 0, ..line.clone() }).collect();
         Subscription { lines, version: before.version, updated_at: before.updated_at, ..subscription.clone() }
@@ -193,8 +193,12 @@ fn check_story(mut subscription: Subscription, mut today: NaiveDate, commands: V
             let moved = inventory::movements(&subscription.lines, &next.lines);
             ledger.write(&moved);
             history.extend(moved);
-            assert_eq!(inventory::replay(history.clone()), next.lines, "played back after {command:?}");
-            assert_eq!(inventory::replay(last_ones(&history)), next.lines, "the last of each are enough");
+            assert_eq!(inventory::replay(history.clone()), next.lines, "replayed after {command:?}");
+            assert_eq!(
+                inventory::replay(last_ones(&history)),
+                next.lines,
+                "the last movement of each type and measure is enough"
+            );
             assert!(ledger.is(&next.lines), "{:?} after {command:?} is not {:?}", ledger.0, next.lines);
             subscription = next;
         }
@@ -204,7 +208,7 @@ fn check_story(mut subscription: Subscription, mut today: NaiveDate, commands: V
 proptest! {
     #[test]
     fn the_movements_between_two_inventories_lead_from_one_to_the_other(before in any_lines(), after in any_lines()) {
-        // No line ever goes; what is left of it are zeros.
+        // No line is ever removed; its numbers become zero.
         let gone = before.iter().filter(|line| inventory::find(&after, &line.certificate_type).is_none());
         let mut after: Vec<_> = after.iter().cloned().chain(gone.map(|line| Line::empty(line.certificate_type.clone()))).collect();
         after.sort_by(|a, b| a.certificate_type.cmp(&b.certificate_type));
@@ -215,7 +219,7 @@ proptest! {
 
     #[test]
     fn movements_played_back_are_the_inventory_that_they_led_to(first in any_lines(), second in any_lines()) {
-        // What nothing ever moved on has left no trace.
+        // Lines that never changed have left no trace.
         let first: Vec<_> = first.into_iter().filter(|line| *line != Line::empty(line.certificate_type.clone())).collect();
         let second = second.into_iter().fold(first.clone(), |lines, new| inventory::with(lines, &new.certificate_type.clone(), |line| *line = new));
         let second: Vec<_> = second.into_iter().filter(|line| {

@@ -1,4 +1,4 @@
-//! Invoices: from created to emailed to paid, or void, and nothing else changes.
+//! Invoices: from created to emailed to paid, or void, without any other change.
 
 use chrono::{DateTime, Utc};
 use partner_platform::domain::billing::invoice::{Action, Command, Invoice, InvoiceStatus, State};
@@ -84,7 +84,11 @@ proptest! {
                     prop_assert!(after.status() > before.status(), "{} after {}", after.status(), before.status());
                     prop_assert_ne!(before.status(), InvoiceStatus::Paid);
                     prop_assert_eq!(after.version, before.version.next());
-                    prop_assert_eq!(after.guard(action), Ok(Verdict::AlreadySo), "doing it again changes nothing");
+                    prop_assert_eq!(
+                        after.guard(action),
+                        Ok(Verdict::AlreadySo),
+                        "repeating the action changes nothing"
+                    );
                     invoice = after;
                 }
             }

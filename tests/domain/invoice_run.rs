@@ -12,7 +12,7 @@ use crate::samples::{any_day, day, invoice_line, usd};
 
 const HALF: i64 = MAX_AMOUNT / 2;
 
-/// Charges of a few customers in a few currencies, some of them as large as can be.
+/// Charges of a few customers in a few currencies, some of them as large as possible.
 fn any_lines() -> impl Strategy<Value = Vec<InvoiceLine>> {
     let amount = prop_oneof![1..100_000_i64, -500..0_i64, Just(HALF), Just(MAX_AMOUNT), Just(-MAX_AMOUNT)];
     let currency = prop::sample::select(vec!["USD", "EUR", "JPY"]);
@@ -21,7 +21,7 @@ fn any_lines() -> impl Strategy<Value = Vec<InvoiceLine>> {
         let numbered = (1..).zip(charges);
         numbered
             .map(|(number, (customer, amount, currency, due))| {
-                // Not in order of what it will be sorted by.
+                // In another order than the one it will be sorted by.
                 invoice_line(number * 7919 % 97, customer, amount, currency, due)
             })
             .collect()
@@ -52,7 +52,10 @@ proptest! {
                 prop_assert_eq!(line.charge.amount.currency, draft.total.currency);
             }
             prop_assert_eq!(total(amounts(&draft)), Ok(draft.total.amount));
-            prop_assert!(draft.lines.is_sorted_by_key(|line| (line.charge.due_date, line.charge.id)), "oldest first");
+            prop_assert!(
+                draft.lines.is_sorted_by_key(|line| (line.charge.due_date, line.charge.id)),
+                "the oldest charge comes first"
+            );
         }
     }
 
@@ -74,7 +77,7 @@ proptest! {
             let theirs = counted.iter().filter(|draft| draft.total.currency == *currency);
             prop_assert_eq!(total(theirs.map(|draft| draft.total.amount)), Ok(*sum));
         }
-        prop_assert!(drafts.is_empty() || !counted.is_empty(), "a run gets on");
+        prop_assert!(drafts.is_empty() || !counted.is_empty(), "each run makes progress");
     }
 
     #[test]
@@ -98,7 +101,11 @@ proptest! {
             prop_assert_eq!((month.through.year(), month.through.month()), (month.first.year(), month.first.month()));
         }
         if let Some(from) = billed.first() {
-            prop_assert_eq!(months_due(Some(from.first), invoice_day, today), &billed[1..], "late is as in time");
+            prop_assert_eq!(
+                months_due(Some(from.first), invoice_day, today),
+                &billed[1..],
+                "a late run bills the same as one in time"
+            );
         }
     }
 }
@@ -146,7 +153,7 @@ fn the_monthly_runs_begin_with_this_month_and_catch_up_later() {
     assert_eq!(due(Some("2027-01-01"), 1, "2027-01-31"), []);
     assert_eq!(due(Some("2026-12-01"), 31, "2027-02-27"), [month("2027-01-01", "2027-01-31")]);
     let months = [month("2027-01-01", "2027-01-31"), month("2027-02-01", "2027-02-28")];
-    assert_eq!(due(Some("2026-12-01"), 31, "2027-02-28"), months, "a short month ends with its last day");
-    assert_eq!(due(Some("2027-05-01"), 1, "2027-01-01"), [], "a clock that went back bills nothing");
+    assert_eq!(due(Some("2026-12-01"), 31, "2027-02-28"), months, "in a short month, its last day counts");
+    assert_eq!(due(Some("2027-05-01"), 1, "2027-01-01"), [], "a clock that was set back bills nothing");
     assert_eq!(NaiveDate::from_ymd_opt(2028, 2, 29), Some(due(Some("2028-01-01"), 30, "2028-02-29")[0].through));
 }

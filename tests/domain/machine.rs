@@ -1,4 +1,4 @@
-//! The state machines as tables: what every action meets in every state.
+//! The state machines as tables: the result of every action in every state.
 
 use chrono::{Days, NaiveDate};
 use partner_platform::domain::authorization::Right;
@@ -17,7 +17,7 @@ use crate::samples::{
     suspended,
 };
 
-/// One word for what a guard says.
+/// One word for the result of a guard.
 fn word(verdict: Result<Verdict, Refusal>) -> &'static str {
     match verdict {
         Ok(Verdict::Proceed) => "yes",
@@ -28,7 +28,7 @@ fn word(verdict: Result<Verdict, Refusal>) -> &'static str {
         Err(Refusal::NothingToRenew) => "nothing",
         Err(Refusal::HasOpenSubscriptions(_)) => "open",
         Err(Refusal::CustomerArchived) => "archived",
-        Err(other) => panic!("a guard does not say {other:?}"),
+        Err(other) => panic!("a guard does not return {other:?}"),
     }
 }
 
@@ -52,7 +52,7 @@ fn table<S>(states: &[(&'static str, S)], actions: &[&str], cell: impl Fn(usize,
         .join("\n")
 }
 
-/// Every state that the table of the specification tells apart, with a day on which it is so.
+/// Every state that the table of the specification distinguishes, with a day on which the subscription is in it.
 fn subscription_states() -> Vec<(&'static str, (Subscription, NaiveDate))> {
     let nothing = Subscription { lines: vec![line("ev", 5, Some(0), 2)], ..in_state(suspended(true)) };
     let lapse_over = day(END) + Days::new(90);
@@ -185,7 +185,7 @@ fn each_listed_action_names_the_right_that_it_needs() {
     ");
 }
 
-/// What a list of possibilities must say of one action.
+/// What a list of allowed actions must contain for an action.
 fn agrees(possibility: &Possibility, verdict: &Result<Verdict, Refusal>) -> bool {
     match (verdict, &possibility.refusal) {
         (Ok(Verdict::Proceed), None) => true,

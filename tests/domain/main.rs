@@ -1,6 +1,6 @@
-//! Properties of the domain: what holds for every input, and the rules one by one as examples.
+//! Properties of the domain: invariants for all inputs, and the rules one by one as examples.
 
-// A failed helper is a failed test.
+// A failing helper fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access_cache;

@@ -1,4 +1,5 @@
-//! What time does: when, in which order, and that it does not matter when somebody gets round to it.
+//! Scheduled transitions: when they are due, in which order, and that the result does not depend on when they are
+//! processed.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 use partner_platform::domain::billing::order::{Bucket, OrderKind};
@@ -27,7 +28,7 @@ fn action(milestone: Milestone) -> Action {
     }
 }
 
-/// The subscription after a milestone that is dealt with at an instant.
+/// The subscription after a transition that is processed at an instant.
 fn pass(before: &Subscription, milestone: Milestone, at: DateTime<Utc>) -> Subscription {
     match milestone {
         Milestone::Activation => changed(before.apply(Command::Activate, at).unwrap()),
@@ -36,7 +37,7 @@ fn pass(before: &Subscription, milestone: Milestone, at: DateTime<Utc>) -> Subsc
     }
 }
 
-/// The subscription as of a day: everything that is due happens at the start of its day.
+/// The subscription as of a day. Every due transition takes effect at the start of its day.
 fn as_of(mut subscription: Subscription, today: NaiveDate) -> Subscription {
     while let Some(Due { milestone, on }) = subscription.due(today) {
         subscription = pass(&subscription, milestone, start_of(on));
@@ -44,12 +45,12 @@ fn as_of(mut subscription: Subscription, today: NaiveDate) -> Subscription {
     subscription
 }
 
-/// Those of types that the product has.
+/// The lines whose types the product has.
 fn sold(lines: Vec<Line>) -> Vec<Line> {
     lines.into_iter().filter(|line| product().details.certificate_type(&line.certificate_type).is_some()).collect()
 }
 
-/// 3 `ev` and 2 `ov` from a day on, in terms of so many months.
+/// 3 `ev` and 2 `ov` from a day on, with terms of this many months.
 fn from(start: NaiveDate, months: i32) -> Subscription {
     let opening = Opening {
         product_id: product().id,
@@ -64,7 +65,8 @@ fn from(start: NaiveDate, months: i32) -> Subscription {
     Subscription::open(id::<SubscriptionId>(5), &customer(), opening, start_of(start))
 }
 
-/// The same day of the month so many months later, or the month's last, counted without the house's help.
+/// The same day of the month this many months later, or the last day of that month, computed independently of the code
+/// under test.
 fn months_after(anchor: NaiveDate, months: u32) -> NaiveDate {
     let months = anchor.month0() + months;
     let (year, month) = (anchor.year() + i32::try_from(months / 12).unwrap(), months % 12 + 1);
@@ -131,7 +133,7 @@ fn fifty_years_of_terms_follow_each_other_and_cost_the_same_each_time() {
                 assert_eq!(next.term.start_date, subscription.term.end_date, "no gap and no overlap");
                 subscription = next;
             }
-            assert_eq!(subscription.term.start_date, months_after(start, 600 / months * months), "50 years on");
+            assert_eq!(subscription.term.start_date, months_after(start, 600 / months * months), "after 50 years");
         }
     }
 }
@@ -161,10 +163,14 @@ fn the_waits_after_failures_double_from_a_minute_to_a_day_at_the_most() {
     assert!(minutes[12..].iter().all(|wait| *wait == 1440));
 
     let anew = again(Some(failure.clone()), "2028-01-01", noon("2028-01-01"));
-    assert_eq!((anew.attempts, anew.first_failed_at), (1, noon("2028-01-01")), "another due date is another failure");
+    assert_eq!(
+        (anew.attempts, anew.first_failed_at),
+        (1, noon("2028-01-01")),
+        "another due date starts another failure"
+    );
     assert_eq!(anew.next_attempt_at - anew.last_failed_at, TimeDelta::minutes(1));
     let last = RenewalFailure { attempts: i32::MAX, ..failure };
-    assert_eq!(again(Some(last), "2027-01-01", noon("2028-01-01")).attempts, i32::MAX, "it does not wrap");
+    assert_eq!(again(Some(last), "2027-01-01", noon("2028-01-01")).attempts, i32::MAX, "the counter does not overflow");
 }
 
 #[test]

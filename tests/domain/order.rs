@@ -1,4 +1,4 @@
-//! Orders and charges: a quote confirmed to the letter.
+//! Orders and charges: a confirmed quote is taken over exactly.
 
 use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
 use partner_platform::domain::billing::order::{Bucket, ChargeStatus, Order, OrderLine};
@@ -13,7 +13,7 @@ fn confirm(plan: Plan) -> Order {
     Order::confirm(id::<OrderId>(50), customer().id, quote, &subscriptions, "system".to_owned(), noon(IN_TERM))
 }
 
-/// Two new subscriptions; the second has a type without certificates and a renewal quantity.
+/// Two new subscriptions. The second has a type with no certificates now, but a renewal quantity.
 fn basket_plan() -> Plan {
     let inventory = vec![
         ItemLine { certificate_type: code("ev"), quantity: 0, renewal_quantity: None },
@@ -34,7 +34,7 @@ fn an_order_has_the_lines_and_the_total_of_its_quote() {
     assert_eq!((order.kind, order.total), (plan.quote.kind, plan.quote.total));
     assert_eq!((order.customer_id, order.confirmed_at), (customer().id, noon(IN_TERM)));
     let ids: Vec<_> = order.lines.iter().map(|line| line.subscription_id).collect();
-    assert_eq!(ids, [100, 101, 101, 101].map(|number| Some(id(number))), "each line has found its subscription");
+    assert_eq!(ids, [100, 101, 101, 101].map(|number| Some(id(number))), "each line refers to its subscription");
     for (ordered, quoted) in order.lines.iter().zip(&plan.quote.lines) {
         assert_eq!(ordered.amount, quoted.amount);
         assert_eq!(ordered.calculation, quoted.calculation);
@@ -75,7 +75,7 @@ fn a_renewal_quantity_or_a_cancellation_is_an_order_without_charges() {
     for plan in [set, cancel] {
         let order = confirm(plan);
         assert!(!order.lines.is_empty());
-        assert_eq!(order.charges(|| panic!("an id for no charge")), []);
+        assert_eq!(order.charges(|| panic!("no id is needed without a charge")), []);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Price lists: what they change of an offer, in which order they are looked up, what can be on one, and who
-//! keeps the old price.
+//! Price lists: how they change the prices of a product, in which order they are looked up, which prices a list can
+//! have, and who keeps the old price.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn euros() -> Currency {
     text("EUR")
 }
 
-/// The sample product, in euros too.
+/// The sample product, with prices in euros too.
 fn in_both_currencies() -> Product {
     edited(&product(), |details| {
         let in_euros = details.prices.iter().map(|price| Price { currency: euros(), ..price.clone() });
@@ -32,7 +32,7 @@ fn in_both_currencies() -> Product {
     })
 }
 
-/// Any list: prices of this product and others, types and terms that it has and has not.
+/// Any list: prices of this and other products, for existing and unknown types and terms.
 fn any_list(number: u128) -> impl Strategy<Value = Overrides> {
     let key = (3..5_u128, prop::sample::select(vec!["dv", "ev", "ov"]), prop::sample::select(vec![1, 12, 13, 36]));
     let prices = prop::collection::btree_map(key, 0..100_000_i64, 0..12);
@@ -43,7 +43,7 @@ fn any_list(number: u128) -> impl Strategy<Value = Overrides> {
     })
 }
 
-/// One certificate type, one term, in dollars.
+/// A price for one certificate type and one term, in dollars.
 fn price(name: &str, term_months: i32, unit_price: i64) -> ListPrice {
     ListPrice { product_id: product().id, certificate_type: code(name), term_months, currency: usd(), unit_price }
 }
@@ -60,7 +60,7 @@ fn list() -> PriceList {
     create(usd(), vec![price("ov", 12, 7_900), price("ev", 12, 20_000)]).unwrap()
 }
 
-/// What a list that is made of these prices is refused for, and an edit to them just the same.
+/// The problems of a list with these prices. An edit to these prices must have the same problems.
 fn wrong(prices: &[ListPrice]) -> Vec<(String, ViolationCode)> {
     let of_new = problems(create(usd(), prices.to_vec()).unwrap_err());
     let of_edit = problems(list().edit(details(prices.to_vec()), &products(), noon(END)).unwrap_err());
@@ -93,7 +93,7 @@ proptest! {
         let own = in_both_currencies();
         for (price, own) in offered(own.clone(), &lists).details.prices.into_iter().zip(own.details.prices) {
             let mut found = (own.unit_price, None);
-            // From the last to the first: each goes before those that come after it.
+            // From the last list to the first: each takes precedence over the lists after it.
             for list in lists.into_iter().rev().filter(|list| list.currency == own.currency) {
                 let key = (product().id, own.certificate_type.clone(), own.term_months);
                 if let Some(unit_price) = list.unit_prices.get(&key) {
@@ -142,7 +142,7 @@ fn the_first_list_wins_then_the_next_then_the_product() {
 fn everything_that_is_wrong_is_told_by_its_place_in_the_request() {
     let elsewhere = ListPrice { product_id: id(99), ..price("ov", 12, 1) };
     let in_euros = ListPrice { currency: euros(), ..price("ev", 36, 1) };
-    // Nothing of this is in order of product, type and term.
+    // None of these are ordered by product, type and term.
     let prices = [
         price("ov", 24, 1),
         elsewhere,
@@ -197,7 +197,7 @@ fn a_list_can_be_renamed_when_its_products_have_changed_since() {
     assert_eq!(problems(refusal), expected([("/prices/0/term_months", ViolationCode::TermNotOffered)]));
 }
 
-/// Unit price and list of a line.
+/// The unit price and the price list of a line.
 fn source(line: &OrderLine) -> (Option<i64>, Option<PriceListId>) {
     (line.calculation.map(|calculation| calculation.unit_price), line.price_list_id)
 }

@@ -9,7 +9,7 @@ use partner_platform::domain::text::Code;
 
 use crate::samples::{IN_TERM, changed, code, noon, problems, product, product_details, text, usd};
 
-/// What is wrong with the sample product after an edit.
+/// The problems of the sample product after an edit.
 fn wrong(edit: impl FnOnce(&mut Details)) -> Vec<(String, ViolationCode)> {
     let mut details = product_details();
     edit(&mut details);
@@ -48,7 +48,7 @@ fn each_currency_has_a_price_for_every_type_and_term() {
     let gap = wrong(|details| drop(details.prices.remove(2)));
     assert_eq!(gap, one("/prices", ViolationCode::Required));
     let half = wrong(|details| details.prices[0].currency = text("EUR"));
-    assert_eq!(half.len(), 8, "one is missing in USD, seven in EUR");
+    assert_eq!(half.len(), 8, "one price is missing in USD, seven in EUR");
 }
 
 #[test]

@@ -27,7 +27,7 @@ struct Case {
 #[test]
 fn every_worked_case_comes_out_as_written() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("proration.json")).unwrap();
-    assert!(cases.len() >= 12, "the file of cases is cut short");
+    assert!(cases.len() >= 12, "the file of cases is truncated");
     for case in cases {
         let name = &case.name;
         let end = add_months(case.start_date, case.term_months);
@@ -85,7 +85,7 @@ fn the_largest_numbers_that_fit_the_types_do_not_wrap() {
     assert_eq!(long.amount(), Ok(MAX_AMOUNT));
 }
 
-/// `unit_price × quantity × remaining_days / term_days` as it is done by hand, digit by digit.
+/// `unit_price × quantity × remaining_days / term_days`, computed digit by digit as on paper.
 fn by_hand(calculation: &Calculation) -> u128 {
     let times = |digits: Vec<u64>, factor: u64| {
         let (mut product, mut carry) = (Vec::new(), 0);

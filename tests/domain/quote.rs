@@ -1,4 +1,4 @@
-//! Quotes: what a change does, costs and warns of, with arithmetic that anyone can repeat.
+//! Quotes: the effect, the cost and the warnings of a change, with a calculation that anyone can repeat.
 
 use chrono::NaiveDate;
 use partner_platform::domain::billing::add_subscriptions::{self, Item, ItemLine};
@@ -18,7 +18,7 @@ use crate::samples::{
     product, products, subscription, suspended,
 };
 
-/// The plan for a basket, confirmed on a day.
+/// The plan for new subscriptions, confirmed on a day.
 fn add(items: &[Item], today: NaiveDate) -> Plan {
     let products = products();
     let opened =
@@ -95,7 +95,7 @@ fn a_type_that_was_new_to_the_product_in_the_term_has_today_s_price() {
     older.term.unit_prices.remove(&code("ov"));
     let plan = quote::add_current_inventory(&older, &product(), &[(code("ov"), 1)], noon(IN_TERM)).unwrap();
     assert_eq!(arithmetic(&plan.quote.lines[0]), Some((9_900, 1, 275, 365)));
-    assert_eq!(plan.subscriptions[0].term, bare.term, "the price is kept with the term");
+    assert_eq!(plan.subscriptions[0].term, bare.term, "the price is stored with the term");
 }
 
 #[test]
@@ -149,9 +149,9 @@ fn raising_the_current_quantity_warns_while_the_next_term_starts_with_fewer_than
     assert_eq!(
         warnings(over.clone(), &[(code("ev"), 2)]),
         [(WarningCode::RenewalBelowUsed, pointer, detail.to_owned())],
-        "an overage is left over"
+        "an overage remains"
     );
-    assert_eq!(warnings(over, &[(code("ev"), 3)]), [], "the renewal follows the rise");
+    assert_eq!(warnings(over, &[(code("ev"), 3)]), [], "the renewal quantity follows the increase");
     assert_eq!(warnings(vec![line("ev", 5, Some(4), 4)], &[(code("ev"), 1)]), []);
 }
 
@@ -221,7 +221,7 @@ fn an_amount_beyond_the_limit_is_refused() {
     assert_eq!(refusal, Refusal::AmountOutOfRange);
 }
 
-/// More of the two types that the product has.
+/// Additions to the two types of the product.
 fn any_additions() -> impl Strategy<Value = Vec<(Code, i32)>> {
     prop::sample::subsequence(vec!["ov", "ev"], 1..=2)
         .prop_flat_map(|names| (Just(names), [1..500, 1..500]))
@@ -239,19 +239,23 @@ proptest! {
         let set = quote::set_renewal_inventory(&before, &product, &[(code("ov"), Some(asked))], noon(IN_TERM));
         prop_assert_eq!(set.is_ok(), asked <= most);
         let add = quote::add_current_inventory(&before, &product, &[(code("ov"), asked.max(1))], noon(IN_TERM));
-        prop_assert_eq!(add.is_ok(), current + asked.max(1) <= limit, "the current quantity is never raised above it");
+        prop_assert_eq!(
+            add.is_ok(),
+            current + asked.max(1) <= limit,
+            "the current quantity never rises above the limit"
+        );
 
         let renewed = quote::end_term(&before, &product, noon(END)).unwrap();
         let expected = renewal.unwrap_or(current).min(most);
         prop_assert_eq!(renewed.subscriptions[0].lines[0].current, expected);
         prop_assert_eq!(renewed.quote.lines[0].quantity_after, Some(expected));
-        prop_assert_eq!(renewed.subscriptions[0].lines[0].renewal, renewal, "what was set stays");
+        prop_assert_eq!(renewed.subscriptions[0].lines[0].renewal, renewal, "an explicit renewal quantity stays");
         let lapsed = Subscription { state: suspended(true), ..before.clone() };
         let by_hand = quote::renew(&lapsed, &product, noon(END)).unwrap();
         prop_assert_eq!(&by_hand.subscriptions[0].lines, &renewed.subscriptions[0].lines);
 
         let Ok(foretold) = quote::set_renewal_inventory(&before, &product, &[(code("ev"), Some(0))], noon(IN_TERM)) else {
-            panic!("another type is not concerned");
+            panic!("other types are not affected");
         };
         prop_assert_eq!(foretold.quote.next_renewal_total, by_hand.quote.total);
         if let Ok(add) = add {

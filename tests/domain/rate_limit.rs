@@ -1,4 +1,4 @@
-//! Rate limits: windows, counting, and what instances make of it together.
+//! Rate limits: windows, counting, and the exchange between instances.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use partner_platform::domain::limits::budget::Holder;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::samples::noon;
 
-/// An instant of this and the next few thousand years.
+/// Any instant of this and the next few thousand years.
 fn instant() -> impl Strategy<Value = DateTime<Utc>> {
     (0..200_000_000_000_i64, 0..1_000_000_000_u32)
         .prop_map(|(seconds, nanos)| DateTime::from_timestamp(seconds, nanos).unwrap())
@@ -29,7 +29,7 @@ fn standing(verdict: Verdict) -> Standing {
     }
 }
 
-/// Counts a request of one caller, who is limited.
+/// Counts a request of one caller with a limit.
 fn count(counts: &mut Counts, caller: &str, kind: RateLimitKind, limit: u32, at: DateTime<Utc>) -> Verdict {
     counts.count(kind, &[limited(caller, Holder::Caller, limit)], at).unwrap()
 }
@@ -38,7 +38,7 @@ fn limited(name: &str, holder: Holder, limit: u32) -> Limited {
     Limited { name: name.to_owned(), holder, limit }
 }
 
-/// What is kept for all instances: what each tells is added up.
+/// The shared counts of all instances: the sum of what each has reported.
 #[derive(Default)]
 struct Shared(Vec<Count>);
 
@@ -99,7 +99,7 @@ proptest! {
             prop_assert_eq!(standing(verdict).holder, closest);
             prop_assert_eq!(standing(verdict).remaining, room.min(common).saturating_sub(1));
         }
-        prop_assert!(counts.count(RateLimitKind::Writes, &[], at).is_none(), "nobody is limited");
+        prop_assert!(counts.count(RateLimitKind::Writes, &[], at).is_none(), "there is no limit");
     }
 
     #[test]
@@ -117,7 +117,10 @@ proptest! {
         prop_assert_eq!(counts.news(at).1.iter().map(|count| count.requests).sum::<i64>(), i64::from(limit));
         if limit > 0 {
             let later = at + TimeDelta::seconds(standing(count(&mut counts, "a", RateLimitKind::Reads, limit, at)).seconds_left);
-            prop_assert!(is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)), "the next window is new");
+            prop_assert!(
+                is_admitted(count(&mut counts, "a", RateLimitKind::Reads, limit, later)),
+                "the next window starts from zero"
+            );
         }
     }
 
@@ -136,7 +139,7 @@ proptest! {
         }
     }
 
-    /// Rounds of requests, each at one of three instances; after each the instances exchange.
+    /// Rounds of requests, each to one of three instances. After each round the instances exchange their counts.
     #[test]
     fn instances_admit_what_each_does_between_two_exchanges_too_much_at_the_most(
         rounds in prop::collection::vec(prop::collection::vec(0..3_usize, 0..=5), 0..40)
@@ -150,9 +153,9 @@ proptest! {
                 admitted += i64::from(is_admitted(count(&mut instances[instance], "a", RateLimitKind::Reads, limit, at)));
             }
             instances.iter_mut().for_each(|instance| shared.exchange(instance, at));
-            prop_assert_eq!(shared.total(), admitted, "each request is told once");
+            prop_assert_eq!(shared.total(), admitted, "each request is reported once");
         }
-        prop_assert!(admitted >= asked.min(i64::from(limit)), "nobody is refused too early");
+        prop_assert!(admitted >= asked.min(i64::from(limit)), "no request is rejected too early");
         prop_assert!(admitted <= i64::from(limit) + 3 * 5, "{} of {}", admitted, asked);
     }
 }
@@ -168,7 +171,7 @@ fn instances_that_tell_each_other_after_each_request_keep_the_limit_exactly() {
         admitted += u32::from(is_admitted(count(instance, "a", RateLimitKind::Reads, 10, at)));
         shared.exchange(instance, at);
     }
-    // The one that is not at its turn knows of all but the other's last.
+    // The other instance knows all requests except those since the last exchange.
     assert!((10..=11).contains(&admitted), "{admitted}");
 }
 

@@ -1,4 +1,4 @@
-//! Mistakes that were made once.
+//! Regression tests for former bugs.
 
 use partner_platform::domain::billing::quote;
 use partner_platform::domain::catalog::product::UnitPrice;
@@ -16,7 +16,7 @@ fn the_smallest_number_is_out_of_range() {
 
 #[test]
 fn a_type_without_a_price_is_not_given_away() {
-    // The product is no longer offered for 12 months, and has a new type since.
+    // Since then, the product is no longer offered for 12 months, and has a new type.
     let product = edited(&product(), |details| {
         details.terms.retain(|months| *months != 12);
         details.prices.retain(|price| price.term_months != 12);
@@ -25,7 +25,7 @@ fn a_type_without_a_price_is_not_given_away() {
     older.term.unit_prices.remove(&code("ov"));
     let plan = quote::add_current_inventory(&older, &product, &[(code("ov"), 100)], noon(IN_TERM));
     let given = plan.as_ref().map(|plan| plan.quote.total.amount);
-    assert!(!matches!(given, Ok(0)), "100 certificates for nothing: {plan:?}");
+    assert!(!matches!(given, Ok(0)), "100 certificates for free: {plan:?}");
 }
 
 #[test]

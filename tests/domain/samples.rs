@@ -84,8 +84,8 @@ pub fn reseller() -> Reseller {
     Reseller::create(id::<ResellerId>(2), company(), noon("2025-06-01"))
 }
 
-/// Two certificate types, `ev` and `ov`, for 1, 12, 24 and 36 months in USD. For 12 months one `ev`
-/// costs 250.00 and one `ov` 99.00.
+/// Two certificate types, `ev` and `ov`, for 1, 12, 24 and 36 months in USD. For 12 months one `ev` costs 250.00 and
+/// one `ov` 99.00.
 pub fn product_details() -> Details {
     let certificate_type = |name: &str| CertificateType { code: code(name), name: text(name), max_quantity: 1_000 };
     let terms = vec![1, 12, 24, 36];
@@ -114,13 +114,13 @@ pub fn products() -> BTreeMap<ProductId, Product> {
     BTreeMap::from([(product().id, product())])
 }
 
-/// What a list in USD says of the product: a type, a term, and what one costs.
+/// The prices of the product in a list in USD: type, term and unit price.
 pub fn overrides(list: u128, prices: &[(&str, i32, i64)]) -> Overrides {
     let price = |&(name, months, unit_price): &(&str, i32, i64)| ((product().id, code(name), months), unit_price);
     Overrides { price_list_id: id(list), currency: usd(), unit_prices: prices.iter().map(price).collect() }
 }
 
-/// Another product, as sold from now on.
+/// The product after an edit.
 pub fn edited(product: &Product, edit: impl FnOnce(&mut Details)) -> Product {
     let mut details = product.details.clone();
     edit(&mut details);
@@ -135,7 +135,7 @@ pub fn line(name: &str, current: i32, renewal: Option<i32>, used: i32) -> Line {
     Line { current, renewal, used, ..Line::empty(code(name)) }
 }
 
-/// Active since its first day, renewing by itself: 5 `ev` of which 2 are in use, 10 `ov`, 8 next term.
+/// Active since its first day, with automatic renewal: 5 `ev` of which 2 are in use, and 10 `ov`, 8 in the next term.
 pub fn subscription() -> Subscription {
     let opening = Opening {
         product_id: product().id,
@@ -162,7 +162,7 @@ pub fn cancelled() -> State {
     State::Cancelled(Cancellation { at: noon("2025-12-01"), reason: None })
 }
 
-/// A pending charge of a customer as it would stand on an invoice.
+/// A pending charge of a customer, as a line of an invoice.
 pub fn invoice_line(number: u128, customer: u128, amount: i64, currency: &str, due: &str) -> InvoiceLine {
     let charge = Charge {
         id: id::<ChargeId>(number),
@@ -179,7 +179,7 @@ pub fn invoice_line(number: u128, customer: u128, amount: i64, currency: &str, d
     InvoiceLine { charge, product_id: product().id, product_name: text("Certificates") }
 }
 
-/// An invoice of one line over USD 99.00.
+/// An invoice with one line of USD 99.00.
 pub fn invoice() -> Invoice {
     let number = InvoiceNumber { year: 2026, sequence: 7 };
     let company = company();
@@ -188,7 +188,7 @@ pub fn invoice() -> Invoice {
     Invoice::issue(id::<InvoiceId>(60), number, bill_to, draft, day(START), noon(START))
 }
 
-/// The partner's, for sales; it has no end.
+/// A key of the provider for sales, without expiry.
 pub fn api_key() -> ApiKey {
     let details = api_key::Details { name: text("Shop"), expires_at: None };
     let secret = Fingerprint::from(&Secret::new([1; 32]));
@@ -196,7 +196,7 @@ pub fn api_key() -> ApiKey {
     ApiKey::create(id::<ApiKeyId>(70), details, Role::Sales, None, secret, created_by, noon("2025-06-01")).unwrap()
 }
 
-/// One wanted subscription: 12 months of 3 `ov` from today.
+/// One new subscription: 12 months of 3 `ov` from today.
 pub fn item() -> Item {
     Item {
         product_id: product().id,
@@ -215,11 +215,11 @@ pub fn changed<T: std::fmt::Debug>(outcome: Outcome<T>) -> T {
     }
 }
 
-/// The pointers and codes of an [`Refusal::Invalid`].
+/// The pointers and codes of a [`Refusal::Invalid`].
 pub fn problems(refusal: Refusal) -> Vec<(String, ViolationCode)> {
     match refusal {
         Refusal::Invalid(found) => found.into_iter().map(|violation| (violation.pointer, violation.code)).collect(),
-        other => panic!("refused for another reason: {other:?}"),
+        other => panic!("rejected for another reason: {other:?}"),
     }
 }
 

@@ -15,12 +15,12 @@ use crate::samples::{
     suspended, text, unit_prices,
 };
 
-/// Carries out a command at noon of a day.
+/// Executes a command at noon of a day.
 fn apply(subscription: &Subscription, command: Command, date: &str) -> Result<Outcome<Subscription>, Refusal> {
     subscription.apply(command, noon(date))
 }
 
-/// `before` after one change on a day, before what the change itself is about.
+/// `before` with one more version on a day, without the other effects of the change.
 fn once_more(before: &Subscription, date: &str) -> Subscription {
     Subscription { version: before.version.next(), updated_at: noon(date), ..before.clone() }
 }
@@ -30,7 +30,7 @@ fn dearer() -> UnitPrices {
 }
 
 fn refused(outcome: Result<Outcome<Subscription>, Refusal>) -> Refusal {
-    outcome.expect_err("it was done")
+    outcome.expect_err("the command is rejected")
 }
 
 fn is_invalid(refusal: &Refusal) -> bool {
@@ -254,7 +254,11 @@ fn certificates_in_use_are_given_back_in_every_state() {
         let before = in_state(state);
         let done = changed(apply(&before, Command::Release(code("ev"), 2), END).unwrap());
         let lines = vec![line("ev", 5, None, 0), line("ov", 10, Some(8), 0)];
-        assert_eq!(done, Subscription { lines, ..before }, "no version: allocations are no change of the subscription");
+        assert_eq!(
+            done,
+            Subscription { lines, ..before },
+            "no new version: allocations do not change the subscription"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! Terms: counted from the anchor, without gap or overlap, clamped to the month's end.
+//! Terms: counted from the anchor, without gap or overlap, limited to the last day of the month.
 
 use chrono::{Datelike, NaiveDate};
 use partner_platform::domain::time::{Schedule, add_months, days_between};

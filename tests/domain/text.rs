@@ -1,4 +1,4 @@
-//! Texts: the check in the service and the schema in the document accept the same.
+//! Texts: the check in the service and the schema in the document accept the same texts.
 
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -21,8 +21,7 @@ fn schema<T: PartialSchema>() -> Validator {
     compile(serde_json::to_value(T::schema()).unwrap()).unwrap()
 }
 
-/// Short texts of the characters that rules speak of, texts of any characters, and texts about as
-/// long as a limit.
+/// Short texts of the characters that rules mention, texts of any characters, and texts with about the maximum length.
 fn any_text() -> impl Strategy<Value = String> {
     let telling = prop::sample::select(
         "aZ09 ._-@+\t\n\r\u{b}\0\u{7f}\u{85}\u{a0}\u{2003}\u{2028}\u{feff}\u{200b}\u{200d}\u{202e}\u{2067}\u{2800}\u{3164}\
@@ -31,7 +30,7 @@ fn any_text() -> impl Strategy<Value = String> {
             .collect::<Vec<_>>(),
     );
     let limit = prop::sample::select(vec![2, 3, 20, 40, 64, 100, 200, 254, 255, 500, 2000]);
-    // The last two become shorter and longer by normalization.
+    // Normalization makes the last two shorter and longer.
     let long = (limit, 0..3_usize, prop::sample::select(vec!["a", "é", "😀", "a@", " ", "e\u{301}", "\u{958}"]));
     prop_oneof![
         6 => prop::collection::vec(telling, 0..7).prop_map(String::from_iter),
@@ -41,8 +40,8 @@ fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Finds a text on which the type and the check of requests disagree, and checks that a text that is accepted is stored
-/// in NFC, within the limits of its length, with visible characters at both ends, and accepted again unchanged.
+/// Finds a text on which the type and the check of requests disagree. Also checks that an accepted text is stored in
+/// NFC, within its length limits, with visible characters at both ends, and is accepted again unchanged.
 fn agree<T>(strategy: impl Strategy<Value = String>)
 where
     T: TryFrom<String, Error: Debug> + PartialSchema + serde::Serialize,
@@ -100,7 +99,7 @@ kinds! {
     a_key_name_is_what_its_schema_says: KeyName,
 }
 
-/// The lengths of a kind, and what it accepts of a space, a line break and an at sign in the middle.
+/// The lengths of a kind, and whether it accepts a space, a line break and an at sign in the middle.
 fn shape<T: TryFrom<String> + PartialSchema>() -> String {
     let schema = serde_json::to_value(T::schema()).unwrap();
     let kind = std::any::type_name::<T>().rsplit("::").next().unwrap();
@@ -248,7 +247,7 @@ fn the_length_counts_after_normalization() {
     assert_eq!(text::<CompanyName>(&decomposed).as_str(), "é".repeat(200));
     let padded = format!("{}{}{}", " ".repeat(50), "a".repeat(200), "\u{200b}".repeat(50));
     assert_eq!(text::<CompanyName>(&padded).as_str(), "a".repeat(200));
-    // NFC takes this letter apart.
+    // NFC decomposes this letter.
     assert_eq!(accepts::<CompanyName>(&[&"\u{958}".repeat(100), &"\u{958}".repeat(101)]), [true, false]);
 }
 

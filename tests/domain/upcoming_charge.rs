@@ -1,4 +1,4 @@
-//! What is to be paid soon: renewals foretold as they will happen, and pages of a forecast.
+//! Upcoming charges: renewals are predicted as they will happen, and the forecast is paged.
 
 use chrono::{Days, NaiveDate};
 use partner_platform::domain::billing::proration::Calculation;
@@ -21,7 +21,7 @@ use crate::samples::{
     usd,
 };
 
-/// A subscription to terms of so many months from a day on.
+/// A subscription with terms of this many months from a day on.
 fn terms_of(months: i32, start: NaiveDate, lines: Vec<Line>) -> Subscription {
     let schedule = Schedule { anchor: start, first: 1, months };
     let prices = product().unit_prices(months, usd()).unwrap();
@@ -32,7 +32,7 @@ fn monthly(start: &str) -> Subscription {
     terms_of(1, day(start), vec![line("ov", 10, Some(8), 0)])
 }
 
-/// What is charged before a day when each milestone is met on its own day.
+/// What is charged before a day if each transition is processed on its own day.
 fn lived_through(mut current: Subscription, product: &Product, before: NaiveDate) -> Vec<UpcomingCharge> {
     let mut charged = Vec::new();
     while let Some(due) = current.next_due().filter(|due| due.on < before) {
@@ -217,7 +217,7 @@ fn charge(number: usize, customer: u128, days: u64, in_euros: bool, amount: i64)
         kind: if is_pending { UpcomingKind::Pending } else { UpcomingKind::Renewal },
         charge_id: is_pending.then(|| id(1_000 + u128::try_from(number).unwrap())),
         customer_id: id::<CustomerId>(customer),
-        // Several of one subscription on one day: only pending ones can be of one type, too.
+        // One subscription can have several on one day. Only pending charges can also have the same type.
         subscription_id: id(if is_pending { customer } else { 2_000 + u128::try_from(number).unwrap() }),
         certificate_type: code("ov"),
         calculation: Calculation { unit_price: amount, quantity: 1, remaining_days: 1, term_days: 1 },
@@ -227,7 +227,7 @@ fn charge(number: usize, customer: u128, days: u64, in_euros: bool, amount: i64)
     }
 }
 
-/// Charges of a few customers on a few days, so that there are many of one day and customer.
+/// Charges of a few customers on a few days, so that many have the same day and customer.
 fn any_charges() -> impl Strategy<Value = Vec<UpcomingCharge>> {
     prop::collection::vec((1..4_u128, 0..4_u64, any::<bool>(), 1..1_000_i64), 0..40).prop_map(|all| {
         let charge = |(number, (customer, days, in_euros, amount))| charge(number, customer, days, in_euros, amount);
@@ -264,7 +264,7 @@ fn a_total_that_cannot_be_billed_is_refused_on_every_page() {
 fn a_lapse_is_the_end_of_what_is_foretold() {
     let off = Subscription { state: suspended(false), ..monthly("2026-01-01") };
     let Outcome::Changed(lapsed) = off.apply(Command::EndTerm(Default::default()), noon("2026-02-01")).unwrap() else {
-        panic!("its term is over");
+        panic!("its term has ended");
     };
     assert_eq!(renewals(&lapsed, &product(), day("2027-02-01")), Ok(Vec::new()));
 }

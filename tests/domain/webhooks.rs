@@ -1,4 +1,4 @@
-//! Webhooks: what an endpoint goes through, how long a delivery is tried, and what messages are signed with.
+//! Webhooks: the states of an endpoint, how long a delivery is retried, and how messages are signed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use partner_platform::domain::events::{EventType, Resource};
@@ -48,7 +48,7 @@ fn pacing(jitter: u16) -> Pacing {
     Pacing { retry_after: None, jitter }
 }
 
-/// The waits between all attempts of a delivery that never gets there.
+/// The waiting times between all attempts of a delivery that always fails.
 fn waits(jitter: impl Fn(i32) -> u16) -> Vec<TimeDelta> {
     (1..).map_while(|failures| wait(failures, pacing(jitter(failures)))).collect()
 }
@@ -67,10 +67,10 @@ proptest! {
         let (least, most) = (wait(failures, pacing(0)).unwrap(), wait(failures, pacing(u16::MAX)).unwrap());
         let this = wait(failures, pacing(jitter)).unwrap();
         prop_assert!(least <= this && this <= most, "{least} {this} {most}");
-        prop_assert!(most <= least + least / 4, "chance adds no more than a quarter: {most}");
+        prop_assert!(most <= least + least / 4, "the jitter adds at most a quarter: {most}");
         prop_assert!(least >= TimeDelta::seconds(5) && least <= TimeDelta::hours(8));
         let next = wait(failures + 1, pacing(0)).unwrap();
-        prop_assert!(next > most || next == TimeDelta::hours(8), "it is {next} after {most}");
+        prop_assert!(next > most || next == TimeDelta::hours(8), "the wait is {next} after {most}");
     }
 
     #[test]
@@ -128,11 +128,14 @@ proptest! {
             let end = at + TimeDelta::seconds(*overlap);
             endpoint = endpoint.rotate(secret(u8::try_from(number).unwrap() + 1), TimeDelta::seconds(*overlap), at, at);
             let valid = endpoint.secrets.valid(at);
-            prop_assert_eq!(valid[0], &secret(u8::try_from(number).unwrap() + 1), "the new one comes first");
+            prop_assert_eq!(valid[0], &secret(u8::try_from(number).unwrap() + 1), "the new secret comes first");
             prop_assert!(valid.len() <= 5);
-            prop_assert_eq!(endpoint.secrets.valid(end).len(), 1, "all the older ones have ended by then");
+            prop_assert_eq!(endpoint.secrets.valid(end).len(), 1, "all older secrets have ended by then");
             if *overlap > 0 {
-                prop_assert!(valid.contains(&&secret(u8::try_from(number).unwrap())), "the one before goes on");
+                prop_assert!(
+                    valid.contains(&&secret(u8::try_from(number).unwrap())),
+                    "the previous secret remains valid"
+                );
             }
         }
     }
@@ -147,7 +150,7 @@ fn a_lost_answer_to_a_rotation_does_not_end_the_secret_that_the_receiver_has() {
     assert_eq!(again.secrets.valid(at + TimeDelta::hours(23)), [&secret(2), &secret(1), &secret(0)]);
     assert_eq!(again.secrets.valid(at + day), [&secret(2), &secret(1)]);
     let at_once = again.rotate(secret(3), TimeDelta::zero(), at + TimeDelta::hours(1), at);
-    assert_eq!(at_once.secrets.valid(at), [&secret(3)], "whatever went on before");
+    assert_eq!(at_once.secrets.valid(at), [&secret(3)], "also if an older secret was still valid");
     assert_eq!((at_once.version.0, at_once.secrets.previous_end(at)), (4, None));
 }
 
@@ -157,7 +160,7 @@ fn a_secret_is_not_told_by_accident() {
     assert!(told.contains("current: Secret,") && !told.contains('7'), "{told}");
 }
 
-/// Since when nothing has got to an endpoint.
+/// Since when deliveries to an endpoint have been failing.
 fn since(endpoint: &Endpoint) -> Option<DateTime<Utc>> {
     endpoint.failing.map(|failing| failing.since)
 }
@@ -179,9 +182,9 @@ fn an_endpoint_is_disabled_once_nothing_has_got_there_for_three_days() {
     let last = at + TimeDelta::hours(72);
     assert_eq!((disabled.is_enabled(), disabled.version.0, disabled.updated_at), (false, 2, last));
     assert_eq!(disabled.happened(Some(&again)), [EventType::WebhookEndpointDisabled.into()]);
-    assert_eq!(disabled.failed(&attempt(last, None), last), disabled, "and stays so");
+    assert_eq!(disabled.failed(&attempt(last, None), last), disabled, "it stays disabled");
     let enabled = changed(disabled.apply(Command::Enable, last));
-    assert_eq!((enabled.is_enabled(), enabled.failing), (true, None), "from anew");
+    assert_eq!((enabled.is_enabled(), enabled.failing), (true, None), "its failures are reset");
     assert_eq!(enabled.happened(Some(&disabled)), [EventType::WebhookEndpointEnabled.into()]);
 }
 
@@ -193,7 +196,7 @@ fn time_in_which_nothing_was_tried_is_not_held_against_an_endpoint() {
     let again = once.failed(&attempt(back, None), back);
     assert_eq!((since(&again), again.is_enabled()), (Some(back - TimeDelta::hours(12)), true));
     let late = again.failed(&attempt(at, None), back);
-    assert_eq!(late.failing, again.failing, "an attempt that took its time counts for nothing more");
+    assert_eq!(late.failing, again.failing, "a slow attempt does not count for more");
 }
 
 #[test]
@@ -226,10 +229,10 @@ fn types_are_a_set() {
 fn a_delivery_that_never_gets_there_is_given_up_where_others_do() {
     let (mut delivery, mut at) = (delivery(), noon(START));
     while let State::Pending { next_attempt_at, .. } = delivery.state {
-        assert!(next_attempt_at >= at, "it waits");
+        assert!(next_attempt_at >= at, "the delivery waits");
         at = next_attempt_at;
         let taken = delivery.lease(at);
-        assert_eq!(taken.next_attempt_at(), Some(at + TimeDelta::seconds(60)), "nobody else takes it meanwhile");
+        assert_eq!(taken.next_attempt_at(), Some(at + TimeDelta::seconds(60)), "no other worker takes it meanwhile");
         delivery = taken.attempted(attempt(at, Some(503)), true, pacing(0));
     }
     assert_eq!((delivery.status(), delivery.attempts), (DeliveryStatus::Failed, 18));

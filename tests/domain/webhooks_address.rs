@@ -1,4 +1,4 @@
-//! Where events may be sent, address by address and URL by URL.
+//! The allowed destinations of events, by address and by URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -70,9 +70,9 @@ const NOT_PUBLIC: &[&str] = &[
     "239.255.255.255",
     "240.0.0.1",
     "255.255.255.255",
-    // What a cloud answers its own machines at.
+    // The address at which a cloud serves its own machines.
     "168.63.129.16",
-    // The same inside of IPv6: as IPv6, as it once was, translated, tunnelled.
+    // The same addresses embedded in IPv6: mapped, compatible (deprecated), translated, tunnelled.
     "::ffff:127.0.0.1",
     "::ffff:10.0.0.1",
     "::ffff:169.254.169.254",
@@ -89,7 +89,7 @@ const NOT_PUBLIC: &[&str] = &[
     "2002:c0a8:0101::1",
     "2002:a9fe:a9fe::",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
-    // IPv6's own.
+    // Special addresses of IPv6 itself.
     "::",
     "::1",
     "100::1",
@@ -122,7 +122,7 @@ fn what_the_whole_internet_reaches_is_public_and_nothing_else() {
     }
 }
 
-/// The public part of IPv4 once more, by what the standard library knows.
+/// The special addresses of IPv4, computed independently with the standard library.
 fn is_special(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     address.is_private()
@@ -163,7 +163,7 @@ fn allowing(nets: &[&str]) -> Addresses {
     Addresses::public_and(nets.iter().map(|net| net.parse().unwrap()).collect())
 }
 
-/// What is wrong with a URL.
+/// The problem of a URL.
 fn check(addresses: &Addresses, url: &str) -> Option<ViolationCode> {
     addresses.check(&text(url)).err().map(|violation| violation.code)
 }
@@ -229,7 +229,7 @@ fn a_private_address_is_one_however_it_is_written() {
         let url = format!("https://{host}/");
         assert_eq!(check(&Addresses::default(), &url), Some(ViolationCode::NotAllowed), "{url}");
         let elsewhere = allowing(&["192.168.7.0/24", "fd12::/16"]);
-        assert_eq!(check(&elsewhere, &url), Some(ViolationCode::NotAllowed), "{url} is not in what is allowed");
+        assert_eq!(check(&elsewhere, &url), Some(ViolationCode::NotAllowed), "{url} is not in the allowed networks");
     }
 }
 

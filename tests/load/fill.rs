@@ -1,8 +1,8 @@
-//! A database full of subscriptions whose first year ends on a day.
+//! A database full of subscriptions whose first year ends on a given day.
 
 use tokio_postgres::{Client, NoTls};
 
-/// Ten subscriptions a customer, two certificate types each: 9 and 1 certificates at 99.00 and 250.00.
+/// Ten subscriptions per customer, with two certificate types each: 9 and 1 certificates at 99.00 and 250.00.
 const FILL: &str = r#"
 INSERT INTO products (id, code, name, name_key, status, certificate_types, terms, prices, version, created_at, updated_at)
 VALUES (gen_random_uuid(), 'load', 'Load', 'load', 'active',
@@ -39,21 +39,21 @@ SELECT gen_random_uuid(), customer_id, subscription_id,
 ANALYZE;
 "#;
 
-/// What a renewal of one of them costs.
+/// The price of the renewal of one of them.
 pub const RENEWAL: i64 = 9 * 9900 + 25_000;
 
-/// Fills a migrated database; `day` is an SQL expression.
+/// Fills a migrated database. `day` is an SQL expression.
 pub async fn fill(url: &str, subscriptions: i64, day: &str) {
     let fill = FILL.replace("$SUBSCRIPTIONS", &subscriptions.to_string()).replace("$DAY", &format!("({day})"));
     connect(url).await.batch_execute(&fill).await.unwrap();
 }
 
-/// Runs a query of one number.
+/// Runs a query that returns one number.
 pub async fn number(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-/// A connection past the service.
+/// A direct connection to the database.
 pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(&url.replace("sslmode=disable", ""), NoTls).await.unwrap();
     tokio::spawn(connection);

@@ -1,16 +1,16 @@
 -- Fills a migrated, empty database with $N customers, as of the day $TODAY. Each has a subscription with two lines, its
 -- term, an order with two lines and two charges, an invoice (9 of 10), an allocation, three ledger entries,
--- an event and an audit entry. Nothing is due. The seals of the audit trail are made up.
+-- an event and an audit entry. Nothing is due. The seals of the audit trail are not valid.
 SET session_replication_role = replica;
 SET synchronous_commit = off;
 SET TimeZone = 'UTC';
 
--- The id of the n-th of a kind, version 7, which a load can make of a number, too.
+-- The id of the n-th row of a kind, in version 7. The load computes the same id from the number.
 CREATE FUNCTION pg_temp.v7(n bigint, kind int) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT (lpad(to_hex(1732579200000 + n), 12, '0') || '7000800000000000' || lpad(kind::text, 4, '0'))::uuid
 $$;
 
--- When and as what each customer came: spread over 700 days; its subscription began within the last 300 days.
+-- The creation of each customer, spread over 700 days. Its subscription started within the last 300 days.
 CREATE TEMP TABLE base AS
 SELECT n, to_timestamp((1732579200000 + ms) / 1000.0) AS at, pg_temp.v7(ms, 1) AS customer, pg_temp.v7(ms, 2) AS subscription,
     pg_temp.v7(ms, 3) AS ordered, pg_temp.v7(ms, 4) AS allocation, pg_temp.v7(ms, 5) AS invoice,

@@ -1,5 +1,5 @@
-//! Three instances renew and bill, and are killed at any moment, again and again: nothing is renewed or billed
-//! or told twice or missed.
+//! Three instances renew and bill, and are killed again and again at random moments: nothing is renewed, billed or
+//! emitted twice, and nothing is missed.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 #[path = "../api/support/database.rs"]
@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use database::Database;
 use fill::{RENEWAL, connect, fill, number};
 
-/// So many are due; more by `KILL_SUBSCRIPTIONS`.
+/// The number of due subscriptions. `KILL_SUBSCRIPTIONS` sets another number.
 const SUBSCRIPTIONS: i64 = 1_500;
 
 const INSTANCES: usize = 3;
 
-/// The last day of the month on which invoices can be made, or today if that is earlier.
+/// The last day of the month on which invoices can be created, or today if that is earlier.
 const DAY: &str = "SELECT least(current_date, date_trunc('month', current_date)::date + 27)";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,10 +35,10 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
     let mut instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start(&database.url, day)).collect();
     let (mut kills, mut done, started) = (0, 0, Instant::now());
     while number(&client, "SELECT count(*) FROM invoice_runs").await == 0 {
-        assert!(started.elapsed() < Duration::from_secs(1200), "it ends");
+        assert!(started.elapsed() < Duration::from_secs(1200), "all subscriptions are processed in time");
         let (pause, victim) = (random(20..500), random(0..INSTANCES as u64));
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        // On a slow machine they would be killed while they start, and get nowhere.
+        // On a slow machine, instances would be killed during their start and make no progress.
         let now = number(&client, PROGRESS).await;
         if now > done {
             instances[usize::try_from(victim).unwrap()] = Instance::start(&database.url, day);
@@ -47,7 +47,7 @@ async fn nothing_is_renewed_or_billed_twice_or_missed_whoever_is_killed_when() {
     }
     drop(instances);
     println!("{subscriptions} subscriptions, {kills} kills, {:?}", started.elapsed());
-    assert!(kills > 0, "some are killed");
+    assert!(kills > 0, "some instances are killed");
 
     let expected = [
         (
@@ -89,7 +89,7 @@ const LEDGER: &str = "SELECT count(*) FROM inventory_lines AS line WHERE current
     (SELECT sum(after - before) FROM inventory_ledger AS entry WHERE measure = 'current' \
      AND entry.subscription_id = line.subscription_id AND entry.certificate_type = line.certificate_type)";
 
-/// The service as a process of its own.
+/// The service as a separate process.
 struct Instance(Child);
 
 impl Instance {
@@ -103,7 +103,7 @@ impl Instance {
 }
 
 impl Drop for Instance {
-    /// SIGKILL: it has no time for anything.
+    /// SIGKILL, so that it cannot clean up.
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();

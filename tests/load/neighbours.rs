@@ -1,9 +1,9 @@
-//! What a tenant notices while another does the most that it can: `cargo bench --bench neighbours`.
+//! What other tenants notice while one tenant causes as much load as it can: `cargo bench --bench neighbours`.
 //!
-//! One service with its usual limits and its own durable PostgreSQL, all on this machine together with the load. While
-//! a hostile tenant does each of its acts, another tenant reads one customer 100 times a second; the table has the
-//! latency of these reads against the quiet one, the most memory and open files of the service, and the transactions a
-//! second of the database. `-- BINARY` measures another build of the service.
+//! One service with its default limits and its own durable PostgreSQL, on the same machine as the load. While a hostile
+//! tenant performs each of its acts, another tenant reads one customer 100 times a second. The table compares the
+//! latency of these reads with the latency without load. It also has the maximum memory and number of open files of the
+//! service, and the transactions per second of the database. `-- BINARY` measures another build of the service.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![allow(clippy::float_arithmetic, reason = "a latency is no money")]
 
@@ -24,13 +24,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// For each act.
+/// The duration of each act.
 const SPAN: Duration = Duration::from_secs(6);
 
-/// Between two reads of the neighbour.
+/// The time between two reads of the neighbour.
 const PACE: Duration = Duration::from_millis(10);
 
-/// 200 orders of 2,000 lines, and 200 audit entries of 60 kB, as large as they get, of the hostile tenant.
+/// Data of the hostile tenant: 200 orders of 2,000 lines, and 200 audit entries of the maximum size, 60 kB.
 const LARGE: &str = r"
 INSERT INTO orders (id, kind, customer_id, total, currency, confirmed_by, confirmed_at)
 SELECT gen_random_uuid(), 'current_inventory', '$CUSTOMER', 0, 'USD', 'system', now() FROM generate_series(1, 200);
@@ -70,7 +70,7 @@ impl Service {
         (service, key)
     }
 
-    /// The status and the body of a response.
+    /// Returns the status and the body of the response.
     async fn send(&self, key: &str, method: Method, path: &str, body: Option<String>) -> (u16, Value) {
         let mut request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(key);
         if let Some(body) = body {
@@ -116,7 +116,7 @@ fn company(name: &str) -> Value {
     json!({ "company_name": name, "address": { "line1": "1 Quay", "city": "Antwerp", "country": "BE" } })
 }
 
-/// What the hostile tenant and its neighbour have.
+/// The data of the hostile tenant and of its neighbour.
 struct World {
     service: Service,
     hostile: Vec<String>,
@@ -155,7 +155,7 @@ async fn world(binary: &str, database: &str) -> World {
     let endpoint = json!({ "url": format!("http://{}/", silent.local_addr().unwrap()) });
     let endpoint =
         text(&service.create(&hostile[0], "/v1/webhook-endpoints", endpoint).await["webhook_endpoint"]["id"]);
-    // It accepts nothing, and its queue is long enough.
+    // The listener accepts no connection, and its backlog is long enough.
     std::mem::forget(silent);
     let large = LARGE.replace("$CUSTOMER", &theirs).replace("$SUBSCRIPTION", &subscription);
     let large = large.replace("$PRODUCT", &product).replace("$RESELLER", &reseller);
@@ -163,7 +163,7 @@ async fn world(binary: &str, database: &str) -> World {
     World { service, hostile, subscription, endpoint, neighbour, customer }
 }
 
-/// Repeats a request on so many connections until it is told to stop.
+/// Repeats a request on `connections` connections until it is stopped.
 fn repeat(
     tasks: &mut JoinSet<()>,
     world: &Arc<World>,
@@ -177,7 +177,7 @@ fn repeat(
             while !stop.load(Ordering::Relaxed) {
                 let (status, _) = world.service.send(&key, method.clone(), &path, body.clone()).await;
                 if [0, 429, 503].contains(&status) {
-                    // As an impatient client does.
+                    // Like a client that does not wait for responses.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -185,7 +185,7 @@ fn repeat(
     }
 }
 
-/// Starts what the hostile tenant does.
+/// Starts an act of the hostile tenant.
 fn act(name: &str, world: &Arc<World>, stop: &Arc<AtomicBool>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let key = world.hostile[0].as_str();
@@ -273,7 +273,8 @@ const ACTS: [&str; 12] = [
     "quiet",
 ];
 
-/// The latencies and statuses of the neighbour's reads, each sent at its time whether or not the one before was answered.
+/// The latencies and statuses of the neighbour's reads. Each is sent on time, even if the one before has no response
+/// yet.
 async fn reads(world: &Arc<World>) -> (Vec<Duration>, Vec<u16>) {
     let path = format!("/v1/customers/{}", world.customer);
     let mut tasks = JoinSet::new();
@@ -282,7 +283,7 @@ async fn reads(world: &Arc<World>) -> (Vec<Duration>, Vec<u16>) {
     while Instant::now() < ends {
         next.tick().await;
         let (world, path) = (world.clone(), path.clone());
-        // In turn, as one key may not read so often.
+        // In turn, because the rate limit of one key is too low.
         let key = tasks.len() % world.neighbour.len();
         tasks.spawn(async move {
             let started = Instant::now();
@@ -342,7 +343,7 @@ async fn main() {
     own.stop().await.unwrap();
 }
 
-/// The most memory and open files of the service from now on.
+/// The maximum memory and number of open files of the service from now on.
 fn sample(world: &Arc<World>) -> (Arc<[AtomicU64; 2]>, tokio::task::JoinHandle<()>) {
     let (peak, world) = (Arc::new([AtomicU64::new(0), AtomicU64::new(0)]), world.clone());
     let seen = peak.clone();

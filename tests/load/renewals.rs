@@ -1,6 +1,6 @@
-//! How many due subscriptions are renewed in a second, by 1, 2 and 4 instances, and in how much memory:
-//! `cargo bench --bench renewals [-- SUBSCRIPTIONS]`. Instances have a pool each and share a PostgreSQL that is
-//! durable, on the machine's disk.
+//! How many due subscriptions are renewed per second by 1, 2 and 4 instances, and how much memory that takes: `cargo
+//! bench --bench renewals [-- SUBSCRIPTIONS]`. Each instance has its own pool. They share a durable PostgreSQL on the
+//! machine's disk.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![allow(clippy::float_arithmetic, reason = "a rate is no money")]
 
@@ -28,7 +28,7 @@ async fn main() {
 
     println!("instances  subscriptions  seconds  a second  most memory, MiB");
     for (number, instances) in [(1, 1), (2, 2), (3, 4), (4, 1)] {
-        // The last run is on a tenth: the memory does not depend on how much is due.
+        // The last run has a tenth of the subscriptions: the memory must not depend on how many are due.
         let due = if number == 4 { subscriptions / 10 } else { subscriptions };
         let url = database(own.database_url(), &format!("bench_{number}"), due).await;
         let seconds = run(&url, instances, due).await;
@@ -75,7 +75,7 @@ fn settings() -> db::Settings {
     }
 }
 
-/// Of this process, PostgreSQL apart.
+/// The peak memory of this process, without PostgreSQL.
 fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib =

@@ -1,6 +1,6 @@
-//! How fast the service is beside the database alone, and how that grows: `cargo bench --bench speed [-- CUSTOMERS]`.
-//! It fills two databases, plays the service and `pgbench`, which comes with PostgreSQL, in turns on one machine, and
-//! prints ratios: only what is in one run can be compared.
+//! The speed of the service compared to the database alone, and how it changes with more data: `cargo bench --bench
+//! speed [-- CUSTOMERS]`. Fills two databases, runs the service and `pgbench`, which comes with PostgreSQL, in turns on
+//! one machine, and prints ratios. Only results of the same run can be compared.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![allow(clippy::float_arithmetic, reason = "a rate is no money")]
 
@@ -23,36 +23,36 @@ use tokio::task::JoinSet;
 
 const FILL: &str = include_str!("fill.sql");
 
-/// Connections of the load, and of `pgbench`.
+/// The number of connections of the load, and of `pgbench`.
 const CONNECTIONS: usize = 32;
 
-/// For each turn of a contestant.
+/// The duration of one turn.
 const TURN: Duration = Duration::from_secs(5);
 
-/// How many turns each has.
+/// The number of turns of the service, and of `pgbench`.
 const ROUNDS: usize = 3;
 
-/// How often a request is sent to tell how long it takes with more data.
+/// How often a request is sent to measure its time with more data.
 const TIMES: usize = 40;
 
-/// The smaller of the two databases.
+/// The number of customers in the smaller of the two databases.
 const FEW: u64 = 1000;
 
-/// The id of a row that `fill.sql` made: the `k`-th of so many, of a kind.
+/// The id of a row that `fill.sql` created: the `k`-th of `of` rows of a kind.
 fn id(k: u64, of: u64, kind: u64) -> String {
     let text = format!("{:012x}", 1_732_579_200_000 + k * (60_480_000_000 / of));
     format!("{}-{}-7000-8000-{kind:012}", &text[..8], &text[8..])
 }
 
-/// A request that the service and the database are compared by.
+/// A request by which the service and the database are compared.
 struct Act {
     name: &'static str,
     request: fn(u64, u64) -> (&'static str, String, String),
-    /// The statements that are needed for it, as a script of `pgbench`.
+    /// The statements that the request needs, as a script for `pgbench`.
     needed: &'static str,
 }
 
-/// Numbers of a row and of a new one, for `pgbench`.
+/// Numbers of an existing and of a new row, for `pgbench`.
 const SOME: &str = r"\set ms 1732579200000 + random(1, :n) * (60480000000 / :n)
 \set r random(1, 9000000000000000)
 ";
@@ -113,7 +113,7 @@ const ACTS: [Act; 3] = [
     },
 ];
 
-/// Requests whose time must not grow with what there is.
+/// Requests whose time must not grow with the amount of data.
 const GROWTH: [&str; 30] = [
     "/v1/customers/$CUSTOMER",
     "/v1/customers?limit=50",
@@ -147,7 +147,7 @@ const GROWTH: [&str; 30] = [
     "/v1/reports/transactions?limit=50&kind=renewal",
 ];
 
-/// The service on a database, as a process of its own.
+/// The service on a database, as a separate process.
 struct Service {
     process: Child,
     address: String,
@@ -180,7 +180,7 @@ impl Service {
         db.migrate().await.unwrap();
         let fill = FILL.replace("$N", &customers.to_string()).replace("date '$TODAY'", "CURRENT_DATE");
         connect(&database).await.batch_execute(&fill).await.unwrap();
-        // The names' keys.
+        // Builds the sort keys of the names.
         db.migrate().await.unwrap();
         connect(&database).await.batch_execute("VACUUM (ANALYZE)").await.unwrap();
 
@@ -210,7 +210,7 @@ impl Service {
         )
     }
 
-    /// Requests of a kind in a second, and how long half of them and 99 of 100 take.
+    /// Requests of a kind per second, and the 50th and 99th percentile of their time.
     async fn play(self: &Arc<Self>, act: &'static Act) -> (f64, Duration, Duration) {
         let ends = Instant::now() + TURN;
         let mut lanes = JoinSet::new();
@@ -234,7 +234,7 @@ impl Service {
         (taken.len() as f64 / TURN.as_secs_f64(), at(0.5), at(0.99))
     }
 
-    /// How long a request takes that is alone.
+    /// The median time of a request without other load.
     async fn median(&self, path: &str) -> f64 {
         let mut connection = Connection::open(&self.address).await;
         let mut taken = Vec::new();
@@ -248,13 +248,13 @@ impl Service {
         taken[taken.len() / 2].as_secs_f64() * 1000.0
     }
 
-    /// What the database writes for one of its requests, in bytes of its log.
+    /// How many bytes the database writes to its log for one request.
     async fn bytes_logged(&self, act: &Act) -> i64 {
         let client = connect(&self.database).await;
         let mut connection = Connection::open(&self.address).await;
         let place = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint";
         client.batch_execute("CHECKPOINT").await.unwrap();
-        // Whole pages are written after a checkpoint: once for those that come again.
+        // After a checkpoint, PostgreSQL writes whole pages to the log: once for each page that is changed repeatedly.
         let mut logged = Vec::new();
         for _ in 0..20 {
             let before = number(&client, place).await;
@@ -300,7 +300,7 @@ impl Connection {
     }
 }
 
-/// Transactions of a script in a second, where there is a `pgbench`.
+/// Transactions of a script per second, if `pgbench` is installed.
 fn pgbench(database: &str, folder: &Path, act: &Act, customers: u64) -> Option<f64> {
     let script = folder.join("script.sql");
     std::fs::write(&script, format!("{SOME}{}\n", act.needed.replace("; ", ";\n"))).unwrap();
@@ -332,7 +332,7 @@ async fn main() {
         "{:<20} {:>10} {:>9} {:>9} {:>10} {:>7} {:>11}",
         "", "a second", "p50", "p99", "pgbench", "ratio", "log, bytes"
     );
-    // Before anything is loaded, as what the load leaves is tidied up meanwhile.
+    // Measured before the load, because the clean-up after the load also writes to the log.
     let mut logged = Vec::new();
     for act in &ACTS {
         logged.push(big.bytes_logged(act).await);

@@ -1,6 +1,6 @@
-//! The service with its own PostgreSQL, while clients write and one follows the feed; and one or the other is killed
-//! at any moment, again and again: no write that was acknowledged is lost, and events are those of what was committed,
-//! each once.
+//! The service with its own PostgreSQL, while clients write and one reads the feed. The service or the database is
+//! killed again and again at random moments. No acknowledged write is lost, and the feed has the events of committed
+//! changes, each once.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use crate::random;
 
 const CLIENTS: u64 = 4;
 
-/// At least so often the service is killed, and so often its database.
+/// How often the service and the database are killed, at least.
 const KILLS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committed() {
-    // PostgreSQL may have to run as another user, who has to get through to its data.
+    // PostgreSQL may have to run as another user, who needs access to the data directory.
     let folder = tempfile::Builder::new().prefix("partner-platform-kill").tempdir().unwrap();
     let data = folder.path().join("data");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -31,7 +31,7 @@ async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committe
     let writers: Vec<_> = (0..CLIENTS).map(|number| tokio::spawn(write(api.clone(), over.clone(), number))).collect();
     let follower = tokio::spawn(follow(api.clone(), all_written.clone()));
     let (mut services, mut databases) = (0, 0);
-    // Elsewhere its processes are not found.
+    // The processes of PostgreSQL can only be found on Linux.
     let finds_database = cfg!(target_os = "linux");
     while services < KILLS || (finds_database && databases < KILLS) {
         tokio::time::sleep(Duration::from_millis(random(300..1500))).await;
@@ -49,7 +49,7 @@ async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committe
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
     }
-    // Only now: after `over` each writer still had a write to get through.
+    // Only now, because each writer may have had one more write to send after `over`.
     all_written.store(true, Ordering::Relaxed);
     let followed = follower.await.unwrap();
     println!("{} writes, {services} kills of the service and {databases} of its database", acknowledged.len());
@@ -66,22 +66,22 @@ async fn no_acknowledged_write_is_lost_and_events_are_those_of_what_was_committe
             None => break,
         }
     }
-    assert!(acknowledged.len() > KILLS, "some are written");
-    assert_eq!(there.len(), acknowledged.len(), "each once");
-    assert_eq!(there.into_iter().collect::<BTreeSet<_>>(), acknowledged, "all that was acknowledged");
+    assert!(acknowledged.len() > KILLS, "some writes are acknowledged");
+    assert_eq!(there.len(), acknowledged.len(), "each write exists once");
+    assert_eq!(there.into_iter().collect::<BTreeSet<_>>(), acknowledged, "all acknowledged writes exist");
 
     let (all, _) = api.feed(String::new()).await;
-    assert_eq!(followed, all, "who follows sees each event once, in the order that stays");
+    assert_eq!(followed, all, "the reader of the feed gets each event once, in the final order");
     let created: Vec<_> = all
         .iter()
         .filter(|event| event["type"] == "reseller.created" && event["request_id"] != Value::Null)
         .map(|event| event["data"]["company_name"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(created.len(), acknowledged.len(), "no event twice, none of what was rolled back");
-    assert_eq!(created.into_iter().collect::<BTreeSet<_>>(), acknowledged, "none missing");
+    assert_eq!(created.len(), acknowledged.len(), "no event is there twice, and none of a change that was rolled back");
+    assert_eq!(created.into_iter().collect::<BTreeSet<_>>(), acknowledged, "no event is missing");
 }
 
-/// Writes under a new key each time, and each time until it is acknowledged.
+/// Writes with a new key each time, and repeats each write until it is acknowledged.
 async fn write(api: Api, over: Arc<AtomicBool>, number: u64) -> Vec<String> {
     let mut acknowledged = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -102,7 +102,7 @@ async fn write(api: Api, over: Arc<AtomicBool>, number: u64) -> Vec<String> {
     acknowledged
 }
 
-/// Follows the feed, and goes on where it was whenever it can.
+/// Reads the feed, and continues from the last position after each failure.
 async fn follow(api: Api, all_written: Arc<AtomicBool>) -> Vec<Value> {
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
@@ -138,7 +138,7 @@ impl Api {
         let started = Instant::now();
         let ready = || self.http.get(format!("{}/readyz", self.url)).send();
         while !ready().await.is_ok_and(|answer| answer.status() == 200) {
-            assert!(started.elapsed() < Duration::from_secs(60), "it starts again");
+            assert!(started.elapsed() < Duration::from_secs(60), "the service starts again");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -156,7 +156,7 @@ impl Api {
         }
     }
 
-    /// All that the feed has behind a place, and the place behind that.
+    /// All events after a position, and the position at the end.
     async fn feed(&self, mut after: String) -> (Vec<Value>, String) {
         let mut all = Vec::new();
         loop {
@@ -172,7 +172,7 @@ impl Api {
     }
 }
 
-/// The service as a process of its own, with a PostgreSQL of its own.
+/// The service as a separate process, with its own PostgreSQL.
 struct Service(Child);
 
 impl Service {
@@ -186,14 +186,14 @@ impl Service {
 }
 
 impl Drop for Service {
-    /// SIGKILL: it has no time for anything.
+    /// SIGKILL, so that it cannot clean up.
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 }
 
-/// SIGKILL for PostgreSQL, its processes first; answers whether there was one.
+/// SIGKILL for PostgreSQL, its child processes first. Returns whether it was running.
 fn kill_database(data: &Path) -> bool {
     let Ok(pid) = std::fs::read_to_string(data.join("postgres/postmaster.pid")) else { return false };
     let Some(pid) = pid.lines().next() else { return false };

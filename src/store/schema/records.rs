@@ -1,4 +1,4 @@
-//! The tables of what the service tells and remembers: events, the audit trail, webhooks, requests.
+//! The tables of what the service emits and records: events, the audit trail, webhooks, requests.
 
 use diesel::table;
 

@@ -1,4 +1,4 @@
-//! One customer of the service, its double in the model, and the dice.
+//! One customer of the service, its counterpart in the model, and the random choices.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ const KINDS: [&str; 2] = ["dv", "ov"];
 
 pub struct Player {
     pub model: Customer,
-    /// What was done, for whoever looks for a mistake.
+    /// The operations so far, for debugging.
     pub log: Vec<String>,
     client: Client,
     customer_id: String,
     product_id: String,
     /// The ids of the model's subscriptions.
     ids: Vec<String>,
-    /// Open ones: their id, the subscription, the type and how many.
+    /// Open allocations: id, subscription, type and quantity.
     allocations: Vec<(String, usize, &'static str, i64)>,
     rng: Rng,
 }
@@ -40,7 +40,7 @@ impl Player {
         }
     }
 
-    /// Does a few things, each in the service and in the model.
+    /// Performs a few operations, each in the service and in the model.
     pub async fn act(&mut self, today: NaiveDate, prices: &Prices) {
         for _ in 0..self.rng.usize(2..6) {
             match self.rng.usize(0..14) {
@@ -152,7 +152,7 @@ impl Player {
         self.agree(&answer, expected);
     }
 
-    /// Oldest first, as the model has them.
+    /// The oldest comes first, as in the model.
     async fn invoices(&self) -> Vec<Value> {
         let mut invoices = all(&self.client, &format!("/v1/invoices?customer_id={}", self.customer_id)).await;
         invoices.reverse();
@@ -164,7 +164,7 @@ impl Player {
         assert_eq!(refused, expected.err(), "{}\n{}", answer.body, self.log.join("\n"));
     }
 
-    /// Everything that the service says of the customer is what the model says.
+    /// Checks that the service shows the customer exactly as the model has it.
     pub async fn compare(&self, today: NaiveDate) {
         let context = || format!("on {today}, after\n{}", self.log.join("\n"));
         for (index, (id, model)) in self.ids.iter().zip(&self.model.subscriptions).enumerate() {

@@ -1,4 +1,4 @@
-//! The rules once more, as plainly as they can be put: a day at a time, whole numbers, nothing of the service.
+//! A second implementation of the rules, as simple as possible: day by day, with integers, without code of the service.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Subscription {
     pub lapsed: bool,
     pub auto_renew: bool,
     pub months: u32,
-    /// The first day of the terms that are counted from it, and which term that was.
+    /// The first day of the terms that are counted from the anchor, and the number of that term.
     pub anchor: NaiveDate,
     pub anchor_term: u32,
     pub number: u32,
@@ -47,14 +47,14 @@ pub struct Charge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invoice {
     pub status: &'static str,
-    /// Which of the customer's charges.
+    /// The customer's charges, by index.
     pub charges: Vec<usize>,
 }
 
-/// What one certificate costs, by type and months.
+/// The price of one certificate, by type and months.
 pub type Prices = BTreeMap<(&'static str, u32), i64>;
 
-/// What a request is refused with.
+/// The error code of a rejected request.
 pub type Refused = &'static str;
 
 impl Line {
@@ -65,7 +65,7 @@ impl Line {
 
 fn amount(price: i64, quantity: i64, from: NaiveDate, start: NaiveDate, end: NaiveDate) -> i64 {
     let (days, remaining) = ((end - start).num_days(), (end - from.max(start)).num_days());
-    // Twice as much, so that the half is a whole.
+    // Doubled, so that one half is an integer.
     (2 * price * quantity * remaining + days) / (2 * days)
 }
 
@@ -143,7 +143,7 @@ impl Customer {
         self.charge(index, today, &lines);
     }
 
-    /// What the night before a day changes.
+    /// Applies the transitions at the start of a day.
     pub fn dawn(&mut self, today: NaiveDate, prices: &Prices) {
         for index in 0..self.subscriptions.len() {
             let it = &mut self.subscriptions[index];

@@ -1,5 +1,5 @@
-//! A client that checks each answer against the document: an undocumented status, or a body that the
-//! schema does not allow, fails the test that happens to see it.
+//! A client that checks each response against the OpenAPI document: an undocumented status, or a body that does not
+//! match its schema, fails the test that receives it.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -29,12 +29,12 @@ impl Client {
         Self { http: super::http(), base: base.to_owned(), key: key.map(str::to_owned), headers: HeaderMap::new() }
     }
 
-    /// The key that it sends.
+    /// The key that the client sends.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// The same client with one more header on every request.
+    /// The same client with an additional header on every request.
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();
         let name: HeaderName = name.parse().unwrap();
@@ -42,7 +42,7 @@ impl Client {
         other
     }
 
-    /// The same client of another server.
+    /// The same client for another server.
     pub fn at(&self, base: &str) -> Self {
         Self { base: base.to_owned(), ..self.clone() }
     }
@@ -82,7 +82,7 @@ impl Client {
         answer
     }
 
-    /// Sends a request and leaves it to the test to read the answer's body.
+    /// Sends a request. The test reads the body of the response itself.
     pub async fn open(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> reqwest::Response {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
@@ -91,34 +91,34 @@ impl Client {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        // Replaces what is set above: a test may want another content type.
+        // Replaces the headers above, because a test may need another content type.
         request.headers(self.headers.clone()).send().await.unwrap()
     }
 }
 
 impl Answer {
-    /// The body of a success.
+    /// The body of a successful response.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         self.body
     }
 
-    /// The body of a creation.
+    /// The body of a 201 response.
     #[track_caller]
     pub fn created(self) -> Value {
         assert_eq!(self.status, 201, "{}", self.body);
-        assert!(self.headers.contains_key("location"), "a creation says where");
+        assert!(self.headers.contains_key("location"), "a created resource has a location");
         self.body
     }
 
-    /// Success without a body.
+    /// A successful response without a body.
     #[track_caller]
     pub fn no_content(self) {
         assert_eq!((self.status, &self.body), (204, &json!("")), "{}", self.body);
     }
 
-    /// The problem, which must be this one.
+    /// The problem, which must have this status and code.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
@@ -142,11 +142,11 @@ impl Answer {
 
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("there is no {name}")).to_str().unwrap()
+        self.headers.get(name).unwrap_or_else(|| panic!("there is no header {name}")).to_str().unwrap()
     }
 }
 
-/// The headers that are ours to tell of.
+/// The headers that the document must describe.
 const TOLD: [&str; 9] = [
     "etag",
     "retry-after",
@@ -159,16 +159,16 @@ const TOLD: [&str; 9] = [
     "content-disposition",
 ];
 
-/// What holds for every answer, whatever a test is about.
+/// Checks that apply to every response.
 fn check(method: &str, path: &str, answer: &Answer) {
     let context = format!("{method} {path} → {} {}", answer.status, answer.body);
-    assert!(answer.headers.contains_key("x-request-id"), "every answer has a request id: {context}");
+    assert!(answer.headers.contains_key("x-request-id"), "every response has a request id: {context}");
     let kind = answer.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
     if answer.status >= 400 && !path.starts_with("/readyz") {
         assert_eq!(kind, "application/problem+json", "every error is a problem: {context}");
         let problem = &answer.body;
         assert_eq!(problem["status"], json!(answer.status), "{context}");
-        // An answer that was given before names the request that it was given to.
+        // A replayed response has the id of the request that it was first sent to.
         let is_replay = answer.headers.contains_key("idempotency-replayed");
         assert_eq!(problem["request_id"] == json!(answer.header("x-request-id")), !is_replay, "{context}");
         assert!(problem["detail"].as_str().unwrap().len() > 10, "a problem says what to do: {context}");
@@ -176,7 +176,7 @@ fn check(method: &str, path: &str, answer: &Answer) {
     }
     let route = path.split('?').next().unwrap();
     let Some((template, operation)) = operation(method, route) else { return };
-    // The one status that no operation documents: it is about the path.
+    // The only status that no operation documents, because it is about the path.
     if answer.status == 405 {
         return;
     }
@@ -221,5 +221,5 @@ fn assert_valid(schema: &str, value: &Value, context: &str) {
     };
     let errors: Vec<_> =
         validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "the answer is as {schema} says: {errors:?} in {context}");
+    assert!(errors.is_empty(), "the response matches {schema}: {errors:?} in {context}");
 }

@@ -1,4 +1,4 @@
-//! One PostgreSQL for all tests of the process, and a database for each: a copy of a migrated template.
+//! One PostgreSQL for all tests of the process, and a database for each test: a copy of a migrated template.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use partner_platform::db::{self, Db};
 use partner_platform::embedded::{Durability, Embedded, Options};
 use tokio_postgres::NoTls;
 
-/// Everything that the service keeps.
+/// All tables of the service.
 pub const TABLES: &[&str] = &[
     "resellers",
     "customers",
@@ -44,7 +44,7 @@ struct PostgreSql {
     template: String,
 }
 
-/// A database of a test's own; it is dropped with it.
+/// The database of one test. It is dropped together with this value.
 pub struct Database {
     pub name: String,
     pub url: String,
@@ -59,7 +59,7 @@ impl Database {
         Self { url: with_database(&server.url, &name), name }
     }
 
-    /// Runs statements as a hand in the database would.
+    /// Runs statements directly in the database.
     pub async fn execute(&self, sql: &str) {
         execute(&self.url, sql).await;
     }
@@ -75,7 +75,7 @@ impl Database {
         row.and_then(|row| row.get(0)).unwrap_or_default().to_owned()
     }
 
-    /// Everything that the service keeps, as one text: equal texts, nothing changed.
+    /// All data of the service as one text. If two texts are equal, nothing has changed between them.
     pub async fn fingerprint(&self) -> String {
         let hashes = TABLES.map_sql(|table| {
             format!("(SELECT coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '-') FROM {table} t)")
@@ -97,7 +97,7 @@ impl MapSql for &[&str] {
 impl Drop for Database {
     fn drop(&mut self) {
         let name = self.name.clone();
-        // In the background: a test does not wait for its database to be gone.
+        // In the background, so that a test does not wait until its database is dropped.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let server = SERVER.get().unwrap();
@@ -107,12 +107,12 @@ impl Drop for Database {
 }
 
 impl PostgreSql {
-    /// The server that `TEST_DATABASE_URL` names, or one of our own that ends with this process.
+    /// The server in `TEST_DATABASE_URL`, or a new one that ends with this process.
     fn start() -> Self {
         #[allow(clippy::disallowed_methods, reason = "tests have no settings but this one")]
         let given = std::env::var("TEST_DATABASE_URL").ok();
         let (send, receive) = mpsc::channel();
-        // A thread that lives as long as the process: the server goes with what started it.
+        // A thread that lives as long as the process, because the server ends with the thread that started it.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
@@ -130,7 +130,7 @@ impl PostgreSql {
                 std::future::pending::<()>().await;
             });
         });
-        receive.recv().expect("the tests' PostgreSQL starts; its log says why not")
+        receive.recv().expect("the PostgreSQL of the tests starts; see its log")
     }
 
     async fn execute(&self, sql: &str) {
@@ -146,7 +146,7 @@ async fn start_own() -> Embedded {
     Embedded::start(&options).await.expect("PostgreSQL is installed; `./dev test` installs it")
 }
 
-/// Long time-outs: a busy machine is no reason to fail. Tests of a database that is gone set their own.
+/// Long timeouts, so that a busy machine does not fail the tests. Tests of an unavailable database set their own.
 pub fn settings() -> db::Settings {
     use std::time::Duration;
     db::Settings {
@@ -164,14 +164,14 @@ fn with_database(url: &str, name: &str) -> String {
     format!("{server}/{name}?{parameters}")
 }
 
-/// A connection of a test's own, as a hand in the database has it.
+/// A direct connection to the database of a test.
 pub async fn connect(database: &Database) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(&plain(&database.url), NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
-/// Without what only the service understands.
+/// The URL without the parameters that only the service understands.
 fn plain(url: &str) -> String {
     url.replace("sslmode=disable", "")
 }

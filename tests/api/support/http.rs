@@ -1,7 +1,7 @@
-//! What the tests call the service with.
+//! The HTTP client of the tests.
 
-/// A client that speaks no TLS. reqwest wants a choice of cryptography all the same, and would read the machine's
-/// certificates each time.
+/// A client without TLS. reqwest requires a crypto provider anyway, and would read the machine's certificates each
+/// time.
 pub fn http() -> reqwest::Client {
     let tls = rustls::ClientConfig::builder_with_provider(partner_platform::tls::provider())
         .with_safe_default_protocol_versions()

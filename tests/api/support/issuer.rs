@@ -1,4 +1,4 @@
-//! An OpenID Connect issuer with real keys, which counts what it is asked and can misbehave.
+//! An OpenID Connect issuer with real keys, which counts its requests and can simulate failures.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub const AUDIENCE: &str = "partner-platform-tests";
 
-/// One for the process: they take long to make.
+/// One per process, because generating RSA keys takes long.
 static RSA: LazyLock<Vec<u8>> =
     LazyLock::new(|| rsa::PrivateKey::generate().to_pkcs8_der().unwrap().as_bytes().to_vec());
 
@@ -26,7 +26,7 @@ pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A key pair that signs tokens by one algorithm.
+/// A key pair that signs tokens with one algorithm.
 pub struct SigningKey {
     pub id: String,
     pub algorithm: &'static str,
@@ -70,7 +70,7 @@ impl SigningKey {
         Self { id: id.to_owned(), algorithm: "EdDSA", pair: Pair::Edwards(pair) }
     }
 
-    /// What is public of it, as an issuer shows it.
+    /// The public part of the key, in the format of a JWK set.
     pub fn jwk(&self) -> Value {
         let mut jwk = match &self.pair {
             Pair::Rsa(pair) => {
@@ -91,7 +91,7 @@ impl SigningKey {
         jwk
     }
 
-    /// The public key as bytes: what an attacker would take for a secret.
+    /// The public key as bytes, which an attacker would use as a symmetric secret.
     pub fn public(&self) -> Vec<u8> {
         match &self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
@@ -108,7 +108,7 @@ impl SigningKey {
         self.token_with(&self.header(), claims)
     }
 
-    /// A token with a head of its own; it is signed by this key's algorithm, whatever the head says.
+    /// A token with the given header, signed with this key's algorithm, whatever the header says.
     pub fn token_with(&self, header: &Value, claims: &Value) -> String {
         let message = unsigned(header, claims);
         let signature = self.sign(message.as_bytes());
@@ -137,31 +137,31 @@ impl SigningKey {
     }
 }
 
-/// Head and claims of a token, which wait for a signature.
+/// Header and claims of a token, without a signature.
 pub fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}", base64(header.to_string()), base64(claims.to_string()))
 }
 
-/// How an issuer behaves.
+/// The behaviour of an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// As it should.
+    /// Works correctly.
     Well,
-    /// It hangs up.
+    /// Closes the connection.
     Gone,
-    /// It takes a question and keeps silent.
+    /// Accepts a request and never responds.
     Silent,
-    /// It takes a while.
+    /// Responds slowly.
     Slow,
-    /// It is broken.
+    /// Responds with an error.
     Broken,
-    /// It sends everybody on, to where all is well.
+    /// Redirects to a URL that works.
     Elsewhere,
-    /// It answers without end.
+    /// Sends a response that never ends.
     Endless,
 }
 
-/// What it shows.
+/// The content of the responses.
 struct Shown {
     manner: Manner,
     discovery: Value,
@@ -192,7 +192,7 @@ impl Issuer {
         issuer
     }
 
-    /// The keys that it has from now on.
+    /// Replaces the keys that the issuer publishes.
     pub fn show(&self, keys: &[&SigningKey]) {
         self.show_raw(json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() }));
     }
@@ -210,7 +210,7 @@ impl Issuer {
         self.shown.lock().unwrap().manner = manner;
     }
 
-    /// How often it was asked for the discovery document, and for its keys.
+    /// The number of requests for the discovery document, and for the keys.
     pub fn asked(&self) -> (usize, usize) {
         (self.asked[0].load(Ordering::SeqCst), self.asked[1].load(Ordering::SeqCst))
     }
@@ -225,7 +225,7 @@ impl Issuer {
         }
     }
 
-    /// What it says of an administrator of the partner, for five minutes.
+    /// The claims of an administrator of the provider, valid for five minutes.
     pub fn claims(&self, now: DateTime<Utc>) -> Value {
         let now = now.timestamp();
         json!({
@@ -245,7 +245,7 @@ async fn answer(mut client: TcpStream, shown: Arc<Mutex<Shown>>, asked: Arc<[Ato
     let path = head.split(' ').nth(1).unwrap().to_owned();
     let place = usize::from(!path.starts_with("/.well-known/openid-configuration"));
     asked[place].fetch_add(1, Ordering::SeqCst);
-    // Long enough for whoever comes meanwhile.
+    // Long enough for concurrent requests.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let (manner, document) = {
         let shown = shown.lock().unwrap();
@@ -266,6 +266,6 @@ async fn answer(mut client: TcpStream, shown: Arc<Mutex<Shown>>, asked: Arc<[Ato
     };
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{more}Content-Length: {length}\r\nConnection: close\r\n\r\n");
-    // The other side may have heard enough.
+    // The client may have closed the connection.
     let _ = client.write_all((head + &body).as_bytes()).await;
 }

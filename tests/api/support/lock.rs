@@ -1,4 +1,4 @@
-//! A hand in the database that does not let go.
+//! A lock that is held directly in the database.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::Database;
 
-/// Holds a table: whoever asks for it waits.
+/// A locked table: other statements on it wait.
 pub struct Lock {
     client: Client,
 }
@@ -20,16 +20,16 @@ impl Lock {
         Self { client }
     }
 
-    /// How many statements wait for it, or for who does.
+    /// The number of statements that wait for the lock, or for one that waits.
     pub async fn waiting(&self) -> i64 {
-        // A transaction sees the activity as it first did, unless it lets go of that.
+        // A transaction keeps its first snapshot of the activity, unless it is cleared.
         self.execute("SELECT pg_stat_clear_snapshot()").await;
         let query =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         self.client.query_one(query, &[]).await.unwrap().get(0)
     }
 
-    /// Returns once so many statements wait for it.
+    /// Returns once so many statements wait for the lock.
     pub async fn wait_for(&self, waiting: i64) {
         for _ in 0..600 {
             if self.waiting().await >= waiting {
@@ -37,10 +37,10 @@ impl Lock {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("there are never {waiting} statements that wait");
+        panic!("{waiting} statements did not wait");
     }
 
-    /// Does something while nobody else can.
+    /// Runs a statement while the lock is held.
     pub async fn execute(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What the tests share: a database, a server on it, clients with keys, and a world to act in.
+//! Shared by the tests: a database, a server on it, clients with keys, and a world with sample data.
 
 mod client;
 pub mod database;

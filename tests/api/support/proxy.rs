@@ -1,4 +1,4 @@
-//! What stands between a server and its database: it can break, and it listens.
+//! A proxy between a server and its database. It can simulate failures, and records the traffic.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,19 +13,19 @@ use super::wire::Wire;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// All is well.
+    /// Forwards everything.
     Pass,
-    /// Every connection is cut.
+    /// Closes every connection.
     Refuse,
-    /// Connections are accepted, and nothing is ever answered. One that has been silent stays so.
+    /// Accepts connections, but never responds. A connection that was silenced once stays silent.
     BlackHole,
 }
 
-/// A TCP port that leads to a database.
+/// A TCP port that forwards to a database.
 pub struct Proxy {
-    /// Of the database, by way of this proxy.
+    /// The URL of the database through this proxy.
     pub url: String,
-    /// What the server says.
+    /// The recorded traffic.
     pub wire: Wire,
     mode: watch::Sender<Mode>,
 }
@@ -78,7 +78,7 @@ async fn carry(
     if first == Mode::Pass {
         let server = upstream.connect().await?;
         tokio::select! {
-            // Ends when either side does.
+            // Ends when either side closes its connection.
             carried = wire.carry(&mut client, server) => return carried,
             mode = until(&mut mode, |mode| mode != Mode::Pass) => match mode {
                 Some(Mode::BlackHole) => {}
@@ -88,12 +88,12 @@ async fn carry(
     } else if first == Mode::Refuse {
         return Ok(());
     }
-    // Held open until the test is over.
+    // Held open until the end of the test.
     until(&mut mode, |_| false).await;
     Ok(())
 }
 
-/// Waits until the mode is such a one; `None` when the proxy is gone.
+/// Waits for a mode; `None` if the proxy is gone.
 async fn until(mode: &mut watch::Receiver<Mode>, is_wanted: impl Fn(Mode) -> bool) -> Option<Mode> {
     mode.wait_for(|mode| is_wanted(*mode)).await.ok().map(|mode| *mode)
 }

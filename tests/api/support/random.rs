@@ -1,4 +1,4 @@
-//! Random bodies from the schemas of the document: valid in most of their parts, and wrong in any way in the others.
+//! Random bodies from the schemas of the document: valid in most parts, and invalid in various ways in the others.
 
 use fastrand::Rng;
 use partner_platform::api::openapi::DOCUMENT;
@@ -13,7 +13,7 @@ pub struct Target {
     pub schema: &'static str,
 }
 
-/// The operations of the document that have a body.
+/// All operations of the document that have a body.
 pub fn targets() -> Vec<Target> {
     let with_body = DOCUMENT.operations.iter().filter_map(|operation| {
         let documented = &DOCUMENT.value["paths"][&operation.path][operation.method.to_lowercase()];
@@ -24,7 +24,7 @@ pub fn targets() -> Vec<Target> {
     with_body.collect()
 }
 
-/// A body for a schema, as bytes. Now and then it is no JSON at all.
+/// A body for a schema, as bytes. Sometimes it is not even JSON.
 pub fn body(rng: &mut Rng, schema: &str) -> Vec<u8> {
     let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
     let wrongness = [0.0, 0.02, 0.1, 0.4][rng.usize(..4)];
@@ -125,7 +125,7 @@ fn text(rng: &mut Rng, schema: &Value) -> Value {
     json!(word(rng))
 }
 
-/// Letters of all kinds, and what is none.
+/// Characters of all kinds, not only letters.
 fn word(rng: &mut Rng) -> String {
     const ODD: [char; 24] = [
         ' ',

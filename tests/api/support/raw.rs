@@ -1,4 +1,4 @@
-//! HTTP as it goes over the wire, for what a client library does not let a test send or see.
+//! HTTP as bytes, for requests and responses that a client library does not allow.
 
 use std::time::Duration;
 
@@ -6,17 +6,16 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection.
 pub struct Raw(TcpStream);
 
-/// An answer: everything before the empty line in lower case, and the body.
+/// A response: the head in lower case, and the body.
 #[derive(Debug)]
 pub struct RawAnswer {
     pub head: String,
     pub body: String,
 }
 
-/// More than any answer takes.
+/// Longer than any response takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Raw {
@@ -24,56 +23,56 @@ impl Raw {
         Self(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap())
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its response.
     pub async fn send(&mut self, request: &[u8]) -> RawAnswer {
         self.write(request).await;
         self.read().await
     }
 
-    /// Sends something and reads nothing.
+    /// Sends bytes without reading a response.
     pub async fn write(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Sends something, and says whether anybody takes it.
+    /// Sends bytes. Returns whether the server accepts them.
     pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
     }
 
-    /// Breaks the connection off, rather than to end it.
+    /// Resets the connection instead of closing it.
     pub fn reset(self) {
         SockRef::from(&self.0).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Reads an answer.
+    /// Reads a response.
     pub async fn read(&mut self) -> RawAnswer {
-        tokio::time::timeout(PATIENCE, self.answer()).await.expect("an answer")
+        tokio::time::timeout(PATIENCE, self.answer()).await.expect("a response in time")
     }
 
-    /// A GET without anything that need not be there.
+    /// A GET with only the required headers.
     pub async fn get(&mut self, path: &str, headers: &[u8]) -> RawAnswer {
         let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\n");
         self.send(&[head.as_bytes(), headers, b"\r\n"].concat()).await
     }
 
-    /// Whether the server closes the connection, having sent nothing more.
+    /// Whether the server closes the connection without sending anything more.
     pub async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await;
         read.is_ok_and(|read| read.is_ok()) && rest.is_empty()
     }
 
-    /// Reads an answer to HEAD: it has no body, whatever its length.
+    /// Reads a response to HEAD, which has no body, whatever its length header says.
     pub async fn read_head(&mut self) -> RawAnswer {
-        let head = tokio::time::timeout(PATIENCE, self.head()).await.expect("an answer");
+        let head = tokio::time::timeout(PATIENCE, self.head()).await.expect("a response in time");
         RawAnswer { head, body: String::new() }
     }
 
-    /// Everything that comes until the server closes the connection.
+    /// Reads until the server closes the connection.
     pub async fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut rest)).await.expect("the connection ends");
-        // It may be reset where something was sent that nobody read.
+        // It may be reset if the server has not read everything that was sent.
         let _ = read;
         String::from_utf8_lossy(&rest).into_owned()
     }
@@ -81,7 +80,7 @@ impl Raw {
     async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.0.read_u8().await.expect("the connection stays open until it has answered"));
+            head.push(self.0.read_u8().await.expect("the connection stays open until the response"));
         }
         String::from_utf8(head).unwrap().to_lowercase()
     }
@@ -100,7 +99,7 @@ impl RawAnswer {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// In lower case, as all of the head.
+    /// The value of a header, in lower case like the whole head.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }

@@ -1,4 +1,4 @@
-//! Who receives webhooks: answers as it is told to, and remembers what it got.
+//! A webhook receiver with configurable responses, which records all messages.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Server;
 use crate::support::Client;
 
-/// What nothing here takes on the slowest machine.
+/// Longer than anything here takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that takes messages, on this machine.
+/// A local server that receives messages.
 pub struct Receiver {
     pub url: String,
     shared: Arc<Shared>,
@@ -30,14 +30,14 @@ struct Shared {
     replies: Mutex<VecDeque<Reply>>,
 }
 
-/// A message as it came.
+/// A message as it was received.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-/// What is answered.
+/// A response to a message.
 #[derive(Debug, Clone)]
 pub struct Reply {
     status: u16,
@@ -52,20 +52,20 @@ impl From<u16> for Reply {
 }
 
 impl Reply {
-    /// The same with one more header.
+    /// The same response with an additional header.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push_str(&format!("{name}: {value}\r\n"));
         self
     }
 
-    /// The same after a while.
+    /// The same response after a delay.
     pub fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 }
 
 impl Receiver {
-    /// A receiver that answers 204.
+    /// Starts a receiver that responds with 204.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hooks", listener.local_addr().unwrap());
@@ -80,27 +80,27 @@ impl Receiver {
         Self { url, shared }
     }
 
-    /// Answers so from now on: each once, and the last one ever after.
+    /// Sets the following responses: each is sent once, and the last one for all further messages.
     pub fn reply<R: Into<Reply>>(&self, replies: impl IntoIterator<Item = R>) {
         *self.shared.replies.lock().unwrap() = replies.into_iter().map(Into::into).collect();
     }
 
-    /// What has come so far.
+    /// The messages so far.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
     }
 
-    /// How many connections there have been so far.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// The types of the events that have come so far.
+    /// The types of the events so far.
     pub fn types(&self) -> Vec<String> {
         self.received().iter().map(|message| message.json()["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Until so much has come.
+    /// Waits until so many messages have arrived.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let there = async {
             while self.received().len() < count {
@@ -108,11 +108,11 @@ impl Receiver {
             }
         };
         let waited = tokio::time::timeout(PATIENCE, there).await;
-        waited.unwrap_or_else(|_| panic!("{} of {count} have come", self.received().len()));
+        waited.unwrap_or_else(|_| panic!("{} of {count} have arrived", self.received().len()));
         self.received()
     }
 
-    /// An endpoint here, for a client's tenant: its path and its secret.
+    /// Creates an endpoint at this receiver, for a client's tenant. Returns its path and its secret.
     pub async fn endpoint(&self, client: &Client, event_types: &[&str]) -> (String, String) {
         let new = json!({ "url": self.url, "event_types": event_types });
         let created = client.post("/v1/webhook-endpoints", new).await.created();
@@ -128,10 +128,10 @@ impl Received {
 
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("there is no {name}")).to_str().unwrap()
+        self.headers.get(name).unwrap_or_else(|| panic!("there is no header {name}")).to_str().unwrap()
     }
 
-    /// Whether the published library takes the message with a secret, by the machine's time.
+    /// Whether the published library accepts the message with a secret, at the machine's time.
     pub fn verifies(&self, secret: &str) -> bool {
         Webhook::new(secret).unwrap().verify(&self.body, &self.headers).is_ok()
     }
@@ -172,7 +172,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
 }
 
 impl Server {
-    /// Delivers what is due, once, as the background would.
+    /// Delivers all due messages once, like the delivery workers.
     pub async fn deliver(&self) {
         use partner_platform::ops::courier;
         let cx = self.context();

@@ -1,4 +1,4 @@
-//! A server on a database of its own, with a clock that stands until it is set.
+//! A server with its own database, and a clock that stands still until it is set.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -39,11 +39,11 @@ pub struct Server {
     pub db: Db,
     pub clock: Clock,
     pub url: String,
-    /// Where operators find it, if they have a listener of their own.
+    /// The address for operators, if there is a separate listener.
     pub operators: Option<String>,
     pub rate_limits: RateLimits,
     pub shutdown: Shutdown,
-    /// Sends to this machine, where the tests' receivers are, and to the internet.
+    /// May send to this machine, where the receivers of the tests are, and to the internet.
     pub courier: Courier,
     access: AccessCache,
     handle: actix_web::dev::ServerHandle,
@@ -56,36 +56,36 @@ impl Server {
         Self::with(super::database::settings()).await
     }
 
-    /// The same with other limits on the database.
+    /// The same with other settings of the database.
     pub async fn with(settings: db::Settings) -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
         Self::on(database, &url, settings).await
     }
 
-    /// A server whose clock the API cannot move.
+    /// A server whose clock cannot be moved by the API.
     pub async fn production() -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
         Self::production_on(database, &url, super::database::settings()).await
     }
 
-    /// The same, and it reaches its database by another way.
+    /// The same, with another URL for its database.
     pub async fn production_on(database: Database, url: &str, settings: db::Settings) -> Self {
         Self::build(database.into(), url, settings, |state, _| state.sandbox = false).await
     }
 
-    /// A server that takes the tokens of an issuer.
+    /// A server that accepts the tokens of an issuer.
     pub async fn trusting(settings: oidc::Settings) -> Self {
         Self::adjusted(|state, _| state.oidc = Some(Oidc::new(settings).unwrap())).await
     }
 
-    /// A server that reaches its database by another way.
+    /// A server with another URL for its database.
     pub async fn on(database: Database, url: &str, settings: db::Settings) -> Self {
         Self::on_with(database, url, settings, |_, _| {}).await
     }
 
-    /// The same with what the test wants otherwise.
+    /// The same with changes to its settings.
     pub async fn on_with(
         database: Database,
         url: &str,
@@ -95,31 +95,31 @@ impl Server {
         Self::build(database.into(), url, settings, adjust).await
     }
 
-    /// A server with what the test wants otherwise.
+    /// A server with changes to its settings.
     pub async fn adjusted(adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
         let database = Database::create().await;
         let url = database.url.clone();
         Self::build(database.into(), &url, super::database::settings(), adjust).await
     }
 
-    /// A server that lets each caller come so often, and no oftener.
+    /// A server with rate limits.
     pub async fn limited(limits: Limits) -> Self {
         Self::adjusted(|state, _| state.rate_limits = RateLimits::new(limits, state.clock.clone())).await
     }
 
-    /// Another server on the same database; their machines' clocks agree.
+    /// Another server on the same database. Their machine clocks show the same time.
     pub async fn beside(&self) -> Self {
         self.beside_with(|_, _| {}).await
     }
 
-    /// The same with what the test wants otherwise.
+    /// The same with changes to its settings.
     pub async fn beside_with(&self, adjust: impl FnOnce(&mut AppState, &mut Http)) -> Self {
         let other = Self::build(self.database.clone(), &self.database.url, super::database::settings(), adjust).await;
         other.clock.set(self.clock.machine());
         other
     }
 
-    /// A server with a listener of its own for operators.
+    /// A server with a separate listener for operators.
     pub async fn with_operators() -> Self {
         let operators = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", operators.local_addr().unwrap());
@@ -175,7 +175,7 @@ impl Server {
         Self { database, db, clock, url, operators, rate_limits, shutdown, courier, access, handle, _serving: serving }
     }
 
-    /// A client with a new key: the partner's, or a reseller's.
+    /// A client with a new key of the provider or of a reseller.
     pub async fn client(&self, role: Role, reseller: Option<&Value>) -> Client {
         Client::new(&self.url, Some(&self.secret(role, reseller).await))
     }
@@ -187,50 +187,50 @@ impl Server {
         secret.expose_secret().to_owned()
     }
 
-    /// Writes which keys were used by now, as happens by itself a little later.
+    /// Writes the last use of keys now. Otherwise this happens in the background a little later.
     pub async fn write_uses(&self) {
         access::write_uses(&self.db, &self.access).await.unwrap();
     }
 
-    /// A new key of the partner's administrator.
+    /// A new administrator key of the provider.
     pub async fn key(&self) -> String {
         self.secret(Role::Admin, None).await
     }
 
-    /// The service itself.
+    /// The service itself as the caller.
     pub fn context(&self) -> Context {
         Context::new(self.db.clone(), self.clock.clone(), Actor::system())
     }
 
-    /// What works in the background, until the server is stopped.
+    /// Runs the worker for due transitions and invoices until the server is stopped.
     pub fn worker(&self) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
         tokio::spawn(Worker { db, clock, sandbox: true, invoice_day: None, shutdown }.run())
     }
 
-    /// What keeps the service in order, until the server is stopped.
+    /// Runs the maintenance jobs until the server is stopped.
     pub fn upkeep(&self) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
         tokio::spawn(Upkeep { db, clock, shutdown }.run())
     }
 
-    /// What delivers to webhook endpoints, until the server is stopped.
+    /// Runs the delivery workers until the server is stopped.
     pub fn postman(&self) -> JoinHandle<()> {
         self.postman_with(MOST_LANES)
     }
 
-    /// The same with so many messages on their way at once, and no more.
+    /// The same with a maximum number of concurrent deliveries.
     pub fn postman_with(&self, most_lanes: usize) -> JoinHandle<()> {
         let (db, clock, shutdown) = (self.db.clone(), self.clock.clone(), self.shutdown.clone());
         tokio::spawn(Postman { db, clock, courier: self.courier.clone(), most_lanes, shutdown }.run())
     }
 
-    /// The partner's administrator.
+    /// A client of the provider's administrator.
     pub async fn admin(&self) -> Client {
         self.client(Role::Admin, None).await
     }
 
-    /// A client with a token, or whatever else.
+    /// A client with a token, or any other text as the bearer token.
     pub fn bearing(&self, token: &str) -> Client {
         Client::new(&self.url, Some(token))
     }

@@ -1,4 +1,4 @@
-//! What a server says to its database, as it goes over the wire.
+//! The traffic between a server and its database, as bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -8,44 +8,44 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// What was said since it was last taken: each round trip, from the first word of the server to the answer of the
+/// The traffic since it was last taken: each round trip, from the first message of the server to the response of the
 /// database.
 #[derive(Debug, Clone, Default)]
 pub struct Traffic(pub Vec<Trip>);
 
-/// What was said before the database answered.
+/// The messages before a response of the database.
 #[derive(Debug, Clone, Default)]
 pub struct Trip {
     connection: usize,
-    /// The statements that were run, each in full.
+    /// The statements that were executed, with their full text.
     pub statements: Vec<String>,
-    /// Those that the database had to parse.
+    /// The statements that the database had to parse.
     pub parsed: Vec<String>,
 }
 
 impl Traffic {
-    /// How many statements were run that contain a text.
+    /// The number of executed statements that contain a text.
     pub fn count(&self, text: &str) -> usize {
         self.statements().filter(|sql| sql.contains(text)).count()
     }
 
-    /// The statements that were run.
+    /// The executed statements.
     pub fn statements(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|trip| &trip.statements).map(String::as_str)
     }
 
-    /// Those that were parsed.
+    /// The parsed statements.
     pub fn parsed(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|trip| &trip.parsed).map(String::as_str)
     }
 
-    /// Without the round trips of statements that contain a text.
+    /// The traffic without the round trips of statements that contain a text.
     pub fn without(mut self, text: &str) -> Self {
         self.0.retain(|trip| !trip.statements.iter().chain(&trip.parsed).any(|sql| sql.contains(text)));
         self
     }
 
-    /// Adds what was said on a connection: to the last of its round trips, or as another.
+    /// Adds messages of a connection: to its last round trip, or as a new one.
     fn add(&mut self, said: Trip, is_new: bool) {
         match self.0.iter_mut().rfind(|trip| trip.connection == said.connection) {
             Some(last) if !is_new => {
@@ -57,7 +57,7 @@ impl Traffic {
     }
 }
 
-/// Notes what goes over the connections to a database.
+/// Records the traffic of connections to a database.
 #[derive(Clone, Default)]
 pub struct Wire {
     traffic: Arc<Mutex<Traffic>>,
@@ -66,13 +66,13 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// What was said since this was last asked.
+    /// The traffic since the last call.
     pub fn take(&self) -> Traffic {
         std::mem::take(&mut self.traffic.lock().unwrap())
     }
 
-    /// From now on the answers of the database arrive only when the server has been silent for so long: whatever it says
-    /// without waiting for them is one round trip.
+    /// From now on, responses of the database are delayed until the server has been silent for this time. So everything
+    /// that the server sends without waiting for a response is one round trip.
     pub fn slow(&self, silence: Duration) {
         self.silence_ms.store(u64::try_from(silence.as_millis()).unwrap(), Ordering::Relaxed);
     }
@@ -88,7 +88,7 @@ impl Wire {
         }
     }
 
-    /// Carries a connection until either side ends it.
+    /// Forwards a connection until either side closes it.
     pub async fn carry<C, S>(&self, client: C, server: S) -> io::Result<()>
     where
         C: AsyncRead + AsyncWrite + Unpin,
@@ -96,7 +96,7 @@ impl Wire {
     {
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_server, mut to_server) = tokio::io::split(server);
-        // What the database has yet to answer: whether somebody waits for it.
+        // The open requests to the database, and whether the server waits for each.
         let asked = Mutex::new(VecDeque::new());
         let spoke = Mutex::new(Instant::now());
         let there = async {
@@ -143,13 +143,13 @@ impl Wire {
     }
 }
 
-/// Cuts what goes over a connection into messages.
+/// Splits the bytes of a connection into messages.
 #[derive(Default)]
 struct Frames {
-    /// The beginning of a message that has not come whole.
+    /// The start of an incomplete message.
     unfinished: Vec<u8>,
-    /// Whether the next message is the first of a client, which has no type: the tests do not encrypt the way to their
-    /// database.
+    /// Whether the next message is the first message of a client, which has no type. The tests do not encrypt their
+    /// database connections.
     is_first: bool,
 }
 
@@ -158,7 +158,7 @@ impl Frames {
         Self { is_first: true, ..Self::default() }
     }
 
-    /// The messages that are complete by now, each with its type in front.
+    /// The complete messages, each with its type first.
     fn hear(&mut self, part: &[u8]) -> Vec<Vec<u8>> {
         self.unfinished.extend_from_slice(part);
         let mut messages = Vec::new();
@@ -177,19 +177,19 @@ impl Frames {
     }
 }
 
-/// What one connection has said, as far as it has to be remembered.
+/// The state of one connection.
 #[derive(Default)]
 struct Session {
     /// The text of each statement by its name.
     named: HashMap<Vec<u8>, String>,
-    /// What was said since the database was last asked for an answer.
+    /// The messages since the last request for a response.
     said: Trip,
-    /// Whether there was more than goodbyes to statements, for whose answer nobody waits.
+    /// Whether there were messages other than the closing of statements, whose response is not awaited.
     is_awaited: bool,
 }
 
 impl Session {
-    /// What was said, once the database is to answer, and whether somebody waits for that.
+    /// Once a response is requested: the messages, and whether the server waits for the response.
     fn hear(&mut self, message: &[u8]) -> Option<(Trip, bool)> {
         let mut texts = message[5..].split(|byte| *byte == 0);
         let mut next = || texts.next().unwrap_or_default().to_vec();

@@ -1,4 +1,4 @@
-//! A small world: two resellers, a customer of the first with subscriptions, and everyone's keys.
+//! A small world: two resellers, a customer of the first with subscriptions, and keys for all of them.
 
 use partner_platform::domain::authorization::Role;
 use partner_platform::ops::courier;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::server::noon;
 use super::{Client, Server};
 
-/// What the administrator has sent a request with.
+/// The idempotency key of a request by the administrator.
 pub const IDEMPOTENCY_KEY: &str = "world";
 
 pub struct World {
     pub server: Server,
-    /// The partner's administrator.
+    /// The administrator of the provider.
     pub admin: Client,
     /// The administrator of the reseller that manages the customer.
     pub own: Client,
@@ -21,34 +21,34 @@ pub struct World {
     pub reseller_id: Value,
     pub other_reseller_id: Value,
     pub customer_id: Value,
-    /// A customer that has nothing.
+    /// A customer without any data.
     pub idle_customer_id: Value,
     pub product_id: Value,
-    /// Assigned to the reseller that manages the customer, with a price in EUR: the customer pays in USD.
+    /// Assigned to the reseller that manages the customer, with a price in EUR; the customer pays in USD.
     pub price_list_id: Value,
     /// Not assigned.
     pub idle_price_list_id: Value,
-    /// In its term, with 50 certificates of `dv` and 10 of `ov`.
+    /// Within its term, with 50 certificates of `dv` and 10 of `ov`.
     pub active_id: Value,
     /// Starts in a month.
     pub pending_id: Value,
-    /// Switched off in its term.
+    /// Suspended within its term.
     pub suspended_id: Value,
-    /// Switched off, and its term is over.
+    /// Suspended, and its term has ended.
     pub lapsed_id: Value,
     pub order_id: Value,
     pub allocation_id: Value,
     /// Bills the first month of the lapsed subscription.
     pub invoice_id: Value,
-    /// Billed the same, and was voided.
+    /// An invoice for the same, which was voided.
     pub void_invoice_id: Value,
-    /// A key of the reseller that manages the customer; nobody uses it.
+    /// An unused key of the reseller that manages the customer.
     pub api_key_id: Value,
-    /// Another one.
+    /// Another unused key.
     pub idle_api_key_id: Value,
-    /// Of the reseller that manages the customer. Nobody is there.
+    /// An endpoint of the reseller that manages the customer, at an address without a receiver.
     pub endpoint_id: Value,
-    /// The same, and it gets nothing that happens.
+    /// Another one, which is subscribed to no event that occurs.
     pub idle_endpoint_id: Value,
     /// Waits for the endpoint.
     pub delivery_id: Value,
@@ -88,7 +88,7 @@ pub fn price_list(name: &str, product_id: &Value, amount: i64) -> Value {
     price_list_in("EUR", name, product_id, &[("dv", 12, amount)])
 }
 
-/// A list in a currency, with what one of a type costs for so many months.
+/// A list in a currency, with the price of a type for a term.
 pub fn price_list_in(currency: &str, name: &str, product_id: &Value, prices: &[(&str, i32, i64)]) -> Value {
     let price = |(certificate_type, term_months, amount): &(&str, i32, i64)| {
         let unit_price = json!({ "amount": amount, "currency": currency });
@@ -100,7 +100,7 @@ pub fn price_list_in(currency: &str, name: &str, product_id: &Value, prices: &[(
     json!({ "name": name, "currency": currency, "prices": prices.iter().map(price).collect::<Vec<_>>() })
 }
 
-/// A request for one subscription with so many `dv`.
+/// A request for one subscription with `quantity` `dv`.
 pub fn basket(product_id: &Value, quantity: i32) -> Value {
     json!({
         "auto_renew": true,
@@ -117,7 +117,7 @@ pub fn id(value: &Value) -> &str {
     value.as_str().expect("an id")
 }
 
-/// Bills what is due and answers the newest invoice.
+/// Bills all due charges, and returns the newest invoice.
 pub async fn bill(client: &Client) -> Value {
     client.act("/v1/invoices/run").await.ok();
     client.get("/v1/invoices?limit=1").await.ok()["data"][0]["id"].clone()
@@ -137,9 +137,9 @@ impl World {
         Self::on_with(server, "tls").await
     }
 
-    /// One where there may be another already: its product has another code.
+    /// A world in a database that may have another one already. Its product has the given code.
     pub async fn on_with(server: Server, product_code: &str) -> Self {
-        // The subscription that will have lapsed starts a month and more ago.
+        // The lapsed subscription has to start more than a month ago.
         server.clock.set(noon(2026, 11, 20));
         let admin = server.admin().await;
         let reseller_id = admin.post("/v1/resellers", company("Harbour Resale")).await.created()["id"].clone();
@@ -192,14 +192,14 @@ impl World {
         let idle = price_list("Idle", &product_id, 7900);
         let idle_price_list_id = admin.post("/v1/price-lists", idle).await.created()["id"].clone();
 
-        // It is suspended already: this changes nothing, and is remembered.
+        // It is suspended already, so this changes nothing, and its response is stored.
         let keyed = admin.with("idempotency-key", IDEMPOTENCY_KEY);
         keyed.act(&format!("/v1/subscriptions/{}/suspend", id(&suspended_id))).await.ok();
         let key = json!({ "name": "Spare", "role": "billing", "partner_id": reseller_id });
         let api_key_id = admin.post("/v1/api-keys", key.clone()).await.created()["api_key"]["id"].clone();
         let idle_api_key_id = admin.post("/v1/api-keys", key).await.created()["api_key"]["id"].clone();
 
-        // Whatever is due by now happens here, and not in the middle of a test.
+        // Everything that is due is processed here, and not during a test.
         admin.get("/v1/subscriptions").await.ok();
 
         Self {
@@ -230,12 +230,12 @@ impl World {
         }
     }
 
-    /// The path of a customer, with something behind it.
+    /// The path of the customer, followed by `rest`.
     pub fn customer(&self, rest: &str) -> String {
         format!("/v1/customers/{}{rest}", id(&self.customer_id))
     }
 
-    /// The path of the active subscription, with something behind it.
+    /// The path of the active subscription, followed by `rest`.
     pub fn active(&self, rest: &str) -> String {
         format!("/v1/subscriptions/{}{rest}", id(&self.active_id))
     }
