@@ -9,9 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::api::cors::Origin;
-use crate::app::{Http, KEEP_ALIVE};
-use crate::db;
+use crate::api::middleware::cors::Origin;
 use crate::domain::authorization::Role;
 use crate::domain::events::audit::Link;
 use crate::domain::limits::budget::{self, Limit};
@@ -19,9 +17,11 @@ use crate::domain::limits::rate_limit::Limits;
 use crate::domain::money::Currency;
 use crate::domain::text::{CompanyName, KeyName, Reason};
 use crate::domain::webhooks::signature::Secret as WebhookSecret;
-use crate::oidc::{self, Algorithm, Issuer};
 use crate::ops::budget::Budgets;
-use crate::telemetry::LogFormat;
+use crate::platform::db;
+use crate::platform::oidc::{self, Algorithm, Issuer};
+use crate::platform::telemetry::LogFormat;
+use crate::service::{Http, KEEP_ALIVE};
 
 /// The partner platform's API. Without a command, it runs `serve`.
 #[derive(Debug, Parser)]

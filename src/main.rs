@@ -9,33 +9,34 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use partner_platform::access_cache::AccessCache;
-use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::{self, AppState, Http, Listeners, Servers, connection, webhook_listener};
-use partner_platform::clock::Clock;
+use partner_platform::api::contract::document::DOCUMENT;
+use partner_platform::api::state::AppState;
 use partner_platform::config::{Audit, Cli, Command, Keys, Settings, Webhooks};
-use partner_platform::db::{self, Db, Readiness, Schema};
-use partner_platform::descriptors;
 use partner_platform::domain::authorization::{Actor, Role};
 use partner_platform::domain::credentials::api_key::ApiKeyFilter;
 use partner_platform::domain::id::{ApiKeyId, ResellerId};
 use partner_platform::domain::listing::Window;
 use partner_platform::domain::refusal::Refusal;
 use partner_platform::domain::webhooks::address::Addresses;
-use partner_platform::embedded::{self, Durability, Embedded};
 use partner_platform::jobs::access::AccessKeeper;
 use partner_platform::jobs::webhooks::{MOST_LANES, Postman};
 use partner_platform::jobs::{self, Upkeep, Worker};
-use partner_platform::oidc::Oidc;
 use partner_platform::ops::api_keys::{self, NewApiKey};
 use partner_platform::ops::audit::Verified;
 use partner_platform::ops::courier::{Courier, MOST_SENDS};
+use partner_platform::ops::credential_cache::AccessCache;
 use partner_platform::ops::lookout::Lookout;
 use partner_platform::ops::rate_limits::RateLimits;
 use partner_platform::ops::{self, Context, Precondition, audit, demo, request, sandbox};
-use partner_platform::outbound::guarded::{Caller, MOST_LOOKUPS};
-use partner_platform::shutdown::{self, Shutdown};
-use partner_platform::telemetry::{self, Metrics};
+use partner_platform::platform::clock::Clock;
+use partner_platform::platform::db::{self, Db, Readiness, Schema};
+use partner_platform::platform::descriptors;
+use partner_platform::platform::embedded::{self, Durability, Embedded};
+use partner_platform::platform::oidc::Oidc;
+use partner_platform::platform::outbound::guarded::{Caller, MOST_LOOKUPS};
+use partner_platform::platform::shutdown::{self, Shutdown};
+use partner_platform::platform::telemetry::{self, Metrics};
+use partner_platform::service::{self, Http, Listeners, Servers, connection, webhook_listener};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
@@ -240,7 +241,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
         shutdown: shutdown.clone(),
     };
     let Servers { main: server, operators } =
-        app::build(Listeners { main: listener, operators }, state, &http(settings)?)?;
+        service::build(Listeners { main: listener, operators }, state, &http(settings)?)?;
     let handle = server.handle();
     tracing::info!("serving http://{address}, documentation at http://{address}/docs");
 

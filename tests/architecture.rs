@@ -1,4 +1,4 @@
-//! Checks the rules in `src/lib.rs` on the source.
+//! Checks the rules in `src/README.md` on the source.
 
 // A source that cannot be read fails the test.
 #![allow(clippy::unwrap_used)]
@@ -23,7 +23,7 @@ fn sources() -> Vec<Source> {
 /// Fails with all breaches, each with its place, its rule, and what to do.
 fn assert_none(breaches: &[Breach]) {
     let list: String = breaches.iter().map(|breach| format!("\n\n{breach}")).collect();
-    assert!(breaches.is_empty(), "{} breach(es) of the rules in src/lib.rs{list}", breaches.len());
+    assert!(breaches.is_empty(), "{} breach(es) of the rules in src/README.md{list}", breaches.len());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn files_are_short() {
 const BROKEN: &[(&str, &str, &str)] = &[
     ("1", "domain/order.rs", "use crate::store::Conn;"),
     ("1", "domain/order.rs", "use crate::{\n    ops,\n    clock,\n};"),
-    ("1", "domain/order.rs", "let row = super::super::db::Db::new();"),
+    ("1", "domain/order.rs", "let row = super::super::platform::Db::new();"),
     ("1", "domain/order.rs", "tokio::spawn(work);"),
     ("1", "domain/order.rs", "pub async fn find() {}"),
     ("1", "domain/order.rs", "let day = chrono::Local::now();"),
@@ -78,10 +78,13 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("2", "jobs/renewals.rs", "use actix_web::rt;"),
     ("3", "api/v1/orders.rs", "crate::store::orders::find(conn).await"),
     ("3", "api/v1/orders.rs", "use crate::{domain, store};"),
-    ("3", "api/problem.rs", "store::orders::find(conn).await"),
+    ("3", "api/contract/problem.rs", "store::orders::find(conn).await"),
     ("3", "store/orders.rs", "use crate::ops::Context;"),
+    ("3", "store/orders.rs", "use crate::platform::db::Db;"),
+    ("3", "platform/db.rs", "use crate::ops::Context;"),
+    ("3", "api/v1/orders.rs", "use crate::service::Http;"),
     ("3", "jobs/renewals.rs", "use crate::store::orders;"),
-    ("3", "ops/orders.rs", "use crate::api::problem::Problem;"),
+    ("3", "ops/orders.rs", "use crate::api::contract::problem::Problem;"),
     ("3", "store/orders.rs", "conn.transaction(async |tx| save(tx).await)"),
     ("3", "store/orders.rs", "AnsiTransactionManager::begin_transaction(conn).await"),
     ("3", "api/v1/orders.rs", "state.db.read(async |tx| list(tx).await)"),
@@ -95,11 +98,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("7", "store/orders.rs", "let id = Uuid::now_v7();"),
     ("7", "ops/orders.rs", "let url = std::env::var(name);"),
     ("7", "domain/money.rs", "let share: f64 = amount.into();"),
-    ("9", "api/problem.rs", "_ => ErrorCode::Internal,"),
-    ("10", "api/page.rs", "let page = text.parse().unwrap();"),
+    ("9", "api/contract/problem.rs", "_ => ErrorCode::Internal,"),
+    ("10", "api/respond/page.rs", "let page = text.parse().unwrap();"),
     ("10", "main.rs", "server.await.expect(reason);"),
-    ("10", "db.rs", "None => panic!(reason),"),
-    ("10", "db.rs", "unsafe { work() }"),
+    ("10", "platform/db.rs", "None => panic!(reason),"),
+    ("10", "platform/db.rs", "unsafe { work() }"),
 ];
 
 /// Lines that look like a breach, but are none.
@@ -110,14 +113,14 @@ const KEPT: &[(&str, &str)] = &[
     ("domain/id.rs", "#[derive(utoipa::ToSchema, diesel_derive_newtype::DieselNewType)]"),
     ("domain/authorization.rs", "matches!(scope, Scope::Partner)"),
     ("store/orders.rs", "use diesel::prelude::*; query.unwrap_or_default()"),
-    ("db/connect.rs", "use diesel::ConnectionError;"),
+    ("platform/db/connect.rs", "use diesel::ConnectionError;"),
     ("ops/orders.rs", "cx.db.transaction(async |tx| orders::insert(tx).await)"),
-    ("api/auth.rs", "let scope = id.map_or(Scope::Partner, Scope::Reseller);"),
-    ("api/problem.rs", "impl From<store::Error> for Problem {}"),
-    ("api/problem.rs", "    _ => {}"),
+    ("api/middleware/authenticate.rs", "let scope = id.map_or(Scope::Partner, Scope::Reseller);"),
+    ("api/contract/problem.rs", "impl From<store::Error> for Problem {}"),
+    ("api/contract/problem.rs", "    _ => {}"),
     ("api/v1/orders.rs", "Calculation::new(calculation, currency)"),
-    ("clock.rs", "Utc::now()"),
-    ("api/middleware.rs", "let started = Instant::now(); histogram.record(elapsed.as_secs_f64())"),
+    ("platform/clock.rs", "Utc::now()"),
+    ("api/middleware/observe.rs", "let started = Instant::now(); histogram.record(elapsed.as_secs_f64())"),
     ("ops/orders.rs", "#[cfg(test)]\nmod tests {\n    fn one() { two().unwrap() }\n}"),
 ];
 
@@ -142,14 +145,14 @@ fn no_rule_catches_what_keeps_it() {
 #[test]
 fn code_after_the_tests_of_a_file_is_checked() {
     let text = "#[cfg(test)]\nmod tests {\n    fn one() { if a { b } }\n}\nfn two() { three().unwrap() }";
-    let found = rules::of_lines(&Source::new("db.rs", text));
+    let found = rules::of_lines(&Source::new("platform/db.rs", text));
     assert_eq!(found.iter().map(|breach| breach.line).collect::<Vec<_>>(), [5]);
 }
 
 #[test]
 fn a_breach_says_where_it_is_and_what_to_do() {
-    let found = rules::of_lines(&Source::new("api/page.rs", "fn page() {\n    text.unwrap();\n}"));
-    let expected = "src/api/page.rs:2: text.unwrap();\n  rule 10: nothing panics\n  to do: return an error";
+    let found = rules::of_lines(&Source::new("api/respond/page.rs", "fn page() {\n    text.unwrap();\n}"));
+    let expected = "src/api/respond/page.rs:2: text.unwrap();\n  rule 10: nothing panics\n  to do: return an error";
     assert!(found[0].to_string().starts_with(expected), "{}", found[0]);
 }
 

@@ -6,7 +6,7 @@
 #[allow(dead_code, reason = "what other tests need of it")]
 mod random;
 
-use partner_platform::api::body_schema;
+use partner_platform::api::contract::body_schema;
 use peak_alloc::PeakAlloc;
 use random::{body, targets};
 

@@ -1,7 +1,7 @@
 //! The OpenAPI document: committed as generated, and valid by the rules that generated clients need.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use serde_json::{Value, json};
 
 /// All schemas of the document with their places.

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
-use partner_platform::api::code::ErrorCode;
+use partner_platform::api::contract::code::ErrorCode;
+use partner_platform::api::contract::document::DOCUMENT;
 use partner_platform::api::docs::guides::GUIDES;
-use partner_platform::api::openapi::DOCUMENT;
 use partner_platform::config::Cli;
 use partner_platform::domain::money::{CURRENCY_PATTERN, Currency};
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use matchit::Router;
 use percent_encoding::percent_decode_str;
 
-use super::openapi::{DOCUMENT, Operation};
+use crate::api::contract::document::{DOCUMENT, Operation};
 
 /// The operations of the API document, by path.
 static ROUTES: LazyLock<Router<Route>> = LazyLock::new(build);

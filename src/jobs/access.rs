@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::access_cache::AccessCache;
-use crate::db::Db;
 use crate::ops::access;
+use crate::ops::credential_cache::AccessCache;
+use crate::platform::db::Db;
 
 /// Between one question for the version and the next.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);

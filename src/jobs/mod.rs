@@ -8,11 +8,11 @@ pub mod webhooks;
 
 use std::time::Duration;
 
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::domain::authorization::Actor;
 use crate::ops::{Context, Error, billing, milestones, sandbox};
-use crate::shutdown::Shutdown;
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
+use crate::platform::shutdown::Shutdown;
 
 pub use upkeep::Upkeep;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::db::Db;
 use crate::ops::rate_limits::{RateLimits, exchange};
+use crate::platform::db::Db;
 
 /// Between one exchange and the next.
 const PAUSE: Duration = Duration::from_secs(1);

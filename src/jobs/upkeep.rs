@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::{PAUSE, Pace};
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::ops::{Error, audit, courier, events, request};
-use crate::shutdown::Shutdown;
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
+use crate::platform::shutdown::Shutdown;
 
 /// How often what has expired is deleted.
 const DELETE_EVERY: Duration = Duration::from_secs(60);

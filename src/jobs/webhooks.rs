@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{PAUSE, Pace};
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::domain::authorization::Actor;
 use crate::domain::id::WebhookEndpointId;
 use crate::ops::courier::{self, Courier, LANES};
 use crate::ops::{Context, Error};
-use crate::shutdown::Shutdown;
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
+use crate::platform::shutdown::Shutdown;
 use turns::{TURN, share_out};
 
 /// The most messages on their way at once of an instance that serves, as each has a connection.

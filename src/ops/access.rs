@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::{Error, Result};
-use crate::access_cache::AccessCache;
-use crate::access_cache::strangers::Admission;
-use crate::db::Db;
 use crate::domain::credentials::credential::Credential;
 use crate::domain::credentials::secret::{Secret, SecretHash};
 use crate::domain::id::ResellerId;
 use crate::domain::parties::reseller::ResellerStatus;
+use crate::ops::credential_cache::AccessCache;
+use crate::ops::credential_cache::strangers::Admission;
+use crate::platform::db::Db;
 use crate::store::{self, access};
 
 /// What became of looking for a key.

@@ -1,9 +1,9 @@
 //! The audit trail: reading it, sealing it, and finding what was altered or removed.
 
 use super::{Context, Error, Named, Result};
-use crate::db::Db;
 use crate::domain::events::audit::{AuditFilter, Broken, Entry, Link};
 use crate::domain::listing::{Page, Reading, Window, json_size};
+use crate::platform::db::Db;
 use crate::store::Conn;
 use crate::store::audit::{self, Sealed};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::lookout::{Ask, Lookout};
 use super::{Context, Error, Result};
-use crate::db::Db;
 use crate::domain::events::{Event, EventType};
 use crate::domain::listing::{Reading, fitting, json_size};
-use crate::shutdown::Shutdown;
+use crate::platform::db::Db;
+use crate::platform::shutdown::Shutdown;
 use crate::store::{Conn, events};
 
 /// How many events get their places at once.

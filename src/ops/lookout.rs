@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::events::{Feed, catch_up};
 use super::{Error, Result};
-use crate::db::Db;
 use crate::domain::authorization::Scope;
 use crate::domain::events::{EventType, Headline};
+use crate::platform::db::Db;
 use crate::store::{Conn, events};
 
 /// Between one look and the next.

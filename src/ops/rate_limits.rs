@@ -5,11 +5,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Result;
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::domain::authorization::Actor;
 use crate::domain::limits::budget::Holder;
 use crate::domain::limits::rate_limit::{Counts, Limited, Limits, RateLimitKind, Standing, Verdict, Window};
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
 use crate::store::rate_limits;
 
 /// The limits of this instance, and what it has counted.

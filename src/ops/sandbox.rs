@@ -5,12 +5,12 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{Context, Result, billing, milestones};
-use crate::clock::Clock;
-use crate::db::Db;
 use crate::domain::authorization::Actor;
 use crate::domain::billing::invoice_run::next_invoice_day;
 use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::time::{start_of, written};
+use crate::platform::clock::Clock;
+use crate::platform::db::Db;
 use crate::store::sandbox::{self, Ahead};
 use crate::store::{Conn, due_subscriptions};
 

@@ -7,10 +7,10 @@ mod record;
 pub mod request;
 
 use super::{Context, Error, Result, milestones};
-use crate::db::Transaction;
 use crate::domain::events::audit::{Change, MAX_CHANGES};
 use crate::domain::idempotency::{Answer, Claim};
 use crate::domain::subscription::Whose;
+use crate::platform::db::Transaction;
 use crate::store::{Conn, Write, due_subscriptions};
 pub(super) use entity::{Entity, refused};
 pub(super) use record::Saved;

@@ -8,12 +8,12 @@ use super::rows::{self, record};
 use super::run::Write;
 use super::schema::{inventory_ledger, inventory_lines};
 use super::{Conn, Result};
-use crate::clock::Clock;
 use crate::domain::id::{AllocationId, CustomerId, LedgerEntryId, OrderId, SubscriptionId};
 use crate::domain::listing::{Page, Position, SortValue, Window};
 use crate::domain::subscription::Subscription;
 use crate::domain::subscription::inventory::{Entry, Line, Measure, Movement, movements};
 use crate::domain::text::Code;
+use crate::platform::clock::Clock;
 
 /// The cause of a change, which is part of every ledger entry.
 pub struct Cause<'a> {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use partner_platform::access_cache::AccessCache;
-use partner_platform::db;
 use partner_platform::domain::authorization::Role;
 use partner_platform::domain::id::ResellerId;
 use partner_platform::domain::parties::reseller::ResellerStatus;
 use partner_platform::ops::access;
+use partner_platform::ops::credential_cache::AccessCache;
+use partner_platform::platform::db;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;

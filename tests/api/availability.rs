@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use partner_platform::db::{self, Db};
+use partner_platform::platform::db::{self, Db};
 use partner_platform::store::{self, audit};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

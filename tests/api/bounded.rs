@@ -1,6 +1,6 @@
 //! No response is larger than 1 MiB, for any amount of data: pages end sooner, and the next page continues there.
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use serde_json::{Value, json};
 
 use crate::steps::all;

@@ -73,11 +73,11 @@ async fn requests_of_a_caller_and_of_a_tenant_are_bounded_and_a_place_is_free_wh
     let mut under_way = JoinSet::new();
     (0..4).for_each(|_| send(&mut under_way, &one, "/v1/price-lists"));
     lock.wait_for(4).await;
-    assert_refused(one.get("/v1/customers").await, "This key or user already has 4 requests under way");
+    assert_refused(one.get("/v1/customers").await, "This key or user already has 4 requests in progress");
     (0..2).for_each(|_| send(&mut under_way, &sibling, "/v1/price-lists"));
     lock.wait_for(6).await;
-    assert_refused(sibling.get("/v1/customers").await, "This tenant already has 6 requests under way");
-    assert_refused(sibling.post("/v1/customers", company("Refused")).await, "under way");
+    assert_refused(sibling.get("/v1/customers").await, "This tenant already has 6 requests in progress");
+    assert_refused(sibling.post("/v1/customers", company("Refused")).await, "in progress");
     other.get("/v1/customers").await.ok();
     lock.release().await;
     assert!(under_way.join_all().await.iter().all(|status| *status == 200));
@@ -161,8 +161,8 @@ async fn a_few_requests_of_a_caller_and_of_a_tenant_wait_for_events_and_no_more(
     let mut waiting = JoinSet::new();
     [&one, &one, &sibling].into_iter().for_each(|client| send(&mut waiting, client, wait));
     until_used(&budgets, Resource::Waits, 3).await;
-    assert_refused(one.get(wait).await, "This key or user already waits for events in 2 requests");
-    assert_refused(sibling.get(wait).await, "This tenant already waits for events in 3 requests");
+    assert_refused(one.get(wait).await, "This key or user already has 2 requests that wait for events");
+    assert_refused(sibling.get(wait).await, "This tenant already has 3 requests that wait for events");
     one.get("/v1/events?after=latest").await.ok();
     other.get("/v1/events?after=latest&wait=1").await.ok();
     one.post("/v1/customers", company("Event")).await.created();

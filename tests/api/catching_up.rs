@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use partner_platform::api::openapi::Operation;
+use partner_platform::api::contract::document::Operation;
 use serde_json::json;
 
 use crate::coverage::{call, operations, recipe};

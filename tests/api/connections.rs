@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use partner_platform::app::{AppState, Http};
+use partner_platform::api::state::AppState;
+use partner_platform::service::Http;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::world::company;
@@ -186,7 +187,7 @@ async fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
             Err(error) => break Some(error.kind()),
         }
     };
-    let whole = 16 * partner_platform::api::openapi::DOCUMENT.text.len();
+    let whole = 16 * partner_platform::api::contract::document::DOCUMENT.text.len();
     assert!(taken < whole, "{taken} of {whole}, then {end:?}");
 }
 

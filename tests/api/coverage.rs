@@ -1,7 +1,7 @@
 //! Checks that apply to every operation. The OpenAPI document is the checklist: an operation without a recipe here
 //! fails, so it cannot be forgotten.
 
-use partner_platform::api::openapi::{DOCUMENT, Operation};
+use partner_platform::api::contract::document::{DOCUMENT, Operation};
 use partner_platform::api::routes;
 use partner_platform::domain::authorization::{Right, Role};
 use reqwest::Method;

@@ -199,7 +199,7 @@ async fn raising_the_current_inventory_warns_while_the_renewal_is_below_what_is_
     set(&world, &world.active(""), json!([{ "certificate_type": "dv", "quantity": 12 }])).await.ok();
     let more = json!({ "lines": [{ "certificate_type": "ov", "add": 1 }, { "certificate_type": "dv", "add": 1 }] });
     let quote = world.admin.post(&world.active("/inventory/current/preview"), more).await.ok();
-    let detail = "30 certificates of dv are in use; the next term would start with 12 and an overage of 18.";
+    let detail = "30 certificates of dv are in use. The next term would start with 12 and an overage of 18.";
     let warning = json!({ "code": "renewal_below_used", "detail": detail, "pointer": "/lines/1/add" });
     assert_eq!(quote["warnings"], json!([warning]));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use partner_platform::db::{Db, Schema};
+use partner_platform::platform::db::{Db, Schema};
 use tokio::task::JoinSet;
 
 use crate::support::Database;
@@ -21,6 +21,7 @@ struct Migration {
 fn migrations() -> Vec<Migration> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut folders: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
     folders.sort();
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     folders

@@ -1,7 +1,7 @@
 //! Tokens of an OpenID Connect issuer: the caller that they stand for, and which are rejected.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use partner_platform::oidc::{Algorithm, Settings};
+use partner_platform::platform::oidc::{Algorithm, Settings};
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -206,7 +206,7 @@ async fn an_algorithm_is_taken_only_with_a_key_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_algorithm_that_is_allowed_works_with_the_key_that_says_so() {
     let algorithms = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
-    let all = algorithms.map(|name| partner_platform::oidc::algorithm(name).unwrap());
+    let all = algorithms.map(|name| partner_platform::platform::oidc::algorithm(name).unwrap());
     let trust = Trust::with(|settings| Settings { algorithms: all.to_vec(), ..settings }).await;
     let claims = trust.claims(json!({}));
     let rsa = algorithms[..6].iter().map(|name| SigningKey::rsa(name, name));
@@ -221,7 +221,7 @@ async fn every_algorithm_that_is_allowed_works_with_the_key_that_says_so() {
     trust.assert_good("its own", &own.token(&claims)).await;
     trust.assert_refused(&[("another of the same kind", other.token(&claims))]).await;
     for symmetric in ["HS256", "HS384", "HS512", "none", "", "rs256"] {
-        assert!(partner_platform::oidc::algorithm(symmetric).is_err(), "{symmetric}");
+        assert!(partner_platform::platform::oidc::algorithm(symmetric).is_err(), "{symmetric}");
     }
     assert_eq!(all[0], Algorithm::RS256);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use reqwest::Method;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 
 use crate::coverage::operations;
 use crate::support::{Client, Database, Server};

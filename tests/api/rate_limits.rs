@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use partner_platform::api::openapi::DOCUMENT;
-use partner_platform::app::AppState;
+use partner_platform::api::contract::document::DOCUMENT;
+use partner_platform::api::state::AppState;
 use partner_platform::domain::authorization::{Actor, Identity, Role};
 use partner_platform::domain::limits::rate_limit::{Limits, RateLimitKind, Verdict};
 use partner_platform::ops::rate_limits::{RateLimits, exchange};

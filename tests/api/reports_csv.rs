@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use partner_platform::app::{AppState, Http};
+use partner_platform::api::state::AppState;
+use partner_platform::service::Http;
 
 use crate::coverage::{call, operations, recipe};
 use crate::support::world::World;
@@ -39,7 +40,7 @@ const BACKGROUND: [&str; 2] = ["access_version", "INSERT INTO api_key_uses"];
 async fn each_operation_costs_so_many_round_trips_and_parses_nothing_anew() {
     let database = Database::create().await;
     let proxy = Proxy::start(&database).await;
-    let one = partner_platform::db::Settings { max_connections: 1, ..settings() };
+    let one = partner_platform::platform::db::Settings { max_connections: 1, ..settings() };
     // One worker, so that it always uses the same connection.
     let alone = |state: &mut AppState, http: &mut Http| (state.sandbox, http.workers) = (false, 1);
     let server = Server::on_with(database, &proxy.url, one, alone).await;

@@ -1,6 +1,6 @@
 //! One spelling per path, and strict HTTP where it matters for security.
 
-use partner_platform::api::openapi::{DOCUMENT, Operation};
+use partner_platform::api::contract::document::{DOCUMENT, Operation};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 

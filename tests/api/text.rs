@@ -1,6 +1,6 @@
 //! Texts for people: which are rejected and where, how names are sorted and found, and what stays readable.
 
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use partner_platform::domain::text::{Rule, sort_key};
 use reqwest::Method;
 use serde_json::{Value, json};

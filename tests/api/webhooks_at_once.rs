@@ -11,7 +11,7 @@ use partner_platform::domain::limits::budget::{Limit, Limits};
 use partner_platform::domain::webhooks::address::Addresses;
 use partner_platform::ops::budget::Budgets;
 use partner_platform::ops::courier::Courier;
-use partner_platform::outbound::guarded::Caller;
+use partner_platform::platform::outbound::guarded::Caller;
 use reqwest::dns::{Name, Resolve, Resolving};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -245,7 +245,7 @@ async fn a_lane_that_comes_to_grief_takes_nothing_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_answered_while_messages_are_on_their_way() {
     // With a single connection, which would be exhausted if an attempt held it.
-    let server = Server::with(partner_platform::db::Settings { max_connections: 1, ..settings() }).await;
+    let server = Server::with(partner_platform::platform::db::Settings { max_connections: 1, ..settings() }).await;
     let admin = server.admin().await;
     let silent = Receiver::start().await;
     silent.reply([Reply::from(204).after(Duration::from_secs(600))]);

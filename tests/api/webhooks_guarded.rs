@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use partner_platform::domain::webhooks::address::Addresses;
-use partner_platform::outbound::guarded::{Called, Caller};
+use partner_platform::platform::outbound::guarded::{Called, Caller};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

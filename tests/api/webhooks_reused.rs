@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use partner_platform::domain::webhooks::address::Addresses;
-use partner_platform::outbound::guarded::Caller;
+use partner_platform::platform::outbound::guarded::Caller;
 use reqwest::header::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! Tokens of an OpenID Connect issuer, as configured.
 
-use partner_platform::clock::Clock;
+use partner_platform::platform::clock::Clock;
 use serde_json::json;
 
 use crate::database::Database;

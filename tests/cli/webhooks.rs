@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use partner_platform::clock::Clock;
 use partner_platform::domain::webhooks::signature::{Secret, sign};
+use partner_platform::platform::clock::Clock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

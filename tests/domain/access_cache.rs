@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use partner_platform::access_cache::{AccessCache, BELIEVED_FOR, MOST, Question};
 use partner_platform::domain::authorization::Role;
 use partner_platform::domain::credentials::credential::Credential;
 use partner_platform::domain::credentials::secret::SecretHash;
 use partner_platform::domain::id::{ApiKeyId, ResellerId, Version};
 use partner_platform::domain::parties::reseller::ResellerStatus;
+use partner_platform::ops::credential_cache::{AccessCache, BELIEVED_FOR, MOST, Question};
 use proptest::prelude::*;
 
 use crate::samples::{START, id, noon};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use jsonschema::Validator;
-use partner_platform::api::schema::compile;
+use partner_platform::api::contract::schema::compile;
 use partner_platform::domain::money::Currency;
 use partner_platform::domain::text::{
     Code, CompanyName, Country, Description, Email, Extension, ExternalId, KeyName, Line, Phone, PostalCode, Reason,

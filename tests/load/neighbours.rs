@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fill::{connect, number};
-use partner_platform::embedded::{Durability, Embedded, Options};
+use partner_platform::platform::embedded::{Durability, Embedded, Options};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use chrono::{TimeZone, Utc};
 use fill::{connect, fill, number};
 use futures_util::future::join_all;
-use partner_platform::clock::Clock;
-use partner_platform::db::{self, Db};
 use partner_platform::domain::authorization::Actor;
-use partner_platform::embedded::{Durability, Embedded, Options};
 use partner_platform::ops::{Context, milestones};
+use partner_platform::platform::clock::Clock;
+use partner_platform::platform::db::{self, Db};
+use partner_platform::platform::embedded::{Durability, Embedded, Options};
 
 #[tokio::main]
 async fn main() {

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fill::{connect, number};
-use partner_platform::db::Db;
-use partner_platform::embedded::{Durability, Embedded, Options};
+use partner_platform::platform::db::Db;
+use partner_platform::platform::embedded::{Durability, Embedded, Options};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -169,7 +169,7 @@ impl Service {
         let (address, parameters) = server.split_once('?').unwrap_or((server, ""));
         let database = format!("{}/{name}?{parameters}", address.rsplit_once('/').unwrap().0);
         let long = Duration::from_secs(600);
-        let settings = partner_platform::db::Settings {
+        let settings = partner_platform::platform::db::Settings {
             max_connections: 2,
             connect_timeout: long,
             acquire_timeout: long,

@@ -7,8 +7,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd};
 
 use super::{CSS, HTML, file};
-use crate::api::code::ErrorCode;
-use crate::api::problem::Problem;
+use crate::api::contract::code::ErrorCode;
+use crate::api::contract::problem::Problem;
 
 const STYLE: &str = include_str!("guides.css");
 

@@ -5,12 +5,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::auth::{self, Permit, Read};
-use crate::api::json::{Json, NoBody};
-use crate::api::page::{Listing, PageQuery, list};
-use crate::api::path::Id;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
+use crate::api::contract::json::{Json, NoBody};
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{self, Permit, Read};
+use crate::api::respond::page::{Listing, PageQuery, list};
 use crate::domain::id::{AllocationId, SubscriptionId};
 use crate::domain::subscription::allocation::{self, AllocationStatus};
 use crate::domain::text::{Code, Reference};
@@ -103,7 +103,7 @@ pub async fn list_allocations(
 )]
 #[post("/subscriptions/{subscription_id}/allocations")]
 pub async fn allocate(
-    permit: Permit<auth::Allocate>,
+    permit: Permit<authenticate::Allocate>,
     id: Id<SubscriptionId>,
     _: NoQuery,
     body: Json<AllocationCreate>,
@@ -139,7 +139,7 @@ pub async fn get_allocation(permit: Permit<Read>, id: Id<AllocationId>, _: NoQue
 ))]
 #[post("/allocations/{allocation_id}/release")]
 pub async fn release_allocation(
-    permit: Permit<auth::Allocate>,
+    permit: Permit<authenticate::Allocate>,
     id: Id<AllocationId>,
     _: NoQuery,
     _: NoBody,

@@ -9,9 +9,9 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::api::auth::{Permit, ReadAudit};
-use crate::api::page::{Listing, list, listing};
-use crate::api::problem::{Problem, in_query};
+use crate::api::contract::problem::{Problem, in_query};
+use crate::api::middleware::authenticate::{Permit, ReadAudit};
+use crate::api::respond::page::{Listing, list, listing};
 use crate::domain::authorization::Role;
 use crate::domain::events::ResourceType;
 use crate::domain::events::audit::{self, AuditFilter, Outcome};

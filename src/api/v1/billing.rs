@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::money::Money;
-use crate::api::auth::{Permit, WriteInvoices};
-use crate::api::json::OptionalJson;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
+use crate::api::contract::json::OptionalJson;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{Permit, WriteInvoices};
 use crate::domain::billing::invoice_run::Run;
 use crate::domain::money;
 use crate::ops::billing;

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use super::money::Money;
 use super::quote::Calculation;
-use crate::api::auth::{Permit, Read};
-use crate::api::page::{Listing, list, listing};
-use crate::api::problem::{Problem, in_query};
+use crate::api::contract::problem::{Problem, in_query};
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::respond::page::{Listing, list, listing};
 use crate::domain::billing::order::{self, ChargeFilter, ChargeStatus};
 use crate::domain::id::{ChargeId, CustomerId, InvoiceId, OrderId, SubscriptionId};
 use crate::domain::text::Code;

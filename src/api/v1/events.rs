@@ -11,10 +11,10 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::api::auth::{self, Permit, Read};
-use crate::api::problem::Problem;
-use crate::api::query::Query;
-use crate::app::AppState;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::Query;
+use crate::api::middleware::authenticate::{self, Permit, Read};
+use crate::api::state::AppState;
 use crate::domain::events as event;
 use crate::domain::events::{EventType, ResourceType};
 use crate::domain::id::{EventId, Version};
@@ -192,7 +192,7 @@ pub async fn list_events(
     let feed = events::list(&permit.cx, types, after, limit, wait, &state.lookout, &state.shutdown).await?;
     if !wait.is_zero() {
         // The key may have been revoked during the wait.
-        auth::context(&request).await?;
+        authenticate::context(&request).await?;
     }
     let data = feed.events.into_iter().map(Event::new).collect();
     Ok(HttpResponse::Ok().json(EventFeed { data, next_after: feed.after.to_string() }))

@@ -6,11 +6,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::audit_entries::ResourceName;
-use crate::api::auth::{Permit, Read};
-use crate::api::code::ErrorCode;
-use crate::api::path::Key;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
+use crate::api::contract::code::ErrorCode;
+use crate::api::contract::path::Key;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{Permit, Read};
 use crate::domain::idempotency::IdempotencyState;
 use crate::ops;
 use crate::ops::request::{self, Known};

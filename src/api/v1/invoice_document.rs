@@ -7,11 +7,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use utoipa::ToSchema;
 
-use crate::api::auth::{Permit, Read};
-use crate::api::path::Id;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
-use crate::app::AppState;
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::state::AppState;
 use crate::domain::billing::invoice::{BillTo, Invoice, InvoiceLine, State};
 use crate::domain::billing::proration::Calculation;
 use crate::domain::id::InvoiceId;

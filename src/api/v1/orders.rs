@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 
 use super::money::Money;
 use super::quote::OrderLine;
-use crate::api::auth::{Permit, Read};
-use crate::api::page::{Listing, PageQuery, list, listing};
-use crate::api::path::Id;
-use crate::api::problem::{Problem, in_query};
-use crate::api::query::NoQuery;
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::{Problem, in_query};
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::respond::page::{Listing, PageQuery, list, listing};
 use crate::domain::billing::order::{self, OrderFilter, OrderKind};
 use crate::domain::id::{CustomerId, OrderId, SubscriptionId};
 use crate::ops::orders;

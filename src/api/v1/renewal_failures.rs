@@ -5,9 +5,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::auth::{Permit, Read};
-use crate::api::page::{Listing, PageQuery, list};
-use crate::api::problem::Problem;
+use crate::api::contract::problem::Problem;
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::respond::page::{Listing, PageQuery, list};
 use crate::domain::id::{CustomerId, SubscriptionId};
 use crate::domain::subscription::renewal_failure::{self, FailureCode};
 use crate::ops::milestones;

@@ -4,12 +4,12 @@ use actix_web::{HttpResponse, post};
 
 use super::quote::{Confirmation, Quote};
 use super::subscriptions::Subscription;
-use crate::api::auth::{Permit, Read, WriteSubscriptions};
-use crate::api::json::{NoBody, OptionalJson};
-use crate::api::path::Id;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
-use crate::api::resource::{IfMatch, IfMatchHeader, ok};
+use crate::api::contract::json::{NoBody, OptionalJson};
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{Permit, Read, WriteSubscriptions};
+use crate::api::respond::resource::{IfMatch, IfMatchHeader, ok};
 use crate::domain::id::SubscriptionId;
 use crate::ops::inventory::{self, Change};
 

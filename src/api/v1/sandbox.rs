@@ -5,13 +5,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::auth::{MoveClock, Permit, Read};
-use crate::api::code::ErrorCode;
-use crate::api::json::Json;
-use crate::api::problem::{FieldError, Problem};
-use crate::api::query::NoQuery;
-use crate::api::write;
-use crate::app::AppState;
+use crate::api::contract::code::ErrorCode;
+use crate::api::contract::json::Json;
+use crate::api::contract::problem::{FieldError, Problem};
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{MoveClock, Permit, Read};
+use crate::api::middleware::write;
+use crate::api::state::AppState;
 use crate::domain::refusal::{Violation, ViolationCode};
 use crate::ops::sandbox::{self, Move, Reading};
 

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::money::Money;
 use super::quote::Calculation;
-use crate::api::auth::{Permit, Read};
-use crate::api::page::{Listing, listing};
-use crate::api::path::Id;
-use crate::api::problem::{Problem, in_query};
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::{Problem, in_query};
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::respond::page::{Listing, listing};
 use crate::domain::billing::upcoming_charge::{self, UpcomingFilter, UpcomingKind};
 use crate::domain::id::{ChargeId, CustomerId, PriceListId, ResellerId, SubscriptionId};
 use crate::domain::listing::Page;
@@ -105,7 +105,7 @@ fn answer<Q>(
     (page, totals): (Page<upcoming_charge::UpcomingCharge>, Vec<money::Money>),
 ) -> HttpResponse
 where
-    Q: crate::api::page::Paged,
+    Q: crate::api::respond::page::Paged,
 {
     let totals = totals.into_iter().map(Money::from).collect();
     let page = page.map(UpcomingCharge::from);

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::webhook_endpoints::WebhookEndpoint;
-use crate::api::auth::{ManageWebhooks, Permit};
-use crate::api::json::OptionalJson;
-use crate::api::path::Id;
-use crate::api::problem::Problem;
-use crate::api::query::NoQuery;
-use crate::api::resource::{IfMatch, IfMatchHeader, ok};
+use crate::api::contract::json::OptionalJson;
+use crate::api::contract::path::Id;
+use crate::api::contract::problem::Problem;
+use crate::api::contract::query::NoQuery;
+use crate::api::middleware::authenticate::{ManageWebhooks, Permit};
+use crate::api::respond::resource::{IfMatch, IfMatchHeader, ok};
 use crate::domain::credentials::secret::DEFAULT_OVERLAP;
 use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhooks::Endpoint;

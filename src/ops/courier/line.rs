@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::db::Db;
 use crate::domain::id::WebhookEndpointId;
 use crate::domain::webhooks::delivery::Delivery;
 use crate::ops::{Context, Error, Result, events};
+use crate::platform::db::Db;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns};
 
 /// How many deliveries are written at once.

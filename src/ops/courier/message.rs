@@ -13,7 +13,7 @@ use crate::domain::webhooks::delivery::Attempt;
 use crate::domain::webhooks::signature::sign;
 use crate::ops::work::Work;
 use crate::ops::{Context, Result};
-use crate::outbound::guarded::{Answered, Called, Caller};
+use crate::platform::outbound::guarded::{Answered, Called, Caller};
 
 /// How many transactions of deliveries an instance has at once, so that requests find connections, too.
 const TRANSACTIONS: usize = 4;

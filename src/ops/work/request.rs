@@ -9,13 +9,13 @@ use tokio::try_join;
 use uuid::Uuid;
 
 use super::{Begun, Outbox, Work, begin, collect};
-use crate::db::{Db, Transaction};
 use crate::domain::events::ResourceType;
 use crate::domain::events::audit::{self as audit_trail, Change, Entry, Outcome};
 use crate::domain::id::CustomerId;
 use crate::domain::idempotency::{Answer, Claim, Kept, is_final, is_kept};
 use crate::domain::subscription::Whose;
 use crate::ops::{Context, Error, Result, found};
+use crate::platform::db::{Db, Transaction};
 use crate::store::{self, Conn, Write, audit, idempotency};
 
 /// How many answers that are no longer kept are deleted at once.

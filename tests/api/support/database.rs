@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
-use partner_platform::db::{self, Db};
-use partner_platform::embedded::{Durability, Embedded, Options};
+use partner_platform::platform::db::{self, Db};
+use partner_platform::platform::embedded::{Durability, Embedded, Options};
 use tokio_postgres::NoTls;
 
 /// All tables of the service.

@@ -1,7 +1,7 @@
 //! Random bodies from the schemas of the document: valid in most parts, and invalid in various ways in the others.
 
 use fastrand::Rng;
-use partner_platform::api::openapi::DOCUMENT;
+use partner_platform::api::contract::document::DOCUMENT;
 use serde_json::{Map, Value, json};
 
 /// An operation with a body.

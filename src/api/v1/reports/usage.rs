@@ -5,11 +5,11 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::auth::{Permit, Read};
-use crate::api::csv::{Csv, columns};
-use crate::api::page::{list, listing};
-use crate::api::problem::{Problem, in_query};
-use crate::api::report::{Report, ReportQuery};
+use crate::api::contract::problem::{Problem, in_query};
+use crate::api::middleware::authenticate::{Permit, Read};
+use crate::api::respond::csv::{Csv, columns};
+use crate::api::respond::page::{list, listing};
+use crate::api::respond::report::{Report, ReportQuery};
 use crate::domain::id::{CustomerId, ProductId, ResellerId, SubscriptionId};
 use crate::domain::report::{About, UsageReportFilter, UsageRow};
 use crate::domain::subscription::SubscriptionStatus;
