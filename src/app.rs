@@ -28,11 +28,9 @@ use crate::telemetry::Metrics;
 /// What every request can use. Clones share it all.
 #[derive(Clone)]
 pub struct AppState {
-    /// The database.
     pub db: Db,
     /// What is remembered of keys.
     pub access: AccessCache,
-    /// What time it is.
     pub clock: Clock,
     /// What customers pay in when nothing else is said.
     pub default_currency: Currency,

@@ -24,7 +24,6 @@ const LAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What looks after an instance's memory of keys. Every instance that serves has one.
 pub struct AccessKeeper {
-    /// The database.
     pub db: Db,
     /// What is remembered.
     pub cache: AccessCache,

@@ -57,9 +57,7 @@ impl Pace {
 
 /// What works in the background.
 pub struct Worker {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
     /// Whether the clock can be moved.
     pub sandbox: bool,

@@ -14,9 +14,7 @@ const DELETE_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps the service in order.
 pub struct Upkeep {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
     /// When to stop.
     pub shutdown: Shutdown,

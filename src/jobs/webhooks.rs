@@ -27,9 +27,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 
 /// What delivers in the background. Any number of instances can have it; they share the work.
 pub struct Postman {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
     /// What sends messages.
     pub courier: Courier,

@@ -31,9 +31,6 @@ pub enum Looked {
 
 /// Looks for the key that a text is. A text that cannot be a key, and one that was unknown a moment ago, cost no query;
 /// neither does an address from which many unknown keys came.
-///
-/// # Errors
-/// The database fails.
 pub async fn credential(db: &Db, cache: &AccessCache, text: &str, source: Option<IpAddr>) -> Result<Looked> {
     let Some(secret) = Secret::parse(text).map(|secret| secret.hash()) else { return Ok(Looked::Unknown) };
     if let Some(looked) = remembered(cache, &secret, source) {
@@ -70,9 +67,6 @@ fn remembered(cache: &AccessCache, secret: &SecretHash, source: Option<IpAddr>) 
 }
 
 /// Whether a reseller works; `None` when there is no such reseller.
-///
-/// # Errors
-/// The database fails.
 pub async fn reseller_state(db: &Db, cache: &AccessCache, id: ResellerId) -> Result<Option<ResellerStatus>> {
     let now = Instant::now();
     if let Some(status) = cache.reseller(id, now) {

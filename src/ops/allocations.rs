@@ -16,7 +16,7 @@ use crate::store::{Conn, allocations, subscriptions};
 /// The allocations of a subscription, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let list = async { Ok(allocations::list(conn, id, window).await?) };
@@ -26,10 +26,10 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
     .await
 }
 
-/// An allocation.
+/// Returns the allocation.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
     // What time does to its subscription, it does not do to an allocation.
     cx.db.glance(async |conn: &Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation")).await
@@ -77,7 +77,7 @@ pub async fn allocate(
 /// Gives the certificates of an allocation back; again, it changes nothing.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let subscription_id = get(cx, id).await?.subscription_id;
     cx.change(Whose::Its(subscription_id), async |work| {

@@ -30,7 +30,7 @@ pub struct NewApiKey {
 /// Keys in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Result<Page<ApiKey>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
@@ -43,7 +43,7 @@ pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Resul
 /// A key.
 ///
 /// # Errors
-/// Not found.
+/// The API key does not exist.
 pub async fn get(cx: &Context, id: ApiKeyId) -> Result<ApiKey> {
     cx.db.statement(async |conn| found(api_keys::find(conn, cx.actor.scope, id).await?, "API key")).await
 }
@@ -89,7 +89,7 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
 /// Edits a key's name and end.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The API key does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: ApiKeyId,
@@ -102,7 +102,7 @@ pub async fn update(
 /// Gives a key another secret and answers it; the one of before goes on for a while.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The API key does not exist, has another version, or a rule denies the change.
 pub async fn rotate(
     cx: &Context,
     id: ApiKeyId,
@@ -118,7 +118,7 @@ pub async fn rotate(
 /// Ends a key for good.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The API key does not exist, or has another version.
 pub async fn revoke(cx: &Context, id: ApiKeyId, precondition: &Precondition, reason: Option<Reason>) -> Result<ApiKey> {
     change(cx, id, precondition, |key| key.apply(Command::Revoke { reason }, cx.at)).await
 }

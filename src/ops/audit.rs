@@ -22,7 +22,7 @@ pub struct Verified {
 /// What somebody in the tenant wrote or tried to, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     let (mut page, mut reading) = (Page::empty(), Reading::new(window.limit));

@@ -38,9 +38,6 @@ struct Taken {
 }
 
 /// The endpoints that something is due for, without some: those first that it gets to.
-///
-/// # Errors
-/// The database fails.
 pub async fn due(cx: &Context, without: &[WebhookEndpointId]) -> Result<Vec<Due>> {
     let most = i64::try_from(LANES).unwrap_or(i64::MAX);
     let due = async |conn: &Conn| Ok(webhook_turns::due(conn, cx.clock.machine(), without, most).await?);
@@ -49,9 +46,6 @@ pub async fn due(cx: &Context, without: &[WebhookEndpointId]) -> Result<Vec<Due>
 
 /// Delivers what is due to an endpoint, one after the other, until there is nothing left, it does not get there, or
 /// it is told to stop.
-///
-/// # Errors
-/// The database fails.
 pub async fn deliver(cx: &Context, courier: &Courier, id: WebhookEndpointId, stop: impl Fn() -> bool) -> Result<()> {
     while !stop() && deliver_next(cx, courier, id).await? == Next::GoOn {}
     Ok(())

@@ -48,10 +48,10 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
     .await
 }
 
-/// A customer.
+/// Returns the customer.
 ///
 /// # Errors
-/// Not found.
+/// The customer does not exist.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
     let find = async |conn: &Conn| found(customers::find_with_holdings(conn, cx.actor.scope, id).await?, "customer");
     let is_due = |(.., next_due): &(Customer, Holdings, Option<NaiveDate>)| {
@@ -115,7 +115,7 @@ pub async fn update(
 /// Archives or restores a customer.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The customer does not exist, has another version, or a rule denies the change.
 pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
     let apply = |(customer, holdings): &Known| Ok(with(customer.apply(action, *holdings, cx.at)?, *holdings));
     cx.change_one(id, precondition, apply).await
@@ -132,7 +132,7 @@ fn with(outcome: Outcome<Customer>, holdings: Holdings) -> Outcome<Known> {
 /// What the customer can be sold now; nothing while it is archived.
 ///
 /// # Errors
-/// Not found.
+/// The customer does not exist.
 pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -> Result<(Customer, Page<Product>)> {
     let read = async |conn: &Conn| {
         let customer = found(customers::find(conn, cx.actor.scope, id).await?, "customer")?;

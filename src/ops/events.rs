@@ -35,7 +35,6 @@ pub enum After {
 /// A part of the feed.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// The events.
     pub events: Vec<Event>,
     /// Behind which place to go on.
     pub after: i64,
@@ -43,9 +42,6 @@ pub struct Feed {
 
 /// Gives every event that is committed its place, and answers the last. Whoever reads does so: nobody waits for a
 /// job.
-///
-/// # Errors
-/// The database fails.
 pub async fn catch_up(db: &Db) -> Result<i64> {
     let head = async |conn: &Conn| events::head(conn).await;
     let (mut last, mut are_waiting) = db.statement(head).await?;

@@ -103,7 +103,7 @@ pub async fn confirm(
 /// Sets thresholds.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn set_thresholds(
     cx: &Context,
     id: SubscriptionId,
@@ -116,7 +116,7 @@ pub async fn set_thresholds(
 /// The ledger of a subscription's inventory, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let ledger = async { Ok(inventory::ledger(conn, id, window).await?) };

@@ -18,7 +18,7 @@ pub type Invoiced = (Invoice, Vec<InvoiceLine>);
 /// Invoices in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     let named = [("customer_id", Named::Customer(filter.customer_id))];
     cx.db
@@ -29,7 +29,7 @@ pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Resu
 /// An invoice with its lines.
 ///
 /// # Errors
-/// Not found.
+/// The invoice does not exist.
 pub async fn get(cx: &Context, id: InvoiceId) -> Result<Invoiced> {
     cx.db.statement(async |conn| found(invoices::find_with_lines(conn, cx.actor.scope, id).await?, "invoice")).await
 }
@@ -37,7 +37,7 @@ pub async fn get(cx: &Context, id: InvoiceId) -> Result<Invoiced> {
 /// Marks an invoice as emailed or paid, or voids it; the charges of a void one are pending again.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The invoice does not exist, has another version, or a rule denies the change.
 pub async fn transition(
     cx: &Context,
     id: InvoiceId,

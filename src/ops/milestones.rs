@@ -103,9 +103,6 @@ pub async fn settle(cx: &Context, whose: Whose) -> Result<()> {
 }
 
 /// [`settle`] for everyone and without a limit.
-///
-/// # Errors
-/// The database fails.
 pub(super) async fn settle_all(cx: &Context) -> Result<()> {
     drain(cx, || false).await?;
     // Others may still be at work on some: this waits for them.
@@ -156,9 +153,6 @@ async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
 
 /// Works on what waits, longest first, until there is nothing left that nobody else is at work on, or it is
 /// told to stop.
-///
-/// # Errors
-/// The database fails.
 pub async fn drain(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let lane = async |part| {
         while !stop() && pass_next(cx, part).await? {}
@@ -273,9 +267,6 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
 }
 
 /// The subscriptions in the tenant that could not be processed when they were due.
-///
-/// # Errors
-/// The database fails.
 pub async fn failures(cx: &Context, window: &Window) -> Result<Page<RenewalFailure>> {
     let list = async |tx: &Conn| Ok(renewal_failures::list(tx, cx.actor.scope, window).await?);
     current(cx, Whose::Everyones, list).await

@@ -51,13 +51,11 @@ pub use work::request;
 /// What every use case is handed.
 #[derive(Clone)]
 pub struct Context {
-    /// The database.
     pub db: Db,
     /// Makes ids.
     pub clock: Clock,
     /// The instant at which the request is dealt with.
     pub at: DateTime<Utc>,
-    /// Who asks.
     pub actor: Actor,
     /// The request that this is for, when it is one that may write.
     pub request: Option<Arc<Request>>,
@@ -148,12 +146,10 @@ pub enum Error {
     /// The domain refuses.
     #[error("{refusal}")]
     Refused {
-        /// Why.
         refusal: Refusal,
         /// What could be done instead; empty where that says nothing.
         offers: Vec<Offer>,
     },
-    /// The database fails.
     #[error(transparent)]
     Store(#[from] store::Error),
 }

@@ -20,9 +20,6 @@ pub(super) struct Offers {
 }
 
 /// Products, those that exist, as a customer is offered them.
-///
-/// # Errors
-/// The database fails.
 pub(super) async fn find(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
     let products = products::find_all(conn, ids);
     let (products, lists) = try_join!(biased; products, price_lists::of_customer(conn, customer_id, ids))?;
@@ -30,9 +27,6 @@ pub(super) async fn find(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]
 }
 
 /// The same, and they stay so until the transaction ends.
-///
-/// # Errors
-/// The database fails.
 pub(super) async fn hold(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
     let hold = price_lists::hold_those_of(conn, customer_id);
     // Read behind the lock.
@@ -42,9 +36,6 @@ pub(super) async fn hold(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]
 }
 
 /// A page of products as a customer is offered them.
-///
-/// # Errors
-/// The database fails.
 pub(super) async fn of_page(conn: &Conn, customer_id: CustomerId, page: Page<Product>) -> Result<Page<Product>> {
     let ids: Vec<_> = page.rows.iter().map(|product| product.id).collect();
     let lists = price_lists::of_customer(conn, customer_id, &ids).await?;
@@ -59,9 +50,6 @@ fn offered(products: Vec<Product>, lists: &[Overrides]) -> Vec<Product> {
 
 impl Offers {
     /// The products of subscriptions, as their customers are offered them.
-    ///
-    /// # Errors
-    /// The database fails.
     pub(super) async fn of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids = product_ids(subscriptions);
         let products = products::find_all(tx, &product_ids);
@@ -72,9 +60,6 @@ impl Offers {
     }
 
     /// The same, and the lists stay so until the transaction ends.
-    ///
-    /// # Errors
-    /// The database fails.
     pub(super) async fn hold_of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids = product_ids(subscriptions);
         let products = products::find_all(tx, &product_ids);

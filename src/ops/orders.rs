@@ -13,7 +13,7 @@ use crate::store::{orders, subscriptions};
 /// Orders in the tenant, newest first, without their lines, and how many these are.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let named = [
         ("customer_id", Named::Customer(filter.customer_id)),
@@ -25,10 +25,10 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
     .await
 }
 
-/// An order.
+/// Returns the order.
 ///
 /// # Errors
-/// Not found.
+/// The order does not exist.
 pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
     cx.db.statement(async |conn| found(orders::find(conn, cx.actor.scope, id).await?, "order")).await
 }
@@ -44,7 +44,7 @@ pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<Or
 /// Charges in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
     let named = [("customer_id", Named::Customer(filter.customer_id))];
     milestones::current(cx, filter.customer_id.into(), async |conn| {

@@ -17,17 +17,14 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::store::{self, Conn, Write, price_lists, products};
 
 /// The price lists in the tenant, without their prices, and how many these are.
-///
-/// # Errors
-/// The database fails.
 pub async fn list(cx: &Context, filter: &PriceListFilter, window: &Window) -> Result<Page<(PriceList, i64)>> {
     cx.db.statement(async |conn| Ok(price_lists::list(conn, cx.actor.scope, filter, window).await?)).await
 }
 
-/// A price list.
+/// Returns the price list.
 ///
 /// # Errors
-/// Not found.
+/// The price list does not exist.
 pub async fn get(cx: &Context, id: PriceListId) -> Result<PriceList> {
     cx.db.statement(async |conn| found(price_lists::find(conn, cx.actor.scope, id).await?, "price list")).await
 }
@@ -50,7 +47,7 @@ pub async fn create(cx: &Context, currency: Currency, details: Details) -> Resul
 /// Edits a price list. Terms that run keep their prices.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The price list does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: PriceListId,

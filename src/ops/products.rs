@@ -13,17 +13,14 @@ use crate::domain::text::Code;
 use crate::store::{self, Conn, Write, products};
 
 /// Products, in order of their code.
-///
-/// # Errors
-/// The database fails.
 pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Result<Page<Product>> {
     cx.db.statement(async |conn| Ok(products::list(conn, filter, None, window).await?)).await
 }
 
-/// A product.
+/// Returns the product.
 ///
 /// # Errors
-/// Not found.
+/// The product does not exist.
 pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
     cx.db.glance(async |conn: &Conn| found(products::find(conn, id).await?, "product")).await
 }
@@ -45,7 +42,7 @@ pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Produc
 /// Edits a product. Terms that run keep their prices.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The product does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: ProductId,

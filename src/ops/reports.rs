@@ -27,7 +27,7 @@ pub async fn subscriptions(
 /// Lines of orders in the tenant, the newest order first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn transactions(
     cx: &Context,
     filter: &TransactionReportFilter,
@@ -43,7 +43,7 @@ pub async fn transactions(
 /// Lines of inventory in the tenant, in order of subscription and certificate type.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn usage(cx: &Context, filter: &UsageReportFilter, window: &Window) -> Result<Page<UsageRow>> {
     milestones::current(cx, filter.about.customer_id.into(), async |conn| {
         let list = reports::list_usage(conn, cx.actor.scope, filter, window);

@@ -11,17 +11,14 @@ use crate::domain::reseller::{Command, Details, Reseller};
 use crate::store::{self, Conn, Write, resellers};
 
 /// Resellers in the tenant.
-///
-/// # Errors
-/// The database fails.
 pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, window: &Window) -> Result<Page<Reseller>> {
     cx.db.statement(async |conn| Ok(resellers::list(conn, cx.actor.scope, filter, sort, window).await?)).await
 }
 
-/// A reseller.
+/// Returns the reseller.
 ///
 /// # Errors
-/// Not found.
+/// The reseller does not exist.
 pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
     cx.db.glance(async |conn: &Conn| found(resellers::find(conn, cx.actor.scope, id).await?, "reseller")).await
 }
@@ -67,7 +64,7 @@ pub async fn update(
 /// Disables or enables a reseller. Its customers are not touched.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The reseller does not exist, or has another version.
 pub async fn transition(
     cx: &Context,
     id: ResellerId,

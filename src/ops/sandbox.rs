@@ -32,16 +32,12 @@ pub enum Move {
 /// What a clock shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The time.
     pub now: DateTime<Utc>,
     /// Where it is on its way to, while it is moved.
     pub moving_to: Option<DateTime<Utc>>,
 }
 
 /// Sets the clock as the database has it.
-///
-/// # Errors
-/// The database fails.
 pub async fn follow(db: &Db, clock: &Clock) -> Result<Ahead> {
     let ahead: Result<_> = db.statement(async |conn| Ok(sandbox::find(conn).await?.unwrap_or_default())).await;
     let ahead = ahead?;
@@ -50,9 +46,6 @@ pub async fn follow(db: &Db, clock: &Clock) -> Result<Ahead> {
 }
 
 /// What the clock shows.
-///
-/// # Errors
-/// The database fails.
 pub async fn read(cx: &Context) -> Result<Reading> {
     let ahead = follow(&cx.db, &cx.clock).await?;
     let moving = ahead.target > ahead.now;
@@ -91,9 +84,6 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
 
 /// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop. What
 /// is interrupted is taken up again by the worker.
-///
-/// # Errors
-/// The database fails.
 pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> bool) -> Result<()> {
     while !stop() {
         let ahead = follow(&cx.db, &cx.clock).await?;

@@ -23,7 +23,7 @@ use crate::store::{self, Conn, Write};
 /// Subscriptions in the tenant.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(
     cx: &Context,
     filter: &SubscriptionFilter,
@@ -57,10 +57,10 @@ pub async fn list_of_customer(
     list(cx, &filter, sort, window).await
 }
 
-/// A subscription.
+/// Returns the subscription.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
     let is_due = |subscription: &Subscription| subscription.due(cx.today()).is_some();
     milestones::current_one(cx, Whose::Its(id), async |conn: &Conn| find(conn, cx, id).await, is_due).await
@@ -69,7 +69,7 @@ pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
 /// The terms of a subscription, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let terms = async { Ok(store::subscriptions::terms(conn, id, window).await?) };
@@ -141,7 +141,7 @@ fn product_ids(items: &[Item]) -> Vec<ProductId> {
 /// Edits what can be edited of a subscription: automatic renewal and the caller's reference.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: SubscriptionId,
@@ -155,7 +155,7 @@ pub async fn update(
 /// Suspends or enables a subscription.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn transition(
     cx: &Context,
     id: SubscriptionId,
@@ -168,7 +168,7 @@ pub async fn transition(
 /// Cancels a subscription that has not started; its charges are voided.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn cancel(
     cx: &Context,
     id: SubscriptionId,

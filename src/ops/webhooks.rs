@@ -17,7 +17,7 @@ use crate::store::{self, Conn, Write, webhook_queue, webhooks};
 /// Webhook endpoints in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window) -> Result<Page<Endpoint>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
@@ -25,10 +25,10 @@ pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window)
         .await
 }
 
-/// A webhook endpoint.
+/// Returns the webhook endpoint.
 ///
 /// # Errors
-/// Not found.
+/// The webhook endpoint does not exist.
 pub async fn get(cx: &Context, id: WebhookEndpointId) -> Result<Endpoint> {
     cx.db.statement(async |conn| found(webhooks::find(conn, cx.actor.scope, id).await?, "webhook endpoint")).await
 }
@@ -81,7 +81,7 @@ pub async fn update(
 /// Deletes a webhook endpoint. What was on its way to it is not sent any more.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn delete(cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<()> {
     cx.write(async |work| {
         let endpoint: Endpoint = work.lock(cx, id, precondition).await?;
@@ -95,7 +95,7 @@ pub async fn delete(cx: &Context, id: WebhookEndpointId, precondition: &Precondi
 /// Disables or enables a webhook endpoint.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn transition(
     cx: &Context,
     id: WebhookEndpointId,
@@ -117,7 +117,7 @@ pub async fn transition(
 /// Gives a webhook endpoint another secret. Messages are signed with those of before, too, for a while.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn rotate(
     cx: &Context,
     id: WebhookEndpointId,

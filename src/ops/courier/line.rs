@@ -28,9 +28,6 @@ const SWEEP: i64 = 1000;
 
 /// Writes down what is to be delivered of everything that has happened. Instances that do so at the same time share
 /// the endpoints.
-///
-/// # Errors
-/// The database fails.
 pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let last = events::catch_up(&cx.db).await?;
     let behind = async |conn: &Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
@@ -78,9 +75,6 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
 }
 
 /// Deletes what ended long ago, and what was for endpoints that are gone.
-///
-/// # Errors
-/// The database fails.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let ended = async |tx: &Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, now - KEPT, SWEEP).await?);
     while db.transaction(ended).await? > 0 {}

@@ -12,7 +12,6 @@ use crate::store::{self, Conn, Write};
 
 /// A resource that use cases change.
 pub(in crate::ops) trait Entity: Resource + Sized {
-    /// Identifies it.
     type Id: Copy;
 
     /// What it is called where it is not found.
@@ -26,7 +25,6 @@ pub(in crate::ops) trait Entity: Resource + Sized {
         None
     }
 
-    /// Its version.
     fn version(&self) -> Version;
 
     /// What may be done with it next.
@@ -45,7 +43,7 @@ impl Context {
     /// Changes one thing: locks it, asks the domain, and saves what comes of it.
     ///
     /// # Errors
-    /// Not found, another version, or what the domain refuses.
+    /// The resource does not exist, has another version, or a rule denies the change.
     pub(in crate::ops) async fn change_one<E: Entity>(
         &self,
         id: E::Id,

@@ -241,9 +241,6 @@ pub async fn known(cx: &Context, key: &str) -> Result<Known> {
 }
 
 /// Deletes what is no longer kept.
-///
-/// # Errors
-/// The database fails.
 pub async fn forget_expired(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let delete = async |conn: &Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
     while db.statement(delete).await? > 0 {}
