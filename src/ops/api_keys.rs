@@ -1,4 +1,5 @@
-//! API keys: made once, shown once, kept as a hash. Nobody makes or changes one that can do more than they can.
+//! Lists, creates, edits, rotates and revokes API keys. The secret is shown once and stored as a hash. Nobody can
+//! create or change a key with more rights than their own.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::try_join;
@@ -15,19 +16,18 @@ use crate::domain::secret::{RANDOM_BYTES, Secret};
 use crate::domain::text::{KeyName, Reason};
 use crate::store::{self, Conn, Write, api_keys, resellers};
 
-/// What a new key is made of.
+/// The properties of a new key.
 pub struct NewApiKey {
-    /// What it is for.
+    /// The purpose of the key.
     pub name: KeyName,
-    /// What it may do.
     pub role: Role,
-    /// Whose it is; left out, that of whoever makes it.
+    /// The reseller that the key belongs to. If `None`, the key belongs to the tenant of its creator.
     pub partner_id: Option<ResellerId>,
-    /// When it ends by itself.
+    /// When the key expires. A key without an expiry date never expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Keys in the tenant, newest first.
+/// Lists the API keys in the tenant, newest first.
 ///
 /// # Errors
 /// The filter names a resource that does not exist.
@@ -40,7 +40,7 @@ pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Resul
         .await
 }
 
-/// A key.
+/// Returns the API key.
 ///
 /// # Errors
 /// The API key does not exist.
@@ -48,10 +48,10 @@ pub async fn get(cx: &Context, id: ApiKeyId) -> Result<ApiKey> {
     cx.db.statement(async |conn| found(api_keys::find(conn, cx.actor.scope, id).await?, "API key")).await
 }
 
-/// Makes a key, the partner's or a reseller's, and answers its secret.
+/// Creates a key of the provider or of a reseller, and returns its secret.
 ///
 /// # Errors
-/// There is no such reseller, the key could do more than who makes it, or what the domain refuses.
+/// The reseller does not exist, the key would have more rights than its creator, or another rule denies it.
 pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
     let secret = new_secret()?;
     let fingerprint = Fingerprint::from(&secret);
@@ -86,7 +86,7 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
     Ok((key, secret))
 }
 
-/// Edits a key's name and end.
+/// Edits the name and the expiry date of a key.
 ///
 /// # Errors
 /// The API key does not exist, has another version, or a rule denies the change.
@@ -99,7 +99,7 @@ pub async fn update(
     change(cx, id, precondition, |key| key.edit(edit(key.details.clone()), cx.at)).await
 }
 
-/// Gives a key another secret and answers it; the one of before goes on for a while.
+/// Creates a new secret for a key and returns it. The old secret stays valid for the time of `overlap`.
 ///
 /// # Errors
 /// The API key does not exist, has another version, or a rule denies the change.
@@ -115,7 +115,7 @@ pub async fn rotate(
     Ok((key, secret))
 }
 
-/// Ends a key for good.
+/// Revokes a key permanently.
 ///
 /// # Errors
 /// The API key does not exist, or has another version.
@@ -144,7 +144,7 @@ async fn change(
     .await
 }
 
-/// Succeeds when a tenant with so many live keys may have one more.
+/// Checks that a tenant with this number of live keys may have one more.
 fn check_room(live: i64) -> Result<()> {
     if live >= MOST_LIVE_KEYS { Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into()) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! Products.
+//! Lists, creates and edits products.
 
 use tokio::try_join;
 
@@ -12,7 +12,7 @@ use crate::domain::product::{Details, Product};
 use crate::domain::text::Code;
 use crate::store::{self, Conn, Write, products};
 
-/// Products, in order of their code.
+/// Lists products, sorted by code.
 pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Result<Page<Product>> {
     cx.db.statement(async |conn| Ok(products::list(conn, filter, None, window).await?)).await
 }
@@ -28,7 +28,7 @@ pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
 /// Creates a product.
 ///
 /// # Errors
-/// What the domain refuses, or the code is taken.
+/// A rule denies it, or the code is already in use.
 pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Product> {
     let product = Product::create(cx.new_id(), code, details, cx.at)?;
     cx.write(async |work| {
@@ -39,7 +39,7 @@ pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Produc
     .await
 }
 
-/// Edits a product. Terms that run keep their prices.
+/// Edits a product. Current terms keep their prices.
 ///
 /// # Errors
 /// The product does not exist, has another version, or a rule denies the change.
@@ -68,7 +68,7 @@ impl Entity for Product {
         products::lock(conn, id).await
     }
 
-    /// Terms that have begun have the prices of before.
+    /// Terms that start before the change must get the old prices, so due transitions are processed first.
     fn depends_on(_: ProductId) -> Option<Whose> {
         Some(Whose::Everyones)
     }

@@ -1,4 +1,4 @@
-//! Resellers.
+//! Lists, creates, edits, disables and enables resellers.
 
 use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found, price_lists};
@@ -10,7 +10,7 @@ use crate::domain::machine::{Outcome, Possibility};
 use crate::domain::reseller::{Command, Details, Reseller};
 use crate::store::{self, Conn, Write, resellers};
 
-/// Resellers in the tenant.
+/// Lists the resellers in the tenant.
 pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, window: &Window) -> Result<Page<Reseller>> {
     cx.db.statement(async |conn| Ok(resellers::list(conn, cx.actor.scope, filter, sort, window).await?)).await
 }
@@ -26,7 +26,7 @@ pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
 /// Creates a reseller.
 ///
 /// # Errors
-/// The external id is taken.
+/// The external id is already in use.
 pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     let reseller = Reseller::create(cx.new_id(), company, cx.at);
     cx.write(async |work| {
@@ -37,17 +37,18 @@ pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     .await
 }
 
-/// Edits a reseller's details.
+/// Edits the details of a reseller.
 ///
 /// # Errors
-/// Not found, another version, the external id is taken, or the price list is none that can be assigned.
+/// The reseller does not exist, has another version, the external id is already in use, or the price list cannot be
+/// assigned.
 pub async fn update(
     cx: &Context,
     id: ResellerId,
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Reseller> {
-    // Terms that have begun have the prices of before.
+    // Terms that start before the change must get the old prices, so due transitions are processed first.
     cx.change(Whose::Everyones, async |work| {
         let reseller: Reseller = work.lock(cx, id, precondition).await?;
         let details = edit(reseller.details());
@@ -61,7 +62,7 @@ pub async fn update(
     .await
 }
 
-/// Disables or enables a reseller. Its customers are not touched.
+/// Disables or enables a reseller. Its customers do not change.
 ///
 /// # Errors
 /// The reseller does not exist, or has another version.
