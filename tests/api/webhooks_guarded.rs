@@ -70,7 +70,7 @@ async fn a_name_that_leads_inside_is_not_called() {
     {
         names.know("receiver.example", &[&[inside]]);
         let error = status(post(&caller, &named(&receiver, "https", "receiver.example")).await).unwrap_err();
-        assert_eq!(error, "The name leads to an address that may not be called.", "{inside}");
+        assert_eq!(error, "The host name does not resolve to an allowed address.", "{inside}");
     }
     assert_eq!(receiver.received().len(), 0);
 }
@@ -165,5 +165,5 @@ async fn who_keeps_silent_is_waited_for_no_longer_than_is_said() {
     let (caller, _) = caller(&["127.0.0.0/8"]);
     let called = post(&caller, &receiver.url).await;
     assert!(called.duration >= Duration::from_secs(15) && called.duration < Duration::from_secs(40));
-    assert_eq!(status(called).unwrap_err(), "There was no answer within 15 seconds.");
+    assert_eq!(status(called).unwrap_err(), "There was no response within 15 seconds.");
 }
