@@ -16,7 +16,7 @@ pub async fn run(limits: RateLimits, db: Db) {
         match exchange(&limits, &db).await {
             Err(error) if !alone => {
                 alone = true;
-                tracing::warn!(%error, "until the database is back, rate limits count only the requests of this instance");
+                tracing::warn!(%error, "until the database is back, rate limits count only requests of this instance");
             }
             Ok(()) if alone => {
                 alone = false;
