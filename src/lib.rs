@@ -1,71 +1,73 @@
-//! The partner platform: customers, resellers, and certificate subscriptions with their inventory, as a
-//! JSON REST API on PostgreSQL.
+//! The partner platform: a JSON REST API on PostgreSQL with which a provider sells certificate subscriptions to
+//! customers, directly and through resellers.
 //!
-//! # The house
+//! # Architecture
 //!
-//! Four rings; what a ring names is inside of it, never outside. The same file name in each ring: who looks
-//! for subscriptions finds `domain/subscription.rs`, `store/subscriptions.rs`, `ops/subscriptions.rs` and
+//! The code has four rings. A ring may use only the rings inside it. A topic has the same file name in each ring: the
+//! code for subscriptions is in `domain/subscription.rs`, `store/subscriptions.rs`, `ops/subscriptions.rs` and
 //! `api/v1/subscriptions.rs`.
 //!
 //! ```text
-//! main → app → { api, jobs } → ops → { store, domain }      store → domain      domain → nothing of ours
+//! main → app → { api, jobs } → ops → { store, domain }      store → domain      domain → no other module
 //! ```
 //!
-//! | room | what is in it |
+//! | module | content |
 //! | --- | --- |
-//! | [`domain`] | what the service means: pure rules, everything is handed in |
-//! | [`store`] | all SQL: functions over a connection, one file per aggregate |
-//! | [`ops`] | use cases: one function per command or query, one visible transaction each |
-//! | [`api`] | HTTP: requests taken apart, answers put together, the OpenAPI document |
-//! | [`jobs`] | what runs by itself: subscriptions that are due, invoices, webhooks, a sandbox's clock, counting together |
+//! | [`domain`] | the business rules: pure functions that get all their data as arguments |
+//! | [`store`] | all SQL: functions that take a connection, one file per aggregate |
+//! | [`ops`] | the use cases: one function per command or query, each in one visible transaction |
+//! | [`api`] | HTTP: parses requests, builds responses, and generates the OpenAPI document |
+//! | [`jobs`] | the background jobs: due transitions, invoices, webhooks, the sandbox clock, rate limit exchange |
 //! | [`app`] | the server, for `main` and for the tests |
-//! | [`db`] | pool, transactions, timeouts, migrations, TLS |
+//! | [`db`] | connection pool, transactions, timeouts, migrations, TLS |
 //! | [`config`] | the command line and the settings |
-//! | [`access_cache`] | what an instance remembers of keys, and for how long that is believed |
-//! | [`clock`] | time and ids: nothing else asks the machine for either |
-//! | [`oidc`] | tokens of an OpenID Connect issuer: its keys, and what a token says |
-//! | [`outbound`], [`tls`] | calls to the outside: how they are made, and whom they trust |
-//! | [`embedded`] | the private PostgreSQL that serves when no other is named |
+//! | [`access_cache`] | the credentials cache of an instance, and how long its entries are valid |
+//! | [`clock`] | time and ids: no other module reads the machine's clock or generates ids |
+//! | [`oidc`] | the tokens of an OpenID Connect issuer: its keys and the claims |
+//! | [`outbound`], [`tls`] | outgoing HTTP requests, and the certificate authorities that they trust |
+//! | [`embedded`] | the service's own PostgreSQL, used if no database is configured |
 //! | [`telemetry`], [`shutdown`] | logs and metrics; stopping without losing a request |
-//! | [`descriptors`] | how many connections and files the system lets us have |
+//! | [`descriptors`] | the limit of open files and sockets |
 //!
-//! # The way of a request
+//! # The path of a request
 //!
-//! A request becomes one value when it arrives ([`api::incoming`]): the one spelling of its path, its operation, its
-//! source. Everything further in reads that value. What it may cost is taken from budgets before the work is done
-//! ([`domain::budget`], [`ops::budget`]).
+//! 1. [`api::incoming`] reads the request into one value: its normalized path, its operation and its source. All later
+//!    steps use this value. The concurrency budgets for the request are reserved before the work starts
+//!    ([`domain::budget`], [`ops::budget`]).
+//! 2. `api` authenticates the caller ([`api::auth`]), validates the request against the OpenAPI document
+//!    ([`api::json`], [`api::body_schema`], [`api::query`]) and calls a use case.
+//! 3. The use case in `ops` opens a transaction, reads the resources in the caller's scope through `store`, lets
+//!    `domain` decide, saves the changes and returns the result.
+//! 4. `api` converts the result, or the error, to an HTTP response.
 //!
-//! `api` finds out who asks ([`api::auth`]), checks the request against the document ([`api::json`],
-//! [`api::body_schema`], [`api::query`]) and calls a use case. `ops` opens a transaction, finds what is in scope through `store`,
-//! asks `domain` what happens, saves that, and answers. `api` turns the answer, or the one error, into HTTP.
+//! A write is one transaction that includes its response. The use case records its changes (`ops/work/record.rs`: events
+//! and audit changes) and leaves the transaction open ([`ops::Context`]). Then [`api::write`] commits it together with
+//! the response that is stored for retries, and the audit entry ([`ops::request`]).
 //!
-//! What writes is one transaction up to its answer: the use case leaves it open ([`ops::Context`]), having told what it
-//! saved (`ops/record.rs`: events, and what changed), and [`api::write`] has it committed together with the answer that
-//! is kept for retries and the entry in the audit trail ([`ops::request`]).
+//! # Scheduled transitions
 //!
-//! # The way of time
-//!
-//! What time does to a subscription is a state transition like any other ([`domain::subscription::Milestone`]),
-//! and bringing it about is a use case like any other ([`ops::milestones`]): as of the midnight at which it was
-//! due, whoever calls it. The worker does, and so does every use case that shows or changes what time changes.
+//! A scheduled transition of a subscription ([`domain::subscription::Milestone`]) is a state transition like any other,
+//! and processing it is a use case like any other ([`ops::milestones`]). It takes effect at the midnight at which it was
+//! due, no matter when it is processed. Due transitions are processed by the background worker, and by every use case
+//! that reads or changes data which they affect.
 //!
 //! # The rules, checked by `tests/architecture.rs`
 //!
 //! 1. `domain` is pure: no async, no clock, no queries, nothing of the other rings.
-//! 2. diesel stands in `store` and `db`; actix and utoipa in `api`, `app` and `main`. The leaf files of
-//!    `domain` may derive their traits, so that an id or a label is written once.
+//! 2. Only `store` and `db` use diesel; only `api`, `app` and `main` use actix and utoipa. As an exception, the leaf files
+//!    of `domain` may derive their traits, so that an id or a label is defined only once.
 //! 3. `api` never calls `store`; only `ops` opens transactions.
-//! 4. A state machine is one place: a guard that says what is possible, and `apply`, which does it. A status
-//!    is written by `store::…::save` alone.
-//! 5. What touches tenant data takes a [`Scope`](domain::access::Scope), which only authentication, the command
-//!    line and the service itself make. What is out of scope is not found.
+//! 4. Each state machine is in one place: a guard that says which actions are possible, and `apply`, which carries them
+//!    out. Only `store::…::save` writes a status.
+//! 5. Functions that use tenant data take a [`Scope`](domain::access::Scope). Only authentication, the command line and
+//!    the service itself create one. Resources outside the scope are not found.
 //! 6. Preview and confirm call the same function of [`domain::quote`]. Nothing else computes an amount.
-//! 7. Money is `i64` minor units and a currency. Time is handed in.
-//! 8. Constraints have names; one table says what each means to a caller (`store/error.rs`).
-//! 9. One error enum per ring; `api/problem.rs` maps them by one exhaustive match.
-//! 10. Files are short, nothing panics, nothing is unsafe.
+//! 7. Money is `i64` minor units and a currency. Time is passed as an argument.
+//! 8. Constraints have names. One table maps each of them to an error for the caller (`store/error.rs`).
+//! 9. Each ring has one error enum. `api/problem.rs` maps all of them in one exhaustive match.
+//! 10. Files are short. Nothing panics. There is no unsafe code.
 
-#![allow(missing_docs, reason = "a comment is there where it adds to the name")]
+#![allow(missing_docs, reason = "comments are written only where they add to the name")]
 
 pub mod access_cache;
 pub mod api;
