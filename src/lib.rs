@@ -40,22 +40,22 @@
 //!    `domain` decide, saves the changes and returns the result.
 //! 4. `api` converts the result, or the error, to an HTTP response.
 //!
-//! A write is one transaction that includes its response. The use case records its changes (`ops/work/record.rs`: events
-//! and audit changes) and leaves the transaction open ([`ops::Context`]). Then [`api::write`] commits it together with
-//! the response that is stored for retries, and the audit entry ([`ops::request`]).
+//! A write is one transaction that includes its response. The use case records its changes (`ops/work/record.rs`:
+//! events and audit changes) and leaves the transaction open ([`ops::Context`]). Then [`api::write`] commits it
+//! together with the response that is stored for retries, and the audit entry ([`ops::request`]).
 //!
 //! # Scheduled transitions
 //!
 //! A scheduled transition of a subscription ([`domain::subscription::Milestone`]) is a state transition like any other,
-//! and processing it is a use case like any other ([`ops::milestones`]). It takes effect at the midnight at which it was
-//! due, no matter when it is processed. Due transitions are processed by the background worker, and by every use case
-//! that reads or changes data which they affect.
+//! and processing it is a use case like any other ([`ops::milestones`]). It takes effect at the midnight at which it
+//! was due, no matter when it is processed. Due transitions are processed by the background worker, and by every use
+//! case that reads or changes data which they affect.
 //!
 //! # The rules, checked by `tests/architecture.rs`
 //!
 //! 1. `domain` is pure: no async, no clock, no queries, nothing of the other rings.
-//! 2. Only `store` and `db` use diesel; only `api`, `app` and `main` use actix and utoipa. As an exception, the leaf files
-//!    of `domain` may derive their traits, so that an id or a label is defined only once.
+//! 2. Only `store` and `db` use diesel; only `api`, `app` and `main` use actix and utoipa. As an exception, the leaf
+//!    files of `domain` may derive their traits, so that an id or a label is defined only once.
 //! 3. `api` never calls `store`; only `ops` opens transactions.
 //! 4. Each state machine is in one place: a guard that says which actions are possible, and `apply`, which carries them
 //!    out. Only `store::…::save` writes a status.
