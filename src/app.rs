@@ -60,10 +60,10 @@ pub struct AppState {
     pub shutdown: Shutdown,
 }
 
-/// How the server treats connections.
+/// The settings for connections.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Threads that serve requests.
+    /// The number of threads that serve requests.
     pub workers: usize,
     /// The maximum number of connections. Further clients wait until one is closed.
     pub max_connections: usize,

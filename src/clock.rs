@@ -64,8 +64,8 @@ impl Clock {
         }
     }
 
-    /// Sets the offset to the machine's clock; only for a sandbox. A smaller offset than the current one is out of
-    /// date, and is ignored.
+    /// Sets how far the clock of a sandbox is ahead of the machine's clock. A smaller value than the current one is out
+    /// of date, and is ignored.
     pub fn set_ahead(&self, ahead: TimeDelta) {
         self.ahead.fetch_max(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
     }

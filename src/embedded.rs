@@ -1,4 +1,4 @@
-//! The private PostgreSQL that the service runs as a child process when it is given no server.
+//! The service's own PostgreSQL, which it runs as a child process if no database is configured.
 //!
 //! One data directory holds everything:
 //!
@@ -155,7 +155,7 @@ pub fn default_data_dir() -> Result<PathBuf, Error> {
 pub struct Embedded {
     data_dir: PathBuf,
     database_url: String,
-    /// None if another instance runs the server.
+    /// `None` if another instance runs the server.
     server: Option<Server>,
 }
 
@@ -398,7 +398,7 @@ impl Home {
         Ok(format!("postgresql://{user_info}@{host}/postgres?sslmode=disable"))
     }
 
-    /// Opens a file that only the server's account (and root) can read, creating it if need be.
+    /// Opens a file that only the server's account (and root) can read. Creates it if it does not exist.
     fn open_private(&self, name: &str) -> Result<File, Error> {
         let path = self.path(name);
         let mut open = OpenOptions::new();

@@ -38,7 +38,7 @@ use partner_platform::telemetry::{self, Metrics};
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-/// How often measured durations are folded into their histograms.
+/// How often the measured durations are merged into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Files and sockets in addition to those of clients, the database and webhooks.

@@ -114,7 +114,7 @@ impl std::str::FromStr for Issuer {
     }
 }
 
-/// Returns the algorithm with a name, if it is allowed for tokens. Symmetric algorithms are not allowed: with them,
+/// Returns the algorithm of this name, if it is allowed for tokens. Symmetric algorithms are not allowed: with them,
 /// everyone who can verify tokens could also sign them.
 ///
 /// # Errors

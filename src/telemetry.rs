@@ -1,4 +1,4 @@
-//! Logs for people or machines, and metrics for Prometheus.
+//! Logs as text or JSON, and metrics for Prometheus.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::db::PoolStatus;
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -23,8 +23,8 @@ use super::time::Schedule;
 
 label! {
     /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term; `suspended`:
-    /// suspended by a user, can be enabled again; `expired`: final, the term ended without renewal; `cancelled`: final,
-    /// cancelled before it started. More values may be added.
+    /// switched off by a user, can be enabled again; `expired`: final, the term ended without renewal; `cancelled`:
+    /// final, cancelled before it started. More values may be added.
     SubscriptionStatus {
         Pending = "pending",
         Active = "active",

@@ -144,7 +144,7 @@ async fn change(
     .await
 }
 
-/// Checks that a tenant with this number of live keys may have one more.
+/// Checks that a tenant that has this number of live keys may create another one.
 fn check_room(live: i64) -> Result<()> {
     if live >= MOST_LIVE_KEYS { Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into()) } else { Ok(()) }
 }

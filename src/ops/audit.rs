@@ -76,7 +76,7 @@ async fn seal_batch(tx: &Conn) -> Result<usize> {
 /// # Errors
 /// The database fails. Defects of the trail are in the returned value.
 pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Result<Verified, Broken>> {
-    // Read first, so that the entries which are read after it reach at least to this end.
+    // The end is read first. The entries are read later, so they include all entries up to this end.
     let end = db.statement(async |conn: &Conn| Ok::<_, Error>(audit::end(conn).await?)).await?;
     let known: Vec<_> = expected.into_iter().cloned().chain([end]).collect();
     let mut link = Link::start();

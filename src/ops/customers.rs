@@ -19,7 +19,7 @@ use crate::domain::reseller::ResellerStatus;
 use crate::domain::text::Email;
 use crate::store::{self, Conn, Write, customers, products, resellers};
 
-/// A customer with the facts about its subscriptions and orders that its rules depend on.
+/// A customer, with the facts about its subscriptions and orders that its rules depend on.
 pub type Known = (Customer, Holdings);
 
 /// The properties of a new customer.

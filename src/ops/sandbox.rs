@@ -23,9 +23,9 @@ const LAST_YEAR: i32 = 9900;
 /// A move of the clock.
 #[derive(Debug, Clone, Copy)]
 pub enum Move {
-    /// By a number of days.
+    /// Forward by a number of days.
     ByDays(i32),
-    /// To an instant.
+    /// Forward to an instant.
     To(DateTime<Utc>),
 }
 

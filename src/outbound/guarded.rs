@@ -65,14 +65,12 @@ tokio::task_local! {
 pub struct Called {
     /// The response, or a short reason why there is none.
     pub answer: Result<Answered, String>,
-    /// How long it took.
     pub duration: Duration,
 }
 
 /// The relevant parts of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The HTTP status.
     pub status: u16,
     /// The value of `Retry-After`, unchanged.
     pub retry_after: Option<String>,
@@ -233,7 +231,7 @@ impl Resolve for Machine {
             // The resolver of the machine cannot be interrupted: a lookup occupies a thread and files until it ends,
             // even if the request was cancelled. Therefore the lookup holds the permit, not the request.
             let lookup = tokio::spawn(async move {
-                // The port is that of the URL.
+                // The port does not matter: the client uses that of the URL.
                 let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Vec::from_iter);
                 drop(slot);
                 found

@@ -216,9 +216,9 @@ pub(super) async fn take(tx: &Conn, claim: &Claim, now: DateTime<Utc>) -> Result
     kept.map(|kept| replay(claim, kept)).transpose()
 }
 
-/// What is known of a request.
+/// The state of an earlier request.
 pub enum Known {
-    /// It is under way.
+    /// The request is in progress.
     InProgress,
     /// The request has a stored response.
     Answered(Kept),
