@@ -207,7 +207,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     if let Some(own) = own.filter(|own| own.is_owner()) {
         first_start(&cx, own.data_dir()).await?;
     }
-    // Before the service is reachable, because a supervisor that sees it may stop it immediately.
+    // Registered before the service is reachable: as soon as it is, a supervisor may stop it.
     let asked = shutdown::asked().context("cannot listen to signals")?;
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;

@@ -173,7 +173,7 @@ fn header(token: &str, allowed: &[Algorithm]) -> Result<Header, Error> {
         return Err(Error::invalid("its algorithm is not allowed"));
     }
     if header.typ.as_ref().is_some_and(|typ| !TYPES.iter().any(|known| known.eq_ignore_ascii_case(typ))) {
-        return Err(Error::invalid("it is of another type"));
+        return Err(Error::invalid("it has another type"));
     }
     if header.jwk.is_some() || header.jku.is_some() || header.x5c.is_some() || header.x5u.is_some() {
         return Err(Error::invalid("it contains its own key"));

@@ -44,7 +44,7 @@ enum Audience {
 impl Sent {
     pub(super) fn check(self, settings: &Settings, now: DateTime<Utc>) -> Result<Claims, Error> {
         if self.iss != settings.issuer.as_str() {
-            return Err(Error::invalid("it is of another issuer"));
+            return Err(Error::invalid("it is from another issuer"));
         }
         if !self.aud.has(&settings.audience) {
             return Err(Error::invalid("it is for another audience"));
@@ -58,7 +58,7 @@ impl Sent {
             }
         }
         if !(1..=SUBJECT_LENGTH).contains(&self.sub.chars().count()) || self.sub.chars().any(char::is_control) {
-            return Err(Error::invalid("its subject is no name"));
+            return Err(Error::invalid("its subject is invalid"));
         }
         Ok(Claims {
             role: role(self.others.get(&settings.role_claim))?,

@@ -18,8 +18,8 @@ const BATCH: usize = billing::MAX_LINES;
 /// The maximum number of charges in a run on request. The caller waits for it.
 const RUN: usize = 3 * BATCH;
 
-/// Bills the charges that are due until the end of a day, up to the maximum of one transaction. Another run continues.
-/// Each charge is billed exactly once, also by concurrent runs, because a run locks its charges.
+/// Bills the charges that are due on or before a day, up to the maximum of one transaction. Another run continues. Each
+/// charge is billed exactly once, also by concurrent runs, because a run locks its charges.
 ///
 /// # Errors
 /// The day is in the future, there are too many due transitions, or the database fails. Nothing is billed then.
@@ -37,8 +37,8 @@ pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
     .await
 }
 
-/// Bills all charges that are due until the end of a day, or as many as the totals of a run can hold. Uses several
-/// short transactions, so that others do not wait long for one.
+/// Bills all charges that are due on or before a day, or as many as the totals of a run can hold. Uses several short
+/// transactions, so that others do not wait long for one.
 async fn run_on(cx: &Context, through: NaiveDate) -> Result<Run> {
     milestones::settle_all(cx).await?;
     let mut run = Run::default();

@@ -61,8 +61,8 @@ pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&C
     }
 }
 
-/// Reads a resource that scheduled transitions change, and that contains whether one is due. If so, processes the due
-/// transitions and reads again.
+/// Reads a resource that scheduled transitions change, and from which `is_due` can tell whether one is due. If so,
+/// processes the due transitions and reads again.
 ///
 /// # Errors
 /// Those of `read` and of [`settle`].

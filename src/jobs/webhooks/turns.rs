@@ -14,7 +14,7 @@ const HANDICAP: Duration = Duration::from_secs(60);
 
 /// Returns the endpoints that get one more worker each, in order, if there are at most `most` workers in total. Every
 /// endpoint gets a first worker before any gets a second. Among equals, the endpoint with the oldest last turn comes
-/// first. Half of the workers are reserved as first workers, so that a free one is nearly always available.
+/// first. Half of the workers are reserved for endpoints that have none, so that a free one is nearly always available.
 pub(super) fn share_out(
     due: &[Due],
     busy: &HashMap<WebhookEndpointId, usize>,
