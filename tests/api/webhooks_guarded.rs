@@ -96,7 +96,7 @@ async fn a_name_that_changes_between_two_looks_is_called_where_the_last_one_led_
     let before = names.resolve("rebinding.example".parse().unwrap()).await.unwrap().next().unwrap();
     assert_eq!(before.ip().to_string(), "8.8.8.8");
     let error = status(post(&caller, &named(&receiver, "https", "rebinding.example")).await).unwrap_err();
-    assert!(error.contains("does not resolve to an allowed address"), "{error}");
+    assert!(error.contains("an allowed address"), "{error}");
     assert_eq!(receiver.received().len(), 0);
 }
 
@@ -117,7 +117,7 @@ async fn what_the_operator_allows_is_called_without_tls_and_nothing_else_is() {
     assert_eq!(status(post(&caller, &named(&receiver, "http", "receiver.internal")).await), Ok(204));
     names.know("public.example", &[&["8.8.8.8"]]);
     let error = status(post(&caller, "http://public.example/hooks").await).unwrap_err();
-    assert!(error.contains("does not resolve to an allowed address"), "a public address is not called in the clear: {error}");
+    assert!(error.contains("an allowed address"), "a public address is not called in the clear: {error}");
     let error = status(post(&caller, "https://unknown.example/hooks").await).unwrap_err();
     assert_eq!(error, "no such name");
     assert_eq!(receiver.received().len(), 2);
