@@ -1,4 +1,4 @@
-//! The command line, and nothing else.
+//! The entry point: runs the commands of the command line.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -40,10 +40,10 @@ use partner_platform::service::{self, Http, Listeners, Servers, connection, webh
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-/// How often measured durations are folded into their histograms.
+/// How often the measured durations are merged into their histograms.
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
-/// Files and sockets beside those of clients, of the database and of webhooks.
+/// Files and sockets in addition to those of clients, the database and webhooks.
 const OTHER_FILES: usize = 64;
 
 #[tokio::main]
@@ -93,16 +93,16 @@ async fn with_database(command: Command, settings: &Settings) -> anyhow::Result<
         Command::Audit(Audit::Verify { expect }) => {
             check_schema(&db, settings).await?;
             let Verified { end, open } = audit::verify(&db, expect.as_ref()).await?.map_err(anyhow::Error::from)?;
-            println!("{} entries are as they were sealed; the trail ends at\n{end}", end.position);
+            println!("{} entries are unchanged since they were sealed; the trail ends at\n{end}", end.position);
             if open > 0 {
-                println!("{open} more are yet to be sealed");
+                println!("{open} more are not sealed yet");
             }
             Ok(())
         }
         Command::SeedDemo => {
             check_schema(&db, settings).await?;
             let done = demo::seed(&context(&db).await?).await?;
-            eprintln!("{}", if done { "the samples are in" } else { "the samples were in already" });
+            eprintln!("{}", if done { "the samples were created" } else { "the samples already exist" });
             Ok(())
         }
         Command::Openapi | Command::Webhooks(_) => Ok(()),
@@ -131,7 +131,7 @@ async fn manage_keys(cx: &Context, command: Keys) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One key a line, its parts divided by tabs; the name is last, as anything may be in it.
+/// Prints one key per line, with tabs between the fields. The name is last, because it may contain anything.
 async fn list_keys(cx: &Context) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "id\tstatus\trole\treseller\tsecret\tlast used\texpires\tname")?;
@@ -154,7 +154,7 @@ async fn list_keys(cx: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Where there is no `errors` to look at.
+/// Puts the details of all violations into one message, because the command line has no `errors` list.
 fn in_words(error: ops::Error) -> anyhow::Error {
     match error {
         ops::Error::Refused { refusal: Refusal::Invalid(violations), .. } => {
@@ -181,7 +181,7 @@ async fn migrate(db: &Db) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes sure that the schema is the one that this release was built for.
+/// Checks that the schema is the one that this release was built for.
 async fn check_schema(db: &Db, settings: &Settings) -> anyhow::Result<()> {
     if settings.migrate_at_start {
         return migrate(db).await;
@@ -193,7 +193,7 @@ async fn check_schema(db: &Db, settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-/// The command line acts as the service itself, at a sandbox's time where it is one.
+/// The command line acts as the service itself. In a sandbox, it uses the time of the sandbox.
 async fn context(db: &Db) -> anyhow::Result<Context> {
     let clock = Clock::system();
     sandbox::follow(db, &clock).await?;
@@ -204,13 +204,13 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     check_schema(db, settings).await?;
     let cx = context(db).await?;
     if !settings.sandbox && sandbox::follow(db, &cx.clock).await?.target > chrono::TimeDelta::zero() {
-        bail!("the clock of this database has been moved: it is a sandbox's, so start with --sandbox");
+        bail!("the clock of this database was moved, so it is a sandbox; start with --sandbox");
     }
     if let Some(own) = own.filter(|own| own.is_owner()) {
         first_start(&cx, own.data_dir()).await?;
     }
-    // Before anybody is told that it serves: who sees that may stop it at once.
-    let asked = shutdown::asked().context("signals cannot be listened to")?;
+    // Registered before the service is reachable: as soon as it is, a supervisor may stop it.
+    let asked = shutdown::asked().context("cannot listen to signals")?;
     let listener = std::net::TcpListener::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}; choose another with --listen", settings.listen))?;
     let address = listener.local_addr()?;
@@ -277,7 +277,7 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     let exchange = tokio::spawn(jobs::rate_limits::run(rate_limits, db.clone()));
     let probes = operators.map(|server| (server.handle(), tokio::spawn(server)));
     server.await?;
-    // Operators see to the end how it goes.
+    // Health and metrics stay available until the last request has ended.
     if let Some((handle, server)) = probes {
         handle.stop(true).await;
         server.await??;
@@ -291,7 +291,8 @@ async fn serve(settings: &Settings, db: &Db, own: Option<&Embedded>) -> anyhow::
     Ok(())
 }
 
-/// How connections are treated; no more of them than the system allows, or it would refuse those to the database.
+/// The settings for connections. Their maximum number is reduced to what the system allows, because otherwise the
+/// system could reject connections to the database.
 fn http(settings: &Settings) -> anyhow::Result<Http> {
     let mut http = settings.http();
     let others = usize::from(settings.database_max_connections) + MOST_SENDS + MOST_LOOKUPS + OTHER_FILES;
@@ -307,8 +308,8 @@ fn http(settings: &Settings) -> anyhow::Result<Http> {
     Ok(http)
 }
 
-/// Puts the samples into a database of one's own that is new, and makes a key for its administrator. The
-/// file with the key comes last and tells that this is done: without it, the next start makes another key.
+/// Creates the samples in a new database of the service's own PostgreSQL, and a key for its administrator. The file
+/// with the key is written last, and marks that this is done: without it, the next start creates another key.
 async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
     let path = data_dir.join("admin-key");
     if path.exists() {
@@ -318,7 +319,7 @@ async fn first_start(cx: &Context, data_dir: &Path) -> anyhow::Result<()> {
     let new = NewApiKey { name: "first start".parse()?, role: Role::Admin, partner_id: None, expires_at: None };
     let create = async |cx: &Context| api_keys::create(cx, new).await;
     let (_, key) = request::by_command(cx, "createApiKey", create).await?;
-    // `create_new` follows no link: the folder may be another account's.
+    // `create_new` does not follow links. This matters because the folder may belong to another account.
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     writeln!(file, "{}", key.expose_secret())?;
     println!("Your administrator's API key, kept in {}:\n{}", path.display(), key.expose_secret());

@@ -1,4 +1,4 @@
-//! What the server is made of, for `main` and for the tests alike.
+//! Builds the server, for `main` and for the tests.
 
 pub mod connection;
 pub mod webhook_listener;
@@ -16,35 +16,35 @@ use crate::api::middleware::{authenticate, incoming, limit, negotiate, observe, 
 use crate::api::state::{AppState, Surface};
 use crate::api::{docs, health, v1};
 
-/// How the server treats connections.
+/// The settings for connections.
 #[derive(Debug, Clone)]
 pub struct Http {
-    /// Threads that serve requests.
+    /// The number of threads that serve requests.
     pub workers: usize,
-    /// The most connections; whoever comes then waits until one is closed.
+    /// The maximum number of connections. Further clients wait until one is closed.
     pub max_connections: usize,
-    /// For a client to send a request's head.
+    /// The timeout for a client to send the head of a request.
     pub request_timeout: Duration,
-    /// For a client to begin its next request.
+    /// The timeout for a client to start its next request.
     pub keep_alive: Duration,
-    /// For a client to take what it is sent.
+    /// The timeout for a client to receive a response.
     pub send_timeout: Duration,
-    /// For requests to be finished when the service is being stopped.
+    /// How long requests may take to finish when the service is stopping.
     pub shutdown_timeout: Duration,
-    /// Whose web pages may call the API.
+    /// The origins of web pages that may call the API.
     pub cors_origins: Vec<Origin>,
 }
 
 /// The listeners of a server.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For clients, and for operators too where those have no listener of their own.
+    /// For clients, and also for operators if they have no separate listener.
     pub main: TcpListener,
-    /// For operators alone, if they have one.
+    /// For operators only, if it exists.
     pub operators: Option<TcpListener>,
 }
 
-/// The servers on the listeners: they run when they are awaited.
+/// The servers on the listeners. They run when they are awaited.
 pub struct Servers {
     /// On the main listener.
     pub main: Server,
@@ -52,7 +52,7 @@ pub struct Servers {
     pub operators: Option<Server>,
 }
 
-/// Longer than the clients' and load balancers' own, so that it is they who close an idle connection.
+/// Longer than the usual timeouts of clients and load balancers, so that they close idle connections, not this server.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Builds the servers.
@@ -65,7 +65,7 @@ pub fn build(listeners: Listeners, state: AppState, http: &Http) -> std::io::Res
     let surface = if operators.is_some() { Surface::Clients } else { Surface::Everything };
     let operators = match operators {
         None => None,
-        // Probes need no more than one thread, and never wait behind clients for it.
+        // One thread is enough for probes. They do not share it with clients, so that they never wait for them.
         Some(listener) => Some(serve(listener, &state, &Http { workers: 1, ..http.clone() }, Surface::Operators)?),
     };
     Ok(Servers { main: serve(main, &state, http, surface)?, operators })
@@ -75,12 +75,12 @@ fn serve(listener: TcpListener, state: &web::Data<AppState>, http: &Http, surfac
     let state = state.clone();
     let (origins, limits) = (http.cors_origins.clone(), http.clone());
     let server = HttpServer::new(move || {
-        // Made on the thread of the worker, which its connection belongs to.
+        // Created on the thread of the worker, because its database connection belongs to that thread.
         let state = web::Data::new(AppState { db: state.db.of_worker(), ..AppState::clone(&state) });
         App::new()
             .app_data(state)
             .app_data(surface)
-            // What is named last comes first.
+            // The last of these runs first.
             .wrap(from_fn(incoming::admit))
             .wrap(cors::allow(&origins))
             .wrap(from_fn(observe::observe))
@@ -102,7 +102,7 @@ fn serve(listener: TcpListener, state: &web::Data<AppState>, http: &Http, surfac
     });
     let server = server
         .workers(http.workers)
-        // Of each worker.
+        // This limit is per worker.
         .max_connections(http.max_connections.div_ceil(http.workers.max(1)))
         .on_connect(move |connection, data| connection::set_up(connection, data, &limits))
         .keep_alive(http.keep_alive)

@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that the handlers share.
 
 use std::time::Duration;
 
@@ -14,54 +14,50 @@ use crate::platform::oidc::Oidc;
 use crate::platform::shutdown::Shutdown;
 use crate::platform::telemetry::Metrics;
 
-/// What every request can use. Clones share it all.
+/// The state that all requests can use. Clones share it.
 #[derive(Clone)]
 pub struct AppState {
-    /// The database.
     pub db: Db,
-    /// What is remembered of keys.
+    /// The credentials cache.
     pub access: AccessCache,
-    /// What time it is.
     pub clock: Clock,
-    /// What customers pay in when nothing else is said.
+    /// The currency of customers that are created without one.
     pub default_currency: Currency,
-    /// Whether the clock can be moved.
+    /// Whether this is a sandbox, whose clock can be moved.
     pub sandbox: bool,
-    /// Day of the month on which invoices are made by themselves, if they are.
+    /// The day of the month on which invoices are issued automatically, if any.
     pub invoice_day: Option<u32>,
-    /// Who issues invoices.
+    /// The name of the company that issues invoices.
     pub issuer: String,
-    /// Whether a proxy of ours says where requests come from.
+    /// Whether the client address is taken from `X-Forwarded-For`.
     pub trust_forwarded_for: bool,
-    /// Verifies tokens, if there is an issuer of them.
+    /// Verifies OpenID Connect tokens, if an issuer is configured.
     pub oidc: Option<Oidc>,
-    /// For a request to be answered.
+    /// The timeout for a response.
     pub answer_timeout: Duration,
-    /// How often callers may send requests.
     pub rate_limits: RateLimits,
-    /// How much callers may have under way at a time.
+    /// The concurrency budgets.
     pub budgets: Budgets,
-    /// Whether the service is ready, as of a moment ago.
+    /// The last known readiness of the service.
     pub readiness: Readiness,
-    /// What sends messages to webhook endpoints.
+    /// Sends messages to webhook endpoints.
     pub courier: Courier,
-    /// Looks for those who wait for events.
+    /// The event feed watcher.
     pub lookout: Lookout,
-    /// What is measured.
     pub metrics: Metrics,
-    /// Whether the service is being stopped.
+    /// Whether the service is stopping.
     pub shutdown: Shutdown,
 }
 
 /// Which operations a listener serves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Surface {
-    /// All of them.
+    /// All operations.
     #[default]
     Everything,
-    /// Those for clients.
+    /// The operations for clients.
     Clients,
-    /// Those for operators: health and metrics.
+    /// The operations for operators: health and metrics.
     Operators,
 }
 

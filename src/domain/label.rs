@@ -1,4 +1,5 @@
-//! Closed sets of names. Each is one Rust enum, one JSON string, one text column and one schema.
+//! Closed sets of names. Each is a Rust enum, a string in JSON, a text column in the database, and a schema in the API
+//! document.
 
 /// Declares an enum whose variants have the same name in JSON, in the database and in the API document.
 macro_rules! label {

@@ -26,8 +26,8 @@ use crate::domain::time::Schedule;
 
 label! {
     /// State of a subscription. `pending`: confirmed, starts in the future; `active`: in its term; `suspended`:
-    /// switched off by a user, nothing is lost; `expired`: final, the term ended without renewal; `cancelled`: final,
-    /// cancelled before it started. More values may be added.
+    /// switched off by a user, can be enabled again; `expired`: final, the term ended without renewal; `cancelled`:
+    /// final, cancelled before it started. More values may be added.
     SubscriptionStatus {
         Pending = "pending",
         Active = "active",
@@ -84,7 +84,7 @@ pub struct Suspension {
     pub at: DateTime<Utc>,
     /// Why, in the words of the person who suspended it.
     pub reason: Option<Reason>,
-    /// Whether the term has ended since.
+    /// Whether the term has ended since the suspension.
     pub lapsed: bool,
 }
 

@@ -90,8 +90,8 @@ pub enum State {
 /// A period in which all deliveries failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failing {
-    /// The start of the period. It is moved by the time in which nothing was tried, because the reseller was disabled
-    /// or the service was down.
+    /// The start of the period. It is moved forward by any time without attempts, because the reseller was disabled or
+    /// the service was down.
     pub since: DateTime<Utc>,
     /// The last attempt.
     pub last: DateTime<Utc>,

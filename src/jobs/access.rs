@@ -1,4 +1,4 @@
-//! Keeps up what an instance remembers of keys, and writes which of them were used.
+//! Keeps the credentials cache of an instance up to date, and writes when keys were last used.
 
 use std::time::Duration;
 
@@ -9,29 +9,27 @@ use crate::ops::access;
 use crate::ops::credential_cache::AccessCache;
 use crate::platform::db::Db;
 
-/// Between one question for the version and the next.
+/// The pause between two checks of the version of the credentials.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 
-/// Between one writing of uses and the next.
+/// The pause between two writes of the last uses.
 const WRITE_EVERY: Duration = Duration::from_secs(3);
 
-/// How often the last uses are tried again: a worker that has ended takes along the connections that it opened, some of
-/// which the pool still has.
+/// The number of retries for the last write before the service stops. Retries are needed because a server worker that
+/// has ended closes the connections that it opened, and the pool may still contain some of them.
 const LAST_TRIES: usize = 10;
 
-/// Between one such try and the next.
+/// The pause between two of these retries.
 const LAST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What looks after an instance's memory of keys. Every instance that serves has one.
+/// Maintains the credentials cache. Runs on every instance that serves requests.
 pub struct AccessKeeper {
-    /// The database.
     pub db: Db,
-    /// What is remembered.
     pub cache: AccessCache,
 }
 
 impl AccessKeeper {
-    /// Works until the sender is dropped: when the last request is answered.
+    /// Runs until the sender is dropped, which is after the last response.
     pub async fn run(self, serving: watch::Receiver<()>) {
         tokio::join!(self.follow(serving.clone()), self.write_uses(serving));
     }
@@ -41,11 +39,11 @@ impl AccessKeeper {
         let mut fails = false;
         while is_next(&mut ticks, &mut serving).await {
             let outcome = access::follow(&self.db, &self.cache).await;
-            // Once, rather than several times a second.
+            // Logged once per outage, not several times a second.
             if let Err(error) = &outcome
                 && !fails
             {
-                tracing::warn!(%error, "keys cannot be followed; each request looks its own up meanwhile");
+                tracing::warn!(%error, "cannot refresh the credentials cache; each request now looks up its key");
             }
             fails = outcome.is_err();
         }
@@ -55,7 +53,7 @@ impl AccessKeeper {
         let mut ticks = every(WRITE_EVERY);
         let mut goes_on = true;
         while goes_on {
-            // The last ones, too.
+            // When the service stops, writes once more.
             goes_on = is_next(&mut ticks, &mut serving).await;
             let mut written = access::write_uses(&self.db, &self.cache).await;
             for _ in 0..LAST_TRIES {
@@ -66,7 +64,7 @@ impl AccessKeeper {
                 written = access::write_uses(&self.db, &self.cache).await;
             }
             if let Err(error) = written {
-                tracing::warn!(%error, "when keys were last used could not be written");
+                tracing::warn!(%error, "cannot write when keys were last used");
             }
         }
     }
@@ -78,7 +76,7 @@ fn every(period: Duration) -> Interval {
     ticks
 }
 
-/// Waits for the next time; `false` when there is none.
+/// Waits for the next tick. Returns `false` when the service stops.
 async fn is_next(ticks: &mut Interval, serving: &mut watch::Receiver<()>) -> bool {
     tokio::select! {
         _ = ticks.tick() => true,

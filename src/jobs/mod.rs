@@ -1,5 +1,5 @@
-//! What runs by itself: a loop that calls use cases, as the API does. Any number of instances can have it;
-//! none of them needs it to be right, as requests bring up to date what they touch.
+//! Background jobs: loops that call use cases, as the API does. Any number of instances can run them. Responses are
+//! correct without them, because requests process the due transitions of the subscriptions that they use.
 
 pub mod access;
 pub mod rate_limits;
@@ -16,13 +16,13 @@ use crate::platform::shutdown::Shutdown;
 
 pub use upkeep::Upkeep;
 
-/// Between one look and the next.
+/// The pause between two runs of a job.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause after failures in a row; the first is [`PAUSE`].
+/// The maximum pause after consecutive failures. The first pause is [`PAUSE`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How long a job rests between one look and the next: longer after each failure in a row.
+/// The pause between two runs of a job. It gets longer with each consecutive failure.
 struct Pace {
     job: &'static str,
     usual: Duration,
@@ -34,7 +34,7 @@ impl Pace {
         Self { job, usual, after_failure: PAUSE }
     }
 
-    /// Rests, but no longer than until the service is being stopped.
+    /// Waits for the next run, or until the service is stopping.
     async fn rest(&mut self, shutdown: &Shutdown, looked: Result<(), Error>) {
         let pause = match looked {
             Ok(()) => {
@@ -43,7 +43,7 @@ impl Pace {
             }
             Err(error) => {
                 let pause = self.after_failure;
-                tracing::warn!(job = self.job, %error, "a job failed; it tries again in {pause:?}");
+                tracing::warn!(job = self.job, %error, "job failed; retrying in {pause:?}");
                 self.after_failure = (pause * 2).min(LONGEST_PAUSE);
                 pause
             }
@@ -55,22 +55,19 @@ impl Pace {
     }
 }
 
-/// What works in the background.
+/// Processes due transitions and issues invoices in the background.
 pub struct Worker {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
-    /// Whether the clock can be moved.
+    /// Whether this is a sandbox, whose clock can be moved.
     pub sandbox: bool,
-    /// Day of the month on which invoices are made, if they are.
+    /// The day of the month on which invoices are issued automatically, if any.
     pub invoice_day: Option<u32>,
-    /// When to stop.
     pub shutdown: Shutdown,
 }
 
 impl Worker {
-    /// Works until the service is being stopped; never in the middle of something.
+    /// Runs until the service is stopping. Transactions are not interrupted.
     pub async fn run(self) {
         let mut pace = Pace::new("milestones", PAUSE);
         while !self.shutdown.is_draining() {
@@ -83,7 +80,7 @@ impl Worker {
         let cx = || Context::new(self.db.clone(), self.clock.clone(), Actor::system());
         let stop = || self.shutdown.is_draining();
         if self.sandbox {
-            // Somebody may have moved it elsewhere, or have been interrupted.
+            // Another instance may have moved the clock, or its move may have been interrupted.
             sandbox::walk(&cx(), self.invoice_day, stop).await?;
         }
         milestones::drain(&cx(), stop).await?;

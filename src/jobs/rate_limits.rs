@@ -1,14 +1,14 @@
-//! Tells the other instances how often callers came here, about once a second, and learns it from them.
+//! Exchanges the request counts of this instance with the other instances, about once a second.
 
 use std::time::Duration;
 
 use crate::ops::rate_limits::{RateLimits, exchange};
 use crate::platform::db::Db;
 
-/// Between one exchange and the next.
+/// The pause between two exchanges.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Goes on for as long as the service serves, on every instance that has limits.
+/// Runs as long as the service serves requests, on every instance with rate limits.
 pub async fn run(limits: RateLimits, db: Db) {
     let mut alone = false;
     loop {
@@ -16,11 +16,11 @@ pub async fn run(limits: RateLimits, db: Db) {
         match exchange(&limits, &db).await {
             Err(error) if !alone => {
                 alone = true;
-                tracing::warn!(%error, "each instance counts requests for itself until the database is back");
+                tracing::warn!(%error, "until the database is back, rate limits count only requests of this instance");
             }
             Ok(()) if alone => {
                 alone = false;
-                tracing::info!("instances count requests together again");
+                tracing::info!("rate limits count the requests of all instances again");
             }
             _ => {}
         }

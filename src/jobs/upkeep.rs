@@ -1,5 +1,4 @@
-//! What keeps the service in order: the audit trail is sealed, events get their places, and what is kept for a time
-//! is deleted after it.
+//! Maintenance: seals the audit trail, gives events their positions in the feed, and deletes expired data.
 
 use std::time::Duration;
 
@@ -9,21 +8,18 @@ use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::platform::shutdown::Shutdown;
 
-/// How often what has expired is deleted.
+/// The pause between two deletions of expired data.
 const DELETE_EVERY: Duration = Duration::from_secs(60);
 
-/// Keeps the service in order.
+/// The maintenance jobs.
 pub struct Upkeep {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
-    /// When to stop.
     pub shutdown: Shutdown,
 }
 
 impl Upkeep {
-    /// Works until the service is being stopped. Each task goes on whatever becomes of the others.
+    /// Runs until the service is stopping. A failure of one task does not affect the others.
     pub async fn run(self) {
         let (db, clock) = (&self.db, &self.clock);
         tokio::join!(

@@ -1,5 +1,6 @@
-//! Sends events to webhook endpoints. Each endpoint has lanes of its own, so that one which takes its time keeps
-//! nobody else waiting; and has each for a time only, so that many which do so leave the others their turn.
+//! The dispatcher: sends events to webhook endpoints. Each endpoint gets its own delivery workers (lanes), so that a
+//! slow endpoint does not delay the others. Each worker ends after a time, so that many slow endpoints cannot occupy
+//! all of them.
 
 mod turns;
 
@@ -19,43 +20,39 @@ use crate::platform::db::Db;
 use crate::platform::shutdown::Shutdown;
 use turns::{TURN, share_out};
 
-/// The most messages on their way at once of an instance that serves, as each has a connection.
+/// The maximum number of concurrent messages of an instance. Each message has a connection.
 pub const MOST_LANES: usize = courier::MOST_SENDS;
 
-/// How long it is remembered when an endpoint last had its turn: by then, everybody else has had one.
+/// How long the last turn of an endpoint is remembered. After this time, every other endpoint has had a turn.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
-/// What delivers in the background. Any number of instances can have it; they share the work.
+/// Delivers in the background. Any number of instances can run it. They share the work.
 pub struct Postman {
-    /// The database.
     pub db: Db,
-    /// What time it is.
     pub clock: Clock,
-    /// What sends messages.
     pub courier: Courier,
-    /// The most messages on their way at once.
+    /// The maximum number of concurrent messages.
     pub most_lanes: usize,
-    /// When to stop.
     pub shutdown: Shutdown,
 }
 
-/// What is being sent at the moment.
+/// The running delivery workers.
 #[derive(Default)]
 struct Lanes {
     tasks: JoinSet<Result<(), Error>>,
     endpoints: HashMap<Id, WebhookEndpointId>,
-    /// When an endpoint last got a lane.
+    /// When the last worker of an endpoint started.
     last_turns: HashMap<WebhookEndpointId, Instant>,
 }
 
 impl Postman {
-    /// Works until the service is being stopped, and then until what is on its way has got there.
+    /// Runs until the service is stopping, and then until the messages in progress are sent.
     pub async fn run(self) {
         let written = Notify::new();
         tokio::join!(self.write(&written), self.send(&written));
     }
 
-    /// Writes down what is to be delivered, beside the sending: an endpoint that is far behind holds up no message.
+    /// Queues deliveries, concurrently with sending, so that an endpoint that is far behind does not delay messages.
     async fn write(&self, written: &Notify) {
         let mut pace = Pace::new("webhook messages", PAUSE);
         while !self.shutdown.is_draining() {
@@ -73,7 +70,7 @@ impl Postman {
         while !self.shutdown.is_draining() {
             let looked = self.look(&mut lanes).await;
             tokio::select! {
-                // The pace comes first, as it takes note of how the look has ended.
+                // The pace is polled first, because it must record the result of the run.
                 biased;
                 () = pace.rest(&self.shutdown, looked) => {}
                 () = written.notified() => {}
@@ -110,14 +107,14 @@ impl Postman {
 }
 
 impl Lanes {
-    /// How many there are of each endpoint.
+    /// The number of workers of each endpoint.
     fn busy(&self) -> HashMap<WebhookEndpointId, usize> {
         let mut busy = HashMap::new();
         self.endpoints.values().for_each(|id| *busy.entry(*id).or_default() += 1);
         busy
     }
 
-    /// Forgets those that have ended.
+    /// Removes workers that have ended.
     fn clear_away(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.forget(ended);
@@ -125,7 +122,7 @@ impl Lanes {
         self.last_turns.retain(|_, began| began.elapsed() < REMEMBERED);
     }
 
-    /// Waits until all have ended, however they do.
+    /// Waits until all workers have ended, successfully or not.
     async fn end(mut self) {
         while let Some(ended) = self.tasks.join_next_with_id().await {
             self.forget(ended);
@@ -143,6 +140,6 @@ impl Lanes {
             Ok((_, Err(error))) => error.to_string(),
             Err(error) => error.to_string(),
         };
-        tracing::warn!(webhook_endpoint_id = id.map(|id| id.to_string()), error, "a delivery is to be repeated");
+        tracing::warn!(webhook_endpoint_id = id.map(|id| id.to_string()), error, "delivery worker failed; retrying");
     }
 }

@@ -1,4 +1,5 @@
-//! What a request's credential is worth: remembered by the instance, looked up when it is not.
+//! Checks the credentials of requests, with a cache in this instance. Refreshes the cache, and writes when keys were
+//! last used.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,32 +16,29 @@ use crate::ops::credential_cache::strangers::Admission;
 use crate::platform::db::Db;
 use crate::store::{self, access};
 
-/// What became of looking for a key.
+/// The result of looking up an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Looked {
-    /// There is such a key. Whether it works at this instant is up to [`Credential::check`].
+    /// The key exists. [`Credential::check`] tells whether it is valid now.
     Known(Credential),
-    /// There is none.
+    /// The key does not exist.
     Unknown,
-    /// Too many unknown keys came from the same address; the database was not asked.
+    /// The address has sent too many unknown keys. The database was not queried.
     TooOften {
         /// Seconds until the address may try again.
         seconds_left: u64,
     },
 }
 
-/// Looks for the key that a text is. A text that cannot be a key, and one that was unknown a moment ago, cost no query;
-/// neither does an address from which many unknown keys came.
-///
-/// # Errors
-/// The database fails.
+/// Looks up an API key. Needs no query for a text that cannot be a key, for a key that was unknown a moment ago, and
+/// for an address that has sent many unknown keys.
 pub async fn credential(db: &Db, cache: &AccessCache, text: &str, source: Option<IpAddr>) -> Result<Looked> {
     let Some(secret) = Secret::parse(text).map(|secret| secret.hash()) else { return Ok(Looked::Unknown) };
     if let Some(looked) = remembered(cache, &secret, source) {
         return Ok(looked);
     }
     db.statement(async |conn| {
-        // Whoever waited for a connection may find what others were told meanwhile.
+        // While this request waited for a connection, another one may have filled the cache.
         if let Some(looked) = remembered(cache, &secret, source) {
             return Ok(looked);
         }
@@ -56,7 +54,7 @@ pub async fn credential(db: &Db, cache: &AccessCache, text: &str, source: Option
     .await
 }
 
-/// What is known of a key without asking the database.
+/// Looks up a key in the cache only.
 fn remembered(cache: &AccessCache, secret: &SecretHash, source: Option<IpAddr>) -> Option<Looked> {
     let now = Instant::now();
     if let Some(credential) = cache.credential(secret, now) {
@@ -69,10 +67,7 @@ fn remembered(cache: &AccessCache, secret: &SecretHash, source: Option<IpAddr>) 
     }
 }
 
-/// Whether a reseller works; `None` when there is no such reseller.
-///
-/// # Errors
-/// The database fails.
+/// Returns the status of a reseller; `None` if the reseller does not exist.
 pub async fn reseller_state(db: &Db, cache: &AccessCache, id: ResellerId) -> Result<Option<ResellerStatus>> {
     let now = Instant::now();
     if let Some(status) = cache.reseller(id, now) {
@@ -87,10 +82,11 @@ pub async fn reseller_state(db: &Db, cache: &AccessCache, id: ResellerId) -> Res
     }))
 }
 
-/// Asks for the version, so that what is remembered can be believed for another while.
+/// Reads the current version of the credentials, which keeps the cache valid for some more time.
 ///
 /// # Errors
-/// The database fails. What is remembered is forgotten: when the database comes back, it may be another.
+/// The database fails. The cache is then cleared, because the database may be a different one when it is available
+/// again.
 pub async fn follow(db: &Db, cache: &AccessCache) -> Result<()> {
     let question = cache.ask(Instant::now());
     let version = db.statement(async |conn| Ok::<_, Error>(access::version(conn).await?)).await;
@@ -101,10 +97,10 @@ pub async fn follow(db: &Db, cache: &AccessCache) -> Result<()> {
     version.map(drop)
 }
 
-/// Writes which keys were used.
+/// Writes when keys were last used.
 ///
 /// # Errors
-/// The database fails. When that may pass, they are written the next time.
+/// The database fails. If it is only unavailable, the next call tries again.
 pub async fn write_uses(db: &Db, cache: &AccessCache) -> Result<()> {
     let uses = cache.pending_uses();
     if uses.is_empty() {
@@ -117,7 +113,7 @@ pub async fn write_uses(db: &Db, cache: &AccessCache) -> Result<()> {
     Ok(written?)
 }
 
-/// Whether a request changes who may do what, and what is remembered of that.
+/// Whether a request changes credentials, and the cache to clear if it does.
 #[derive(Clone, Default)]
 pub(super) struct Change {
     cache: AccessCache,

@@ -1,4 +1,4 @@
-//! Allocations: certificates in use.
+//! Lists, creates and releases allocations, which are certificates in use.
 
 use tokio::try_join;
 
@@ -13,10 +13,10 @@ use crate::domain::subscription::{Command, Subscription, Whose};
 use crate::domain::text::{Code, Reference};
 use crate::store::{Conn, allocations, subscriptions};
 
-/// The allocations of a subscription, newest first.
+/// Lists the allocations of a subscription, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Allocation>> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let list = async { Ok(allocations::list(conn, id, window).await?) };
@@ -26,20 +26,21 @@ pub async fn list(cx: &Context, id: SubscriptionId, window: &Window) -> Result<P
     .await
 }
 
-/// An allocation.
+/// Returns the allocation.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn get(cx: &Context, id: AllocationId) -> Result<Allocation> {
-    // What time does to its subscription, it does not do to an allocation.
+    // Scheduled transitions of the subscription do not change its allocations.
     cx.db.glance(async |conn: &Conn| found(allocations::find(conn, cx.actor.scope, id).await?, "allocation")).await
 }
 
-/// Puts certificates to use. The same reference, type and quantity again answers the first allocation;
-/// the flag tells whether this one is new.
+/// Allocates certificates. If an open allocation has the same reference, type and quantity, returns that one. The flag
+/// tells whether the allocation is new.
 ///
 /// # Errors
-/// Not found, what the domain refuses, or the reference stands for something else.
+/// The subscription does not exist, a rule denies the allocation, or an open allocation uses the reference for another
+/// type or quantity.
 pub async fn allocate(
     cx: &Context,
     id: SubscriptionId,
@@ -74,15 +75,15 @@ pub async fn allocate(
     .await
 }
 
-/// Gives the certificates of an allocation back; again, it changes nothing.
+/// Releases the certificates of an allocation. Releasing it again changes nothing.
 ///
 /// # Errors
-/// Not found.
+/// The allocation does not exist.
 pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     let subscription_id = get(cx, id).await?.subscription_id;
     cx.change(Whose::Its(subscription_id), async |work| {
         let lock = work.lock(cx, subscription_id, &Precondition::None);
-        // Read behind the lock: somebody may have released it while this waited.
+        // Read after the lock is granted: another request may have released the allocation in the meantime.
         let find = async { found(allocations::find(work.conn, cx.actor.scope, id).await?, "allocation") };
         let (before, allocation): (Subscription, _) = try_join!(biased; lock, find)?;
         if allocation.released_at.is_some() {
@@ -97,7 +98,7 @@ pub async fn release(cx: &Context, id: AllocationId) -> Result<Allocation> {
     .await
 }
 
-/// Writes what an allocation makes of the subscription.
+/// Saves and records how an allocation or a release changes the subscription.
 fn use_certificates(
     work: &mut Work<'_>,
     cx: &Context,

@@ -1,4 +1,5 @@
-//! API keys: made once, shown once, kept as a hash. Nobody makes or changes one that can do more than they can.
+//! Lists, creates, edits, rotates and revokes API keys. The secret is shown once and stored as a hash. Nobody can
+//! create or change a key with more rights than their own.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::try_join;
@@ -17,22 +18,21 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::text::{KeyName, Reason};
 use crate::store::{self, Conn, Write, api_keys, resellers};
 
-/// What a new key is made of.
+/// The properties of a new key.
 pub struct NewApiKey {
-    /// What it is for.
+    /// The purpose of the key.
     pub name: KeyName,
-    /// What it may do.
     pub role: Role,
-    /// Whose it is; left out, that of whoever makes it.
+    /// The reseller that the key belongs to. If `None`, the key belongs to the tenant of its creator.
     pub partner_id: Option<ResellerId>,
-    /// When it ends by itself.
+    /// When the key expires. A key without an expiry date never expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// Keys in the tenant, newest first.
+/// Lists the API keys in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Result<Page<ApiKey>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
@@ -42,18 +42,18 @@ pub async fn list(cx: &Context, filter: &ApiKeyFilter, window: &Window) -> Resul
         .await
 }
 
-/// A key.
+/// Returns the API key.
 ///
 /// # Errors
-/// Not found.
+/// The API key does not exist.
 pub async fn get(cx: &Context, id: ApiKeyId) -> Result<ApiKey> {
     cx.db.statement(async |conn| found(api_keys::find(conn, cx.actor.scope, id).await?, "API key")).await
 }
 
-/// Makes a key, the partner's or a reseller's, and answers its secret.
+/// Creates a key of the provider or of a reseller, and returns its secret.
 ///
 /// # Errors
-/// There is no such reseller, the key could do more than who makes it, or what the domain refuses.
+/// The reseller does not exist, the key would have more rights than its creator, or another rule denies it.
 pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
     let secret = new_secret()?;
     let fingerprint = Fingerprint::from(&secret);
@@ -88,10 +88,10 @@ pub async fn create(cx: &Context, new: NewApiKey) -> Result<(ApiKey, Secret)> {
     Ok((key, secret))
 }
 
-/// Edits a key's name and end.
+/// Edits the name and the expiry date of a key.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The API key does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: ApiKeyId,
@@ -101,10 +101,10 @@ pub async fn update(
     change(cx, id, precondition, |key| key.edit(edit(key.details.clone()), cx.at)).await
 }
 
-/// Gives a key another secret and answers it; the one of before goes on for a while.
+/// Creates a new secret for a key and returns it. The old secret stays valid for the time of `overlap`.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The API key does not exist, has another version, or a rule denies the change.
 pub async fn rotate(
     cx: &Context,
     id: ApiKeyId,
@@ -117,10 +117,10 @@ pub async fn rotate(
     Ok((key, secret))
 }
 
-/// Ends a key for good.
+/// Revokes a key permanently.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The API key does not exist, or has another version.
 pub async fn revoke(cx: &Context, id: ApiKeyId, precondition: &Precondition, reason: Option<Reason>) -> Result<ApiKey> {
     change(cx, id, precondition, |key| key.apply(Command::Revoke { reason }, cx.at)).await
 }
@@ -146,7 +146,7 @@ async fn change(
     .await
 }
 
-/// Succeeds when a tenant with so many live keys may have one more.
+/// Checks that a tenant that has this number of live keys may create another one.
 fn check_room(live: i64) -> Result<()> {
     if live >= MOST_LIVE_KEYS { Err(Refusal::TooManyApiKeys(MOST_LIVE_KEYS).into()) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! The audit trail: reading it, sealing it, and finding what was altered or removed.
+//! Lists, seals and verifies the audit trail. The verification detects entries that were altered or removed.
 
 use super::{Context, Error, Named, Result};
 use crate::domain::events::audit::{AuditFilter, Broken, Entry, Link};
@@ -7,22 +7,23 @@ use crate::platform::db::Db;
 use crate::store::Conn;
 use crate::store::audit::{self, Sealed};
 
-/// How many entries are sealed, or verified, at once.
+/// The number of entries that are sealed or verified at once.
 const BATCH: i64 = 500;
 
-/// What a verification found.
+/// The result of a successful verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The end of the chain: keep it elsewhere, and a later verification finds what was removed at the end.
+    /// The end of the chain. Keep it elsewhere: with it, a later verification detects entries that were removed from
+    /// the end.
     pub end: Link,
-    /// How many entries are yet to be sealed.
+    /// The number of entries that are not sealed yet.
     pub open: i64,
 }
 
-/// What somebody in the tenant wrote or tried to, newest first.
+/// Lists the audit entries of the tenant, newest first: successful and rejected writes.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result<Page<Entry>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     let (mut page, mut reading) = (Page::empty(), Reading::new(window.limit));
@@ -42,11 +43,11 @@ pub async fn list(cx: &Context, filter: &AuditFilter, window: &Window) -> Result
     Ok(page)
 }
 
-/// Seals what was written since, so that writes never wait for each other's seals. Answers how many entries that
-/// were; whoever does so at the same time leaves it to this one.
+/// Seals the entries that are not sealed yet, and returns their number. Sealing is separate from writing, so that
+/// writes do not wait for each other. If another instance is already sealing, this one seals nothing.
 ///
 /// # Errors
-/// The database fails: what was sealed by then stands.
+/// The database fails. Entries that were sealed before stay sealed.
 pub async fn seal(db: &Db) -> Result<usize> {
     let mut sealed = 0;
     loop {
@@ -69,13 +70,13 @@ async fn seal_batch(tx: &Conn) -> Result<usize> {
     Ok(links.len())
 }
 
-/// Goes through the whole trail, which may be written and sealed meanwhile. `expected` is an end that is known from
-/// before, if any is.
+/// Verifies the whole trail. Entries may be written and sealed in the meantime. `expected` is an end that was kept from
+/// an earlier verification.
 ///
 /// # Errors
-/// The database fails; what is wrong with the trail is in the answer.
+/// The database fails. Defects of the trail are in the returned value.
 pub async fn verify(db: &Db, expected: Option<&Link>) -> Result<std::result::Result<Verified, Broken>> {
-    // Asked first: the entries that are read after it go at least as far.
+    // The end is read first. The entries are read later, so they include all entries up to this end.
     let end = db.statement(async |conn: &Conn| Ok::<_, Error>(audit::end(conn).await?)).await?;
     let known: Vec<_> = expected.into_iter().cloned().chain([end]).collect();
     let mut link = Link::start();

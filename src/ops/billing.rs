@@ -1,4 +1,4 @@
-//! Runs, which bill what is due.
+//! Billing runs, which issue invoices for due charges: on request, or monthly.
 
 use chrono::{Datelike, NaiveDate};
 
@@ -12,24 +12,24 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, invoices};
 
-/// The most charges that one transaction of the monthly run takes: enough for the longest invoice.
+/// The maximum number of charges in one transaction of the monthly run. Enough for the longest invoice.
 const BATCH: usize = invoice_run::MAX_LINES;
 
-/// The most charges that a run takes which somebody asks for, and waits for.
+/// The maximum number of charges in a run on request. The caller waits for it.
 const RUN: usize = 3 * BATCH;
 
-/// Bills customers what is due on a day or before, as much as fits in one transaction; another run goes on.
-/// However often and wherever it runs, each charge is billed once: it locks the charges that it takes.
+/// Bills the charges that are due on or before a day, up to the maximum of one transaction. Another run continues. Each
+/// charge is billed exactly once, also by concurrent runs, because a run locks its charges.
 ///
 /// # Errors
-/// The day is still to come, there is too much to do first, or the database fails: then nothing is billed.
+/// The day is in the future, there are too many due transitions, or the database fails. Nothing is billed then.
 pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
     if through > cx.today() {
         let detail = format!("Only charges that are due can be billed. The latest possible day is {}.", cx.today());
         let violation = Violation::new("/through", ViolationCode::OutOfRange, detail);
         return Err(Error::from(Refusal::from(violation)));
     }
-    // What fell due is charged before it is billed.
+    // Due transitions create charges, so they are processed before billing.
     cx.change(Whose::Everyones, async |work| {
         let (run, rest) = bill(work, cx, through, None, Run::default(), RUN).await?;
         Ok(Run { complete: matches!(rest, Rest::Nothing), ..run })
@@ -37,8 +37,8 @@ pub async fn run(cx: &Context, through: NaiveDate) -> Result<Run> {
     .await
 }
 
-/// Bills everything that is due on a day or before, in transactions short enough that nobody waits long for one,
-/// or as much as the totals of a run can hold.
+/// Bills all charges that are due on or before a day, or as many as the totals of a run can hold. Uses several short
+/// transactions, so that others do not wait long for one.
 async fn run_on(cx: &Context, through: NaiveDate) -> Result<Run> {
     milestones::settle_all(cx).await?;
     let mut run = Run::default();
@@ -54,16 +54,16 @@ async fn run_on(cx: &Context, through: NaiveDate) -> Result<Run> {
     }
 }
 
-/// What a batch leaves.
+/// The charges that remain after a batch.
 enum Rest {
     Nothing,
-    /// Charges of the customers behind this one.
+    /// Charges of the customers after this one.
     Behind(Option<CustomerId>),
-    /// More than the totals of one run can hold.
+    /// More charges than the totals of one run can hold.
     ForAnotherRun,
 }
 
-/// Bills one batch of at most so many charges, and counts it in.
+/// Bills one batch of at most `limit` charges, and adds it to the totals of the run.
 async fn bill(
     work: &mut Work<'_>,
     cx: &Context,
@@ -90,8 +90,9 @@ async fn bill(
     Ok((run, rest))
 }
 
-/// Leaves the last customer of a full batch to the next one, as it may have more charges, and answers the
-/// customer before. A customer that fills the batch by itself stays, and is gone on with.
+/// Removes the last customer from a full batch, because that customer may have more charges. The next batch starts with
+/// it. Returns the customer before it. If all charges are of one customer, they stay in the batch, and the next batch
+/// continues with that customer.
 fn leave_last_customer(charges: &mut Vec<Charge>) -> Option<CustomerId> {
     let last = charges.last()?.customer_id;
     let whole = charges.iter().take_while(|charge| charge.customer_id != last).count();
@@ -118,7 +119,7 @@ async fn issue(work: &mut Work<'_>, cx: &Context, through: NaiveDate, drafts: Ve
     let ids: Vec<_> = drafts.iter().map(|draft| draft.customer_id).collect();
     let bill_to = store::billing::bill_to(work.conn, &ids).await?;
     let count = i32::try_from(drafts.len()).unwrap_or(i32::MAX);
-    // Last, as whoever else issues invoices waits from here on.
+    // Taken last, because other transactions that issue invoices wait from here on.
     let numbers = store::billing::take_numbers(work.conn, cx.at.year(), count).await?;
     for (draft, number) in drafts.into_iter().zip(numbers) {
         let bill_to = found(bill_to.get(&draft.customer_id).cloned(), "customer")?;
@@ -133,12 +134,12 @@ async fn issue(work: &mut Work<'_>, cx: &Context, through: NaiveDate, drafts: Ve
     Ok(())
 }
 
-/// Bills the months whose invoice day has come: all since the last one that was billed, or the current one
-/// when none was. It can be called at any time and by many instances; a run that was cut short is gone on
-/// with. Answers what it billed.
+/// Bills all months whose invoice day has passed since the last billed month; if no month was billed yet, only the
+/// current one. It may run at any time and on many instances. The next call continues an interrupted run. Returns what
+/// was billed.
 ///
 /// # Errors
-/// The database fails: what was billed by then stands.
+/// The database fails. What was billed before stays billed.
 pub async fn run_monthly(cx: &Context, invoice_day: u32) -> Result<Vec<(Month, Run)>> {
     let last = cx.db.statement(async |conn| Ok::<_, Error>(store::billing::last_month(conn).await?)).await?;
     let mut runs = Vec::new();

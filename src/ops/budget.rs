@@ -1,4 +1,4 @@
-//! What is under way on this instance, and the share of the connection pool that a tenant may hold.
+//! Concurrency budgets of this instance, and the share of the connection pool that one tenant can use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,13 +8,13 @@ use tokio::sync::Semaphore;
 use crate::domain::authorization::{Actor, Scope};
 use crate::domain::limits::budget::{Exhausted, Ledger, Limits, Resource};
 
-/// Shares of tenants that are kept although nobody uses them.
+/// The maximum number of unused shares that are kept.
 const IDLE_SHARES: usize = 1000;
 
-/// The large pages and bodies of a tenant that are worked on at a time.
+/// The number of large pages and bodies that one tenant can process at the same time.
 const LARGE_AT_A_TIME: usize = 1;
 
-/// The budgets of this instance.
+/// The concurrency budgets of this instance.
 #[derive(Debug, Clone)]
 pub struct Budgets(Arc<Inner>);
 
@@ -27,14 +27,14 @@ struct Inner {
     lookups: Arc<Semaphore>,
 }
 
-/// What a tenant may hold at a time.
+/// What one tenant can use at the same time.
 #[derive(Debug, Clone)]
 struct Share {
     connections: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
-/// An amount that was taken; dropping it gives it back.
+/// A reserved amount. Dropping it releases the amount.
 #[derive(Debug)]
 #[must_use]
 pub struct Taken {
@@ -45,7 +45,8 @@ pub struct Taken {
 }
 
 impl Budgets {
-    /// Budgets of which nothing is taken. A tenant may hold so many database connections at a time.
+    /// Creates unused budgets. `connections` is the number of database connections that one tenant can use at the same
+    /// time.
     #[must_use]
     pub fn new(limits: Limits, connections: usize) -> Self {
         let (ledger, shares) = Default::default();
@@ -54,10 +55,10 @@ impl Budgets {
         Self(Arc::new(Inner { limits, ledger, connections, shares, lookups }))
     }
 
-    /// Takes an amount for an actor.
+    /// Reserves an amount for an actor.
     ///
     /// # Errors
-    /// A budget is used up.
+    /// A budget is exhausted.
     pub fn take(&self, actor: &Actor, resource: Resource, amount: u64) -> Result<Taken, Exhausted> {
         self.charge(actor, resource, amount)?;
         Ok(Taken { budgets: self.clone(), actor: actor.clone(), resource, amount })
@@ -70,20 +71,20 @@ impl Budgets {
         })
     }
 
-    /// How much of a resource is taken by all.
+    /// The amount of a resource that is reserved by all callers.
     #[must_use]
     pub fn used(&self, resource: Resource) -> u64 {
         self.ledger().used(resource)
     }
 
-    /// The connections that a tenant may hold at a time.
+    /// The database connections that a tenant can use at the same time.
     #[must_use]
     pub fn connections(&self, scope: Scope) -> Arc<Semaphore> {
         self.share(scope).connections
     }
 
-    /// The large pages and bodies that a tenant may have read and written at a time: they take a worker's whole time,
-    /// and the small requests of others come in between.
+    /// The large pages and bodies that a tenant can process at the same time. Each of them occupies a worker; the limit
+    /// leaves time for the small requests of others.
     #[must_use]
     pub fn large(&self, scope: Scope) -> Arc<Semaphore> {
         self.share(scope).large
@@ -101,7 +102,7 @@ impl Budgets {
         shares.entry(scope).or_insert_with(share).clone()
     }
 
-    /// The connections that look-ups of credentials may hold at a time: nobody knows yet whose they are.
+    /// The database connections for lookups of credentials. At that point, the tenant is not known yet.
     #[must_use]
     pub fn lookups(&self) -> Arc<Semaphore> {
         self.0.lookups.clone()
@@ -121,10 +122,10 @@ impl Budgets {
 }
 
 impl Taken {
-    /// Takes more of the same.
+    /// Reserves more of the same resource.
     ///
     /// # Errors
-    /// A budget is used up; what was taken before stays taken.
+    /// A budget is exhausted. The amount that was reserved before stays reserved.
     pub fn add(&mut self, amount: u64) -> Result<(), Exhausted> {
         self.budgets.charge(&self.actor, self.resource, amount)?;
         self.amount += amount;

@@ -1,6 +1,6 @@
-//! What carries events to webhook endpoints. First every event that an endpoint is to be sent is written down as a
-//! delivery to it, once; then each is tried until it gets there. The database is asked before and after an attempt,
-//! never during one: whoever takes a delivery up has it for a while, and when it is not heard of again, another goes on.
+//! Delivers events to webhook endpoints. First, each event that an endpoint subscribes to is queued as one delivery.
+//! Then each delivery is attempted until it succeeds. The database is used before and after an attempt, never during
+//! one: a delivery is leased for the attempt, and another instance takes it over when the lease expires.
 
 mod line;
 mod message;
@@ -18,47 +18,41 @@ pub use line::{fan_out, sweep};
 pub(super) use message::Message;
 pub use message::{Courier, MOST_SENDS};
 
-/// How many messages to an endpoint an instance sends at once.
+/// The maximum number of concurrent messages from one instance to one endpoint.
 pub const LANES: usize = 4;
 
-/// Whether whoever has come to the end of a delivery is to take up the next.
+/// Whether to continue with the next delivery of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// It got there, so the next may, too.
+    /// The delivery succeeded.
     GoOn,
-    /// It did not, or there is none.
+    /// The delivery failed, or none is due.
     Stop,
 }
 
-/// A delivery that was taken up.
+/// A leased delivery.
 struct Taken {
     endpoint: Endpoint,
     delivery: Delivery,
     event: Event,
 }
 
-/// The endpoints that something is due for, without some: those first that it gets to.
-///
-/// # Errors
-/// The database fails.
+/// Lists the endpoints that have due deliveries, except those in `without`. Endpoints whose deliveries succeed come
+/// first.
 pub async fn due(cx: &Context, without: &[WebhookEndpointId]) -> Result<Vec<Due>> {
     let most = i64::try_from(LANES).unwrap_or(i64::MAX);
     let due = async |conn: &Conn| Ok(webhook_turns::due(conn, cx.clock.machine(), without, most).await?);
     cx.db.statement(due).await
 }
 
-/// Delivers what is due to an endpoint, one after the other, until there is nothing left, it does not get there, or
-/// it is told to stop.
-///
-/// # Errors
-/// The database fails.
+/// Sends the due deliveries of an endpoint, one after the other, until none is left, one fails, or `stop` returns true.
 pub async fn deliver(cx: &Context, courier: &Courier, id: WebhookEndpointId, stop: impl Fn() -> bool) -> Result<()> {
     while !stop() && deliver_next(cx, courier, id).await? == Next::GoOn {}
     Ok(())
 }
 
 async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) -> Result<Next> {
-    // Before the delivery is taken: its lease runs.
+    // Waits for the slot before the delivery is leased, so that the lease does not expire while waiting.
     let slot = courier.slot().await;
     let Some(Taken { endpoint, delivery, event }) = courier.write(cx, async |work| take(work, cx, id).await).await?
     else {
@@ -76,7 +70,7 @@ async fn deliver_next(cx: &Context, courier: &Courier, id: WebhookEndpointId) ->
     Ok(next)
 }
 
-/// The delivery that is due longest, for a while.
+/// Leases the delivery that has been due for the longest time.
 async fn take(work: &mut Work<'_>, cx: &Context, id: WebhookEndpointId) -> Result<Option<Taken>> {
     let at = cx.clock.machine();
     let Some(endpoint) = webhook_turns::served(work.conn, id).await? else { return Ok(None) };
@@ -92,12 +86,12 @@ async fn take(work: &mut Work<'_>, cx: &Context, id: WebhookEndpointId) -> Resul
     Ok(Some(Taken { endpoint, delivery, event }))
 }
 
-/// Writes how an attempt ended.
+/// Saves the result of an attempt.
 async fn note(work: &mut Work<'_>, cx: &Context, taken: &Delivery, attempt: Attempt, pacing: Pacing) -> Result<()> {
     let scope = cx.actor.scope;
     let mut is_enabled = true;
     if attempt.has_succeeded() {
-        // At once: whoever locks an endpoint and its deliveries locks the endpoint first.
+        // Executed immediately, not collected: the endpoint must always be locked before its deliveries.
         webhook_turns::recovered(work.conn, taken.endpoint_id).await?;
     } else {
         let Some(endpoint) = webhooks::lock(work.conn, scope, taken.endpoint_id).await? else { return Ok(()) };
@@ -105,18 +99,18 @@ async fn note(work: &mut Work<'_>, cx: &Context, taken: &Delivery, attempt: Atte
         is_enabled = after.is_enabled();
         work.write([webhooks::save(&after)]);
         if after.version != endpoint.version {
-            tracing::warn!(webhook_endpoint_id = %after.id, "a webhook endpoint is disabled: nothing gets there");
+            tracing::warn!(webhook_endpoint_id = %after.id, "a webhook endpoint was disabled because deliveries fail");
             work.record(cx, [Saved::new(cx, Some(&endpoint), &after)]);
         }
     }
-    // As it is by now: it may have been put in line again.
+    // Read again: it may have been queued again in the meantime.
     let Some(delivery) = webhook_deliveries::lock(work.conn, scope, taken.id).await? else { return Ok(()) };
     work.write([webhook_deliveries::save(&delivery.attempted(attempt, is_enabled, pacing))]);
     Ok(())
 }
 
-/// How many more messages are to be sent to an endpoint at once where so many are on their way, which are not due any
-/// more. Where nothing gets at the moment, one in all is enough to try.
+/// How many more workers an endpoint gets when it already has `running`. The deliveries that are being sent are not
+/// counted as due. An endpoint whose deliveries fail gets one worker in total, which is enough to try.
 #[must_use]
 pub fn more_lanes(due: Due, running: usize) -> usize {
     let most = if due.is_failing { 1 } else { LANES };

@@ -1,12 +1,12 @@
-//! What an instance remembers of keys and resellers, so that a request with a known key costs no query.
+//! The credentials cache of an instance: API keys and resellers, so that a request with a known key needs no query.
 //!
-//! Whatever changes who may do what raises the *access version* in the database, in the same transaction. What
-//! is remembered was read together with a version. It is believed only while that version is the last one known,
-//! and this was asked for less than a second ago: so a change made elsewhere is obeyed within a second, and so
-//! is nothing at all once the database cannot be asked.
+//! Every change of credentials increments the *access version* in the database, in the same transaction. Cached entries
+//! were read together with a version. They are valid only while that version is the last known one, and was confirmed
+//! less than a second ago. So a change on another instance takes effect within a second. When the database is
+//! unavailable for longer, no cached entry is valid.
 //!
-//! A change made here is obeyed at once: when it is committed, everything is [forgotten](AccessCache::forget),
-//! and no answer to a question from before can bring it back.
+//! A change on this instance takes effect immediately: when it is committed, the cache is
+//! [cleared](AccessCache::forget), and the result of an earlier query cannot restore an old entry.
 
 pub mod strangers;
 
@@ -23,13 +23,13 @@ use crate::domain::id::{ApiKeyId, ResellerId, Version};
 use crate::domain::parties::reseller::ResellerStatus;
 use strangers::Strangers;
 
-/// How long a version is believed to be the last one, from when it was asked for.
+/// How long a version is valid as the last known one, counted from the start of the query for it.
 pub const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
-/// The most keys, and the most resellers, that are remembered; with more, it is begun anew.
+/// The maximum number of keys, and of resellers. When it is reached, the map is cleared.
 pub const MOST: usize = 10_000;
 
-/// What is remembered; clones are the same.
+/// The cache. Clones share it.
 #[derive(Clone, Default)]
 pub struct AccessCache(Arc<Shared>);
 
@@ -42,23 +42,23 @@ struct Shared {
 
 #[derive(Default)]
 struct Memory {
-    /// How often everything was forgotten.
+    /// How many times the cache was cleared.
     epoch: u64,
-    /// The last known version, and when it was asked for.
+    /// The last known version, and when the query for it started.
     known: Option<(Version, Instant)>,
-    /// As of that version, like all that follows.
+    /// Read at that version, like the resellers.
     credentials: HashMap<SecretHash, Credential>,
     resellers: HashMap<ResellerId, ResellerStatus>,
 }
 
-/// When keys were used, to the minute.
+/// When keys were last used, to the minute.
 #[derive(Default)]
 struct Uses {
     pending: HashMap<ApiKeyId, DateTime<Utc>>,
     written: HashMap<ApiKeyId, DateTime<Utc>>,
 }
 
-/// That the database is asked for something: made before it is.
+/// The start of a query for credentials. Create it before the query is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Question {
     epoch: u64,
@@ -66,18 +66,18 @@ pub struct Question {
 }
 
 impl AccessCache {
-    /// A question that is about to be asked.
+    /// Notes that a query starts.
     #[must_use]
     pub fn ask(&self, now: Instant) -> Question {
         Question { epoch: self.memory().epoch, asked: now }
     }
 
-    /// Takes note of the version in an answer.
+    /// Notes the version in the result of a query.
     pub fn learn(&self, question: Question, version: Version) {
         self.memory().learn(question, version);
     }
 
-    /// Keeps what a secret stands for, as it was read together with a version.
+    /// Caches the credential of a secret, which was read together with a version.
     pub fn keep_credential(&self, question: Question, version: Version, secret: SecretHash, credential: &Credential) {
         let mut memory = self.memory();
         if memory.learn(question, version) {
@@ -85,7 +85,7 @@ impl AccessCache {
         }
     }
 
-    /// Keeps whether a reseller works, as it was read together with a version.
+    /// Caches the status of a reseller, which was read together with a version.
     pub fn keep_reseller(&self, question: Question, version: Version, id: ResellerId, status: ResellerStatus) {
         let mut memory = self.memory();
         if memory.learn(question, version) {
@@ -93,26 +93,26 @@ impl AccessCache {
         }
     }
 
-    /// What a secret stands for, if that is remembered and can be believed.
+    /// Returns the credential of a secret, if it is cached and valid.
     #[must_use]
     pub fn credential(&self, secret: &SecretHash, now: Instant) -> Option<Credential> {
         let memory = self.memory();
         memory.credentials.get(secret).filter(|_| memory.can_be_believed(now)).cloned()
     }
 
-    /// Whether a reseller works, if that is remembered and can be believed.
+    /// Returns the status of a reseller, if it is cached and valid.
     #[must_use]
     pub fn reseller(&self, id: ResellerId, now: Instant) -> Option<ResellerStatus> {
         let memory = self.memory();
         memory.resellers.get(&id).filter(|_| memory.can_be_believed(now)).copied()
     }
 
-    /// Forgets everything, and whatever was asked for before this.
+    /// Clears the cache. The results of queries that started before are ignored.
     pub fn forget(&self) {
         self.memory().forget();
     }
 
-    /// Notes that a key is used.
+    /// Notes that a key was used.
     pub fn note_use(&self, id: ApiKeyId, at: DateTime<Utc>) {
         let minute = at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at);
         let Uses { pending, written } = &mut *self.uses();
@@ -121,7 +121,7 @@ impl AccessCache {
         }
     }
 
-    /// The uses that are to be written, in order of key.
+    /// Returns the uses that must be written, sorted by key.
     #[must_use]
     pub fn pending_uses(&self) -> Vec<(ApiKeyId, DateTime<Utc>)> {
         let mut all: Vec<_> = self.uses().pending.iter().map(|(id, at)| (*id, *at)).collect();
@@ -133,7 +133,7 @@ impl AccessCache {
     pub fn uses_are_written(&self, uses: &[(ApiKeyId, DateTime<Utc>)]) {
         let Uses { pending, written } = &mut *self.uses();
         for (id, at) in uses {
-            // It may have been used in another minute meanwhile.
+            // The key may have been used again in a later minute.
             if pending.get(id) == Some(at) {
                 pending.remove(id);
             }
@@ -141,7 +141,7 @@ impl AccessCache {
         }
     }
 
-    /// What is remembered of unknown keys.
+    /// The cache of unknown keys.
     pub fn strangers(&self) -> MutexGuard<'_, Strangers> {
         self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,14 +156,15 @@ impl AccessCache {
 }
 
 impl Memory {
-    /// Takes note of a version, and answers whether what came with it can be kept.
+    /// Notes a version. Returns whether entries that were read with it can be cached.
     fn learn(&mut self, question: Question, version: Version) -> bool {
         if question.epoch != self.epoch {
             return false;
         }
         match self.known.map(|(known, asked)| (version.cmp(&known), asked)) {
             Some((Ordering::Equal, asked)) => self.known = Some((version, asked.max(question.asked))),
-            // An answer that was long on its way, or a database that knows less than it did: which, nobody can say.
+            // Either a delayed result, or a database that was restored to an earlier state. It is impossible to tell
+            // which.
             Some((Ordering::Less, _)) => {
                 self.forget();
                 return false;
@@ -186,7 +187,7 @@ impl Memory {
     }
 }
 
-/// Keeps one more.
+/// Adds an entry; clears the map first if it is full.
 fn keep<K: Eq + std::hash::Hash, V>(all: &mut HashMap<K, V>, key: K, value: V) {
     if all.len() >= MOST && !all.contains_key(&key) {
         all.clear();

@@ -1,4 +1,4 @@
-//! Customers.
+//! Lists, creates, edits, archives and restores customers, and lists the products that a customer can buy.
 
 use chrono::NaiveDate;
 use tokio::try_join;
@@ -22,27 +22,26 @@ use crate::domain::subscription::Whose;
 use crate::domain::text::Email;
 use crate::store::{self, Conn, Write, customers, products, resellers};
 
-/// A customer, with what the rules need to know of its surroundings.
+/// A customer, with the facts about its subscriptions and orders that its rules depend on.
 pub type Known = (Customer, Holdings);
 
-/// What a new customer is made of.
+/// The properties of a new customer.
 pub struct NewCustomer {
-    /// The company.
     pub company: Company,
-    /// The reseller that manages it; left out, that of the key.
+    /// The reseller that manages the customer. If `None`, the reseller of the caller, if any.
     pub partner_id: Option<ResellerId>,
-    /// Who administers the products.
+    /// Who administers the products of the customer.
     pub administration: AdministrationKind,
-    /// The customer's administrator.
+    /// The email address of the customer's administrator.
     pub admin_email: Option<Email>,
-    /// What it pays in.
+    /// The currency in which the customer pays.
     pub currency: Currency,
 }
 
-/// Customers in the tenant.
+/// Lists the customers in the tenant.
 ///
 /// # Errors
-/// The filter names a reseller that is not there.
+/// The filter names a reseller that does not exist.
 pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, window: &Window) -> Result<Page<Known>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     milestones::current(cx, Whose::Everyones, async |conn| {
@@ -51,10 +50,10 @@ pub async fn list(cx: &Context, filter: &CustomerFilter, sort: CompanySort, wind
     .await
 }
 
-/// A customer.
+/// Returns the customer.
 ///
 /// # Errors
-/// Not found.
+/// The customer does not exist.
 pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
     let find = async |conn: &Conn| found(customers::find_with_holdings(conn, cx.actor.scope, id).await?, "customer");
     let is_due = |(.., next_due): &(Customer, Holdings, Option<NaiveDate>)| {
@@ -64,10 +63,10 @@ pub async fn get(cx: &Context, id: CustomerId) -> Result<Known> {
     Ok((customer, holdings))
 }
 
-/// Creates a customer: for the key's reseller, or for whom the partner says.
+/// Creates a customer, managed by the reseller of the caller, or by the one that the provider chooses.
 ///
 /// # Errors
-/// The reseller is unknown or disabled, or the external id is taken.
+/// The reseller does not exist or is disabled, or the external id is already in use.
 pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
     cx.write(async |work| {
         let partner_id = new.partner_id.or(cx.actor.scope.reseller());
@@ -84,10 +83,10 @@ pub async fn create(cx: &Context, new: NewCustomer) -> Result<Known> {
     .await
 }
 
-/// Edits a customer's details; another reseller in them moves it there.
+/// Edits the details of a customer. A different reseller in them moves the customer to that reseller.
 ///
 /// # Errors
-/// Not found, another version, what the domain refuses, or the external id is taken.
+/// The customer does not exist, has another version, a rule denies the change, or the external id is already in use.
 pub async fn update(
     cx: &Context,
     id: CustomerId,
@@ -118,13 +117,13 @@ pub async fn update(
 /// Archives or restores a customer.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The customer does not exist, has another version, or a rule denies the change.
 pub async fn transition(cx: &Context, id: CustomerId, precondition: &Precondition, action: Action) -> Result<Known> {
     let apply = |(customer, holdings): &Known| Ok(with(customer.apply(action, *holdings, cx.at)?, *holdings));
     cx.change_one(id, precondition, apply).await
 }
 
-/// What a customer has become; what surrounds it has not changed.
+/// Adds the unchanged `holdings` to a changed customer.
 fn with(outcome: Outcome<Customer>, holdings: Holdings) -> Outcome<Known> {
     match outcome {
         Outcome::Changed(customer) => Outcome::Changed((customer, holdings)),
@@ -132,10 +131,10 @@ fn with(outcome: Outcome<Customer>, holdings: Holdings) -> Outcome<Known> {
     }
 }
 
-/// What the customer can be sold now; nothing while it is archived.
+/// Lists the products that the customer can buy now. Empty for an archived customer.
 ///
 /// # Errors
-/// Not found.
+/// The customer does not exist.
 pub async fn available_products(cx: &Context, id: CustomerId, window: &Window) -> Result<(Customer, Page<Product>)> {
     let read = async |conn: &Conn| {
         let customer = found(customers::find(conn, cx.actor.scope, id).await?, "customer")?;
@@ -182,8 +181,8 @@ impl Entity for Known {
     }
 }
 
-/// Succeeds when the actor may put a customer in the care of this reseller, or of the partner. `also` is
-/// what else is wrong, to be told together.
+/// Checks that the actor may assign a customer to this reseller, or to the provider if `None`. `also` is another
+/// violation of the request, to be reported together.
 async fn check_partner(
     tx: &Conn,
     cx: &Context,

@@ -1,7 +1,7 @@
-//! Samples, to look at and to try things with: a catalogue, resellers, customers and their subscriptions.
+//! Sample data to explore the API: a catalogue, resellers, customers and their subscriptions.
 //!
-//! They stand in `demo.json`, marked as samples by their names, codes and references. What happens to
-//! them happens through the use cases, so that they are nothing a caller could not have made.
+//! The samples are in `demo.json`. Their names, codes and references mark them as samples. They are created through the
+//! use cases, so that they contain nothing that a caller could not create.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ use crate::store::{self, Unique};
 
 const SAMPLES: &str = include_str!("demo.json");
 
-/// Writes the samples and answers `true`, or `false` when they are there. Whether they are is told by the
-/// first product's code, so that a seeding that was interrupted is not taken up again.
+/// Creates the samples and returns `true`, or returns `false` if they already exist. They exist if the code of the
+/// first product is in use. So an interrupted seeding is not continued.
 ///
 /// # Errors
-/// The database fails, or the samples break a rule.
+/// The database fails, or the samples violate a rule.
 pub async fn seed(cx: &Context) -> Result<bool> {
     let samples: Samples = serde_json::from_str(SAMPLES)
         .map_err(|_| store::Error::Corrupt { table: "demo.json", reason: "the tests say why" })?;
@@ -51,7 +51,7 @@ pub async fn seed(cx: &Context) -> Result<bool> {
     for sample in samples.customers {
         sample.create(cx, &product_ids, &reseller_ids).await?;
     }
-    // Last, as a disabled reseller is given no customers.
+    // Disabled last, because a disabled reseller cannot get customers.
     for (id, reason) in disabled {
         let disable = reseller::Command::Disable { reason: Some(reason) };
         resellers::transition(cx, id, &Precondition::None, disable).await?;
@@ -79,7 +79,7 @@ struct SampleProduct {
 struct SampleType {
     #[serde(flatten)]
     certificate_type: CertificateType,
-    /// One for each of the product's terms, in their order.
+    /// One price for each term of the product, in the same order.
     prices: BTreeMap<Currency, Vec<i64>>,
 }
 
@@ -131,7 +131,7 @@ impl From<SampleCompany> for Company {
 #[serde(deny_unknown_fields)]
 struct SampleReseller {
     company: SampleCompany,
-    /// Why it is disabled, if it is.
+    /// Why the reseller is disabled, if it is.
     disabled: Option<Reason>,
 }
 
@@ -140,7 +140,7 @@ struct SampleReseller {
 struct SampleCustomer {
     company: SampleCompany,
     reseller: Option<ExternalId>,
-    /// Who administers the products; the partner, when left out.
+    /// The administrator. If omitted, the provider administers the products.
     admin_email: Option<Email>,
     currency: Currency,
     #[serde(default)]
@@ -180,7 +180,7 @@ struct SampleSubscription {
     external_id: ExternalId,
     product: Code,
     term_months: i32,
-    /// Counted from the day of the seeding; negative when its term is under way.
+    /// Relative to the day of the seeding. Negative if the term has already started.
     starts_in_days: i64,
     auto_renew: bool,
     inventory: BTreeMap<Code, i32>,
@@ -188,7 +188,7 @@ struct SampleSubscription {
     then: Vec<Step>,
 }
 
-/// What happens to a subscription once it is there.
+/// A change of a subscription after its creation.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Step {

@@ -1,5 +1,5 @@
-//! The feed of events: everything that was committed, each once, in an order in which nothing ever appears before
-//! what a reader has seen.
+//! The event feed: all committed events, each once, in a stable order. A new event never appears before a position that
+//! a reader has already passed.
 
 use std::time::Duration;
 
@@ -11,58 +11,53 @@ use crate::platform::db::Db;
 use crate::platform::shutdown::Shutdown;
 use crate::store::{Conn, events};
 
-/// How many events get their places at once.
+/// The number of events that get their positions in one statement.
 const BATCH: i64 = 1000;
 
-/// How much of the feed is gone through by one statement, whatever it finds.
+/// The number of positions in the feed that one statement searches.
 const REACH: i64 = 10_000;
 
-/// How many of these one look is at the most: then the reader comes again, from further on.
+/// The maximum number of such statements for one request. The client continues from where the search ended.
 const STRETCHES: usize = 20;
 
-/// The most bytes of an event beside its data.
+/// The maximum number of bytes of an event without its data.
 const ENVELOPE: usize = 1500;
 
-/// From where the feed is read.
+/// Where to start reading the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// From behind this place; 0 is the beginning.
+    /// After this position; 0 is the beginning.
     Place(i64),
-    /// From now on.
+    /// After the last committed event.
     Latest,
 }
 
-/// A part of the feed.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    /// The events.
     pub events: Vec<Event>,
-    /// Behind which place to go on.
+    /// The position to continue after.
     pub after: i64,
 }
 
-/// Gives every event that is committed its place, and answers the last. Whoever reads does so: nobody waits for a
-/// job.
-///
-/// # Errors
-/// The database fails.
+/// Gives all committed events their positions, and returns the last position. Readers do this themselves, so that they
+/// need not wait for a background job.
 pub async fn catch_up(db: &Db) -> Result<i64> {
     let head = async |conn: &Conn| events::head(conn).await;
     let (mut last, mut are_waiting) = db.statement(head).await?;
     while are_waiting {
         let (now, are_more) = db.begin().await?.commit_then(events::give_places(BATCH), head).await?;
-        // What others have committed since may wait for the next who reads.
+        // Events that were committed in the meantime can wait for the next reader.
         are_waiting = are_more && now - last >= BATCH;
         last = now;
     }
     Ok(last)
 }
 
-/// The events in the tenant from behind a place, of some types or all. When there are none, it waits for some, but
-/// no longer than it is told to, nor when the service is being stopped.
+/// Lists the events of the tenant after a position, of some types or all. If there are none, waits for some, but not
+/// longer than `wait`, and not when the service is stopping.
 ///
 /// # Errors
-/// There never was such a place, or the database fails.
+/// [`Error::UnknownPlace`], or the database fails.
 pub async fn list(
     cx: &Context,
     types: Vec<EventType>,
@@ -88,7 +83,7 @@ pub async fn list(
     };
     let mut ask = Ask { scope: cx.actor.scope, types, after, limit };
     let mut feed = look(cx, &ask, through).await?;
-    // One that has not come to the end asks again, from where it is now.
+    // If the search has not reached the end of the feed, the client continues from where it is now.
     while feed.events.is_empty() && feed.after == through && !wait.is_zero() {
         ask.after = feed.after;
         let news = tokio::select! {
@@ -109,10 +104,11 @@ pub async fn list(
 async fn look(cx: &Context, ask: &Ask, through: i64) -> Result<Feed> {
     let (mut place, mut reading) = (ask.after, Reading::new(ask.limit));
     let mut found = Vec::new();
-    // A reader of old events is not made to come again for each stretch in which there is nothing for it.
+    // Several statements, so that a reader of old events does not need a request for each stretch without matching
+    // events.
     for _ in 0..STRETCHES {
         let Some(limit) = reading.next().filter(|_| place < through) else { break };
-        // Everyone's events of one type are found by their index, however far apart they are.
+        // Events of one type over all tenants are found through an index, however far apart they are.
         let is_indexed = ask.types.len() == 1 && ask.scope.reseller().is_none();
         let reach = if is_indexed { through } else { through.min(place.saturating_add(REACH)) };
         let list =

@@ -1,4 +1,4 @@
-//! Current and renewal inventory: quoted, then confirmed.
+//! Reads the inventory of subscriptions and its ledger, quotes and confirms changes, and sets thresholds.
 
 use super::subscriptions::find;
 use super::work::refused;
@@ -16,14 +16,13 @@ use crate::store::inventory;
 use chrono::{DateTime, Utc};
 use tokio::try_join;
 
-/// A change of quantities.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// So many more of each type now.
+    /// Additional quantities per certificate type, effective now.
     AddCurrent(Vec<(Code, i32)>),
-    /// So many of each type in the next term; `None` follows the current quantity.
+    /// The quantities per certificate type in the next term. `None` means the same as the current quantity.
     SetRenewal(Vec<(Code, Option<i32>)>),
-    /// A new term after a lapse.
+    /// A new term for a lapsed subscription.
     Renew,
 }
 
@@ -42,10 +41,11 @@ impl Change {
     }
 }
 
-/// The inventory of a subscription now, or as the ledger has it at an instant, and the version of the subscription.
+/// Returns the inventory of a subscription, now or at an instant in the past according to the ledger, and the version
+/// of the subscription.
 ///
 /// # Errors
-/// Not found, or the instant is yet to come.
+/// The subscription does not exist, or the instant is in the future.
 pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>) -> Result<(Vec<Line>, Version)> {
     let Some(at) = as_of else {
         let subscription = subscriptions::get(cx, id).await?;
@@ -63,10 +63,10 @@ pub async fn get(cx: &Context, id: SubscriptionId, as_of: Option<DateTime<Utc>>)
     .await
 }
 
-/// Quotes a change; writes nothing.
+/// Quotes a change without writing anything.
 ///
 /// # Errors
-/// Not found, or what the domain refuses.
+/// The subscription does not exist, or a rule denies the change.
 pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Result<Quote> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let subscription = find(conn, cx, id).await?;
@@ -78,10 +78,10 @@ pub async fn preview(cx: &Context, id: SubscriptionId, change: &Change) -> Resul
     .await
 }
 
-/// Does just what a preview would show now.
+/// Makes exactly the change that [`preview`] would quote now.
 ///
 /// # Errors
-/// Not found, another version, what the domain refuses, or the quote is stale.
+/// The subscription does not exist, has another version, a rule denies the change, or the quote is stale.
 pub async fn confirm(
     cx: &Context,
     id: SubscriptionId,
@@ -100,10 +100,10 @@ pub async fn confirm(
     .await
 }
 
-/// Sets thresholds.
+/// Sets the thresholds of certificate types.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn set_thresholds(
     cx: &Context,
     id: SubscriptionId,
@@ -113,10 +113,10 @@ pub async fn set_thresholds(
     Ok(subscriptions::transition(cx, id, precondition, Command::SetThresholds(thresholds)).await?.lines)
 }
 
-/// The ledger of a subscription's inventory, newest first.
+/// Lists the entries of the inventory ledger of a subscription, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn ledger(cx: &Context, id: SubscriptionId, window: &Window) -> Result<Page<Entry>> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let ledger = async { Ok(inventory::ledger(conn, id, window).await?) };

@@ -1,4 +1,4 @@
-//! Invoices, and what becomes of them.
+//! Lists invoices, and marks them as emailed, paid or void.
 
 use tokio::try_join;
 
@@ -15,10 +15,10 @@ use crate::store::{self, Conn, Write, invoices};
 /// An invoice with its lines.
 pub type Invoiced = (Invoice, Vec<InvoiceLine>);
 
-/// Invoices in the tenant, newest first.
+/// Lists the invoices in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Result<Page<Invoice>> {
     let named = [("customer_id", Named::Customer(filter.customer_id))];
     cx.db
@@ -26,18 +26,18 @@ pub async fn list(cx: &Context, filter: &InvoiceFilter, window: &Window) -> Resu
         .await
 }
 
-/// An invoice with its lines.
+/// Returns the invoice with its lines.
 ///
 /// # Errors
-/// Not found.
+/// The invoice does not exist.
 pub async fn get(cx: &Context, id: InvoiceId) -> Result<Invoiced> {
     cx.db.statement(async |conn| found(invoices::find_with_lines(conn, cx.actor.scope, id).await?, "invoice")).await
 }
 
-/// Marks an invoice as emailed or paid, or voids it; the charges of a void one are pending again.
+/// Marks an invoice as emailed or paid, or voids it. The charges of a void invoice become pending again.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The invoice does not exist, has another version, or a rule denies the change.
 pub async fn transition(
     cx: &Context,
     id: InvoiceId,
@@ -54,7 +54,7 @@ pub async fn transition(
     .await
 }
 
-/// The lines of an invoice that is void: those of its charges that no other has taken are pending again.
+/// The lines of a voided invoice. Their charges become pending again, except those that are already on another invoice.
 fn reopened((invoice, lines): &Invoiced) -> Vec<InvoiceLine> {
     let mut lines = lines.clone();
     for InvoiceLine { charge, .. } in &mut lines {
@@ -65,7 +65,7 @@ fn reopened((invoice, lines): &Invoiced) -> Vec<InvoiceLine> {
     lines
 }
 
-/// The charges of an invoice that are others than they were.
+/// The charges of an invoice that have changed, before and after.
 fn changed<'a>(before: &'a Invoiced, after: &'a Invoiced) -> impl Iterator<Item = (&'a Charge, &'a Charge)> {
     let charges = before.1.iter().zip(&after.1).map(|(before, after)| (&before.charge, &after.charge));
     charges.filter(|(before, after)| before != after)

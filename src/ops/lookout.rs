@@ -1,5 +1,6 @@
-//! Waiting for events. However many wait, one of them looks for all: a look costs one statement, what it found one
-//! more, and only those whom it concerns read, each part of the feed once for all who ask for the same.
+//! The event feed watcher, for requests that wait for events. One of the waiting requests polls the feed for all of
+//! them. A poll takes one statement, and one more if there are new events. Only requests with matching events then read
+//! the feed, and requests with the same parameters share one read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +16,17 @@ use crate::domain::events::{EventType, Headline};
 use crate::platform::db::Db;
 use crate::store::{Conn, events};
 
-/// Between one look and the next.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The most headlines that are read at once, the latest: who was behind before these reads for itself.
+/// The maximum number of headlines that one poll reads, the latest first. A request that waits for earlier events reads
+/// the feed itself.
 const MOST_HEADLINES: i64 = 1000;
 
-/// Looks whether the feed has gone on, for all who wait for it.
+/// Polls the feed for all requests that wait for events.
 #[derive(Debug, Clone, Default)]
 pub struct Lookout {
-    /// Whose turn it is to look.
+    /// The request that holds this lock polls.
     turn: Arc<tokio::sync::Mutex<Turn>>,
     news: watch::Sender<Arc<News>>,
 }
@@ -32,49 +34,49 @@ pub struct Lookout {
 #[derive(Debug, Default)]
 struct Turn {
     next_look: Option<Instant>,
-    /// The last place that was seen.
+    /// The last known position of the feed.
     seen: i64,
 }
 
-/// The part of the feed that a look found.
+/// The part of the feed that a poll found.
 #[derive(Debug, Default)]
 pub struct News {
-    /// It begins behind this place.
+    /// The position before the first headline.
     after: i64,
-    /// Its last place.
+    /// The last position.
     pub through: i64,
     headlines: Vec<Headline>,
     readings: Mutex<HashMap<Ask, Arc<OnceCell<Feed>>>>,
 }
 
-/// What somebody asks of the feed: two who ask for the same get the same.
+/// The parameters of a request. Requests with equal parameters share one result.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ask {
-    /// Whose events.
+    /// The tenant.
     pub scope: Scope,
-    /// Of these types; all when there are none.
+    /// The event types; empty means all.
     pub types: Vec<EventType>,
-    /// From behind this place.
+    /// The position to start after.
     pub after: i64,
-    /// At the most so many.
+    /// The maximum number of events.
     pub limit: i64,
 }
 
 impl News {
-    /// Whether there may be something here for who asks.
+    /// Whether there may be matching events for this request.
     #[must_use]
     pub fn concerns(&self, ask: &Ask) -> bool {
         if ask.after < self.after {
-            return true; // What is in between is not known here.
+            return true; // The events in between are unknown.
         }
         let mut ahead = self.headlines.iter().filter(|headline| headline.sequence > ask.after);
         ahead.any(|headline| headline.is_for(ask.scope, &ask.types))
     }
 
-    /// What `read` reads, which is done once for all who ask for the same.
+    /// Returns the result of `read`, which runs once for all requests with equal parameters.
     ///
     /// # Errors
-    /// The error of `read`; the next who asks then does it again.
+    /// The error of `read`. The next request runs its `read` again.
     pub async fn reading(&self, ask: &Ask, read: impl Future<Output = Result<Feed>>) -> Result<Feed> {
         let cell = {
             let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +86,7 @@ impl News {
     }
 }
 
-/// Somebody who waits.
+/// A request that waits for events.
 #[derive(Debug)]
 pub struct Waiter<'a> {
     lookout: &'a Lookout,
@@ -92,14 +94,14 @@ pub struct Waiter<'a> {
 }
 
 impl Lookout {
-    /// Waits from now on: nothing that is found later is missed.
+    /// Starts waiting. Events that are found after this call are not missed.
     #[must_use]
     pub fn waiter(&self) -> Waiter<'_> {
         Waiter { lookout: self, news: self.news.subscribe() }
     }
 
-    /// Looks, once it is this waiter's turn, until there is something. A waiter that goes away leaves its turn to the
-    /// next.
+    /// Polls, once this waiter has the lock, until there are new events. If the waiter is dropped, the next one gets
+    /// the lock.
     async fn look(&self, db: &Db) -> Result<()> {
         let db = db.for_everybody();
         let mut turn = self.turn.lock().await;
@@ -126,14 +128,14 @@ impl Lookout {
 }
 
 impl Waiter<'_> {
-    /// Waits until the feed goes on, for whomever.
+    /// Waits until there are new events for any tenant.
     ///
     /// # Errors
-    /// It was this waiter's turn to look, and the database fails.
+    /// This waiter was polling, and the database fails.
     pub async fn news(&mut self, db: &Db) -> Result<Arc<News>> {
         tokio::select! {
             biased;
-            // It never fails: the sender is the lookout's.
+            // This cannot fail, because the lookout owns the sender.
             _ = self.news.changed() => {}
             looked = self.lookout.look(db) => looked?,
         }

@@ -1,6 +1,6 @@
-//! What time does by itself. A subscription that is due is made what time should have made of it: by the
-//! worker soon after midnight, and by whoever asks for it sooner. Each milestone is one short transaction and
-//! happens as of the start of its day, however late it is dealt with, so that it does not matter who does.
+//! Processes due transitions of subscriptions. The background worker does this soon after midnight, and each request
+//! does it earlier for the subscriptions that it uses. Each transition is one short transaction, and takes effect at
+//! the start of its day, however late it is processed. So it does not matter who processes it.
 
 use std::time::{Duration, Instant};
 
@@ -23,35 +23,35 @@ use crate::domain::time::start_of;
 use crate::store::due_subscriptions::{self, Part};
 use crate::store::{self, Conn, renewal_failures, subscriptions};
 
-/// How many waiting subscriptions are looked up at once.
+/// The number of due subscriptions that are looked up at once.
 const BATCH: i64 = 100;
 
-/// How many of them are processed in one transaction.
+/// The maximum number of subscriptions that are processed in one transaction.
 const TOGETHER: i64 = 100;
 
-/// The most lines that these have, beside the first one's.
+/// The maximum number of inventory lines in such a transaction. The first subscription may have more.
 const LINES: usize = 2000;
 
-/// How many transactions there are at once.
+/// The number of concurrent transactions.
 const LANES: i32 = 4;
 
-/// How long a request works on what is due before it is told to come again.
+/// How long a request processes due transitions before it is rejected with [`Error::CatchingUp`].
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Context {
-    /// The same for the service itself, at the start of a day.
+    /// The same context for the service itself, at the start of a day.
     fn at_start_of(&self, day: NaiveDate) -> Self {
         Self { at: start_of(day), actor: Actor::system(), request: None, ..self.clone() }
     }
 }
 
-/// Reads what time changes, and in the same round trip whether something of it is due. Whatever is
-/// due is processed, and then it is read again. Every use case that shows what time changes reads it here.
+/// Reads data that scheduled transitions change. In the same round trip, checks whether transitions are due. If so,
+/// processes them and reads again. Every use case that returns such data reads it with this function.
 ///
 /// # Errors
-/// Of `read`, or of [`settle`].
+/// Those of `read` and of [`settle`].
 pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&Conn) -> Result<T>) -> Result<T> {
-    // Nothing becomes due between the two statements: their instant is the request's.
+    // Nothing becomes due between the two statements, because both use the instant of the request.
     match cx.db.statement(async |conn| look(conn, cx, whose, &read).await).await? {
         Some(found) => found,
         None => {
@@ -61,11 +61,11 @@ pub(super) async fn current<T>(cx: &Context, whose: Whose, read: impl AsyncFn(&C
     }
 }
 
-/// Reads one thing that time changes, and that tells itself whether something of it is due. Whatever is due is
-/// processed, and then it is read again.
+/// Reads a resource that scheduled transitions change, and from which `is_due` can tell whether one is due. If so,
+/// processes the due transitions and reads again.
 ///
 /// # Errors
-/// Of `read`, or of [`settle`].
+/// Those of `read` and of [`settle`].
 pub(super) async fn current_one<T>(
     cx: &Context,
     whose: Whose,
@@ -80,7 +80,8 @@ pub(super) async fn current_one<T>(
     cx.db.glance(read).await
 }
 
-/// What is read, or nothing when something is due: also what was refused may be refused no more.
+/// Returns the result of `read`, or `None` if transitions are due. Errors of `read` are also discarded then, because
+/// they may be out of date.
 async fn look<T>(
     conn: &Conn,
     cx: &Context,
@@ -92,23 +93,19 @@ async fn look<T>(
     Ok((!is_due?).then_some(found))
 }
 
-/// Makes of subscriptions what time should have made of them by now. Every use case that changes what time changes
-/// begins with this.
+/// Processes the due transitions of subscriptions. Every use case that changes such data starts with this function.
 ///
 /// # Errors
-/// The database fails, or there is so much to do that the caller is to come again.
+/// The database fails, or [`Error::CatchingUp`] if there are too many due transitions.
 pub async fn settle(cx: &Context, whose: Whose) -> Result<()> {
     let started = Instant::now();
     settle_while(cx, whose, || started.elapsed() < PATIENCE).await
 }
 
-/// [`settle`] for everyone and without a limit.
-///
-/// # Errors
-/// The database fails.
+/// [`settle`] for all tenants and without a time limit.
 pub(super) async fn settle_all(cx: &Context) -> Result<()> {
     drain(cx, || false).await?;
-    // Others may still be at work on some: this waits for them.
+    // Other instances may still be processing some: this waits for them.
     settle_while(cx, Whose::Everyones, || true).await
 }
 
@@ -134,7 +131,7 @@ async fn waiting(cx: &Context, whose: Whose, after: Option<SubscriptionId>) -> R
     cx.db.statement(async |conn| Ok(due_subscriptions::list(conn, scope, whose, cx.at, after, BATCH).await?)).await
 }
 
-/// Brings a subscription up to date, one milestone after the other.
+/// Processes all due transitions of a subscription, one after the other.
 async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
     loop {
         let cx = &Context { request: None, ..cx.clone() };
@@ -154,11 +151,8 @@ async fn catch_up(cx: &Context, id: SubscriptionId) -> Result<()> {
     }
 }
 
-/// Works on what waits, longest first, until there is nothing left that nobody else is at work on, or it is
-/// told to stop.
-///
-/// # Errors
-/// The database fails.
+/// Processes due transitions, the oldest first, until none is left that no other instance is processing, or until
+/// `stop` returns true.
 pub async fn drain(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let lane = async |part| {
         while !stop() && pass_next(cx, part).await? {}
@@ -167,7 +161,7 @@ pub async fn drain(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     try_join_all(Part::of(LANES).map(lane)).await.map(drop)
 }
 
-/// Whether there was something to do.
+/// Processes the next batch. Returns whether there was one.
 async fn pass_next(cx: &Context, part: Part) -> Result<bool> {
     let next = async |conn: &Conn| Ok::<_, Error>(due_subscriptions::next(conn, cx.at, part, 4 * TOGETHER).await?);
     let ids = cx.db.statement(next).await?;
@@ -176,7 +170,7 @@ async fn pass_next(cx: &Context, part: Part) -> Result<bool> {
     }
     match pass_together(cx, &ids).await {
         Ok(passed) => Ok(passed > 0),
-        // One of them holds up the others, or they are too many for now: each by itself.
+        // One subscription blocks the others, or they are too many for one transaction: process each separately.
         Err(_) => {
             for id in ids.into_iter().take(usize::try_from(TOGETHER).unwrap_or(1)) {
                 catch_up(cx, id).await?;
@@ -186,8 +180,8 @@ async fn pass_next(cx: &Context, part: Part) -> Result<bool> {
     }
 }
 
-/// Processes the next milestone of each of some subscriptions that nobody else is at work on, and answers of how many
-/// that was tried. Those that cannot be processed are told.
+/// Processes the next due transition of each subscription in `ids` that no other instance is processing. Returns how
+/// many were tried. Failures are recorded.
 async fn pass_together(cx: &Context, ids: &[SubscriptionId]) -> Result<usize> {
     let mut milestones = Vec::new();
     let mut failed = Vec::new();
@@ -205,7 +199,7 @@ async fn pass_together(cx: &Context, ids: &[SubscriptionId]) -> Result<usize> {
             let id = subscription.id;
             match pass(work, cx, subscription, &offers) {
                 Ok(Some(milestone)) => milestones.push(milestone),
-                // Else it would be picked again and again.
+                // Without an error, it would be selected again and again.
                 Ok(None) => {
                     let reason = "due_date is not when it is due";
                     failed.push((id, store::Error::Corrupt { table: "subscriptions", reason }.into()));
@@ -224,7 +218,8 @@ async fn pass_together(cx: &Context, ids: &[SubscriptionId]) -> Result<usize> {
     Ok(tried)
 }
 
-/// What is due of a subscription that was locked, if anything is. What it refuses it has not begun.
+/// Processes the next due transition of a locked subscription, if any. If this fails, nothing was written for the
+/// subscription.
 fn pass(work: &mut Work<'_>, cx: &Context, before: Subscription, offers: &Offers) -> Result<Option<Milestone>> {
     let Some(Due { milestone, on }) = before.due(cx.today()) else { return Ok(None) };
     let cx = cx.at_start_of(on);
@@ -249,7 +244,7 @@ fn count(milestone: Milestone) {
     metrics::counter!("subscription_milestones_total", "milestone" => milestone.as_str()).increment(1);
 }
 
-/// Keeps why a subscription could not be brought up to date. It is tried again later, and holds up nobody.
+/// Records why a due transition failed. It is retried later, and does not block other subscriptions.
 async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
     let code = match &error {
         Error::Store(store::Error::Unavailable(_)) => return Err(error),
@@ -260,11 +255,11 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
     let cx = &Context { request: None, ..cx.clone() };
     cx.write(async |work| {
         let before = renewal_failures::find(work.conn, cx.actor.scope, id).await?;
-        // Requests try before it is time to; that is not to be told each time.
+        // Requests also retry it, and earlier than planned. Their failures are not recorded each time.
         if before.as_ref().is_some_and(|before| before.tells(waiting, code, cx.at)) {
             return Ok(());
         }
-        tracing::error!(subscription_id = %id, %code, %error, "a subscription that is due cannot be processed");
+        tracing::error!(subscription_id = %id, %code, %error, "cannot process a due transition");
         metrics::counter!("subscription_milestone_failures_total", "code" => code.as_str()).increment(1);
         work.write([renewal_failures::save(&RenewalFailure::again(before, waiting, code, cx.at))]);
         Ok(())
@@ -272,10 +267,7 @@ async fn tell(cx: &Context, id: SubscriptionId, error: Error) -> Result<()> {
     .await
 }
 
-/// The subscriptions in the tenant that could not be processed when they were due.
-///
-/// # Errors
-/// The database fails.
+/// Lists the subscriptions in the tenant with a failed transition.
 pub async fn failures(cx: &Context, window: &Window) -> Result<Page<RenewalFailure>> {
     let list = async |tx: &Conn| Ok(renewal_failures::list(tx, cx.actor.scope, window).await?);
     current(cx, Whose::Everyones, list).await

@@ -1,5 +1,5 @@
-//! Use cases: one function per command or query, one visible transaction each. They find, ask the
-//! domain, save, and answer; they contain no rules and no SQL.
+//! Use cases: one function per command or query, each in one visible transaction. A use case reads through `store`,
+//! lets `domain` decide, saves the changes and returns the result. It contains no rules and no SQL.
 
 pub mod access;
 pub mod allocations;
@@ -49,54 +49,52 @@ use crate::store::{self, Conn};
 use request::Request;
 pub use work::request;
 
-/// What every use case is handed.
+/// The parameters that all use cases have in common.
 #[derive(Clone)]
 pub struct Context {
-    /// The database.
     pub db: Db,
-    /// Makes ids.
+    /// Generates ids.
     pub clock: Clock,
-    /// The instant at which the request is dealt with.
+    /// The instant of the request. All changes are dated with it.
     pub at: DateTime<Utc>,
-    /// Who asks.
     pub actor: Actor,
-    /// The request that this is for, when it is one that may write.
+    /// The request that this belongs to. Present only for requests that may write.
     pub request: Option<Arc<Request>>,
     access: access::Change,
 }
 
 impl Context {
-    /// A context as of now.
+    /// Creates a context for the current instant.
     #[must_use]
     pub fn new(db: Db, clock: Clock, actor: Actor) -> Self {
         let at = clock.now();
         Self { db, clock, at, actor, request: None, access: access::Change::default() }
     }
 
-    /// The context in an instance that remembers keys: what the request changes of them is forgotten.
+    /// Adds the credentials cache of this instance, so that a request which changes credentials clears it.
     #[must_use]
     pub fn remembering(self, cache: AccessCache) -> Self {
         Self { access: access::Change::of(cache), ..self }
     }
 
-    /// The day of the request.
+    /// The day of the request, in UTC.
     #[must_use]
     pub fn today(&self) -> NaiveDate {
         self.at.date_naive()
     }
 
-    /// Why inventory changes: by whom and when, and the order or allocation that it is for.
+    /// The cause of an inventory change: the actor, the instant, and the order or allocation.
     fn cause(&self, order: Option<OrderId>, allocation: Option<AllocationId>) -> Cause<'_> {
         Cause { order, allocation, actor: self.actor.label(), at: self.at, clock: &self.clock }
     }
 
-    /// Says that the request changes who may do what.
+    /// Marks that the request changes credentials.
     fn change_access(&self) {
         self.access.make();
     }
 
-    /// Forgets what the instance remembers of keys, if the request changes who may do what. It wants calling when
-    /// that is committed, or may be.
+    /// Clears the credentials cache of this instance if the request changes credentials. Call this when the change is
+    /// committed, or may have been committed.
     fn forget_access(&self) {
         self.access.forget();
     }
@@ -105,56 +103,54 @@ impl Context {
         self.clock.new_id().into()
     }
 
-    /// A new id for what is a customer's.
+    /// Generates an id for a resource of a customer.
     fn new_id_of<T: From<Uuid>>(&self, customer_id: CustomerId) -> T {
         self.clock.new_id_of(customer_id).into()
     }
 }
 
-/// Why a use case fails.
+/// The errors of use cases.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing in the tenant.
+    /// The resource does not exist in the tenant.
     #[error("There is no {0} with this id, or it belongs to another tenant.")]
     NotFound(&'static str),
-    /// Somebody changed the resource since the caller saw it.
+    /// The resource was changed after the caller read it.
     #[error("The resource has changed and is now at version {}. Read it again, then decide again.", current.0)]
     VersionMismatch {
-        /// The version it has.
+        /// The current version.
         current: Version,
     },
-    /// What was reviewed no longer holds.
+    /// The confirmed quote is no longer valid. Contains the new quote.
     #[error("The data behind the quote has changed. Review the new quote in this response and confirm its digest.")]
     QuoteStale(Box<Quote>),
-    /// More is due than a request can wait for.
+    /// There are more due transitions than a request can wait for.
     #[error("The service is still processing due transitions. Retry in a few seconds.")]
     CatchingUp,
-    /// A budget is used up.
+    /// A concurrency budget is exhausted.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
-    /// The feed of events never came to where the caller says that it was.
+    /// The position is not in the event feed.
     #[error("`after` is not a position in the feed. Send `next_after` from a response, or `latest`.")]
     UnknownPlace,
-    /// An open allocation of the subscription has the reference for something else.
+    /// An open allocation of the subscription uses the reference for another type or quantity.
     #[error("An open allocation of another type or quantity uses this reference. Choose another one, or release it.")]
     DuplicateReference,
-    /// The same request, by its key, is under way.
+    /// A request with the same idempotency key is in progress.
     #[error("A request with this Idempotency-Key is still in progress. Retry in a few seconds to get its response.")]
     IdempotencyInProgress,
-    /// The key was used for another request.
+    /// The idempotency key was used for another request.
     #[error(
         "This Idempotency-Key was used for another request. Send the original request unchanged, or use a new key."
     )]
     IdempotencyKeyReused,
-    /// The domain refuses.
+    /// A rule of the domain denies the change.
     #[error("{refusal}")]
     Refused {
-        /// Why.
         refusal: Refusal,
-        /// What could be done instead; empty where that says nothing.
+        /// The actions of the resource, and whether each is allowed. Empty if they would not help the caller.
         offers: Vec<Offer>,
     },
-    /// The database fails.
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -171,21 +167,21 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What use cases answer.
+/// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A condition on the version of what is to be changed: `If-Match`.
+/// A condition on the version of the resource to be changed: `If-Match`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// None: whatever version it has.
+    /// No condition.
     #[default]
     None,
-    /// It has one of these.
+    /// The resource must have one of these versions.
     OneOf(Vec<Version>),
 }
 
 impl Precondition {
-    /// Succeeds when the condition holds.
+    /// Checks the condition against the current version.
     ///
     /// # Errors
     /// [`Error::VersionMismatch`].
@@ -197,7 +193,7 @@ impl Precondition {
     }
 }
 
-/// An id that a filter names. It must exist, or a mistyped one would look like an empty list.
+/// An id in a filter. It must exist: otherwise a mistyped id would look like an empty list.
 pub(crate) enum Named {
     Reseller(Option<ResellerId>),
     Customer(Option<CustomerId>),
@@ -206,10 +202,10 @@ pub(crate) enum Named {
 }
 
 impl Context {
-    /// What a list answers, when everything that its filter names is there. Both are asked at once.
+    /// Checks that all ids in a filter exist, and returns the list. Both run concurrently on the same connection.
     ///
     /// # Errors
-    /// `unknown_reference` for each that is not, or the database fails.
+    /// `unknown_reference` for each id that does not exist.
     pub(crate) async fn checked<T>(
         &self,
         conn: &Conn,

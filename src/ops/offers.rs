@@ -1,4 +1,5 @@
-//! Products as customers are offered them: at the prices of the lists that are assigned to them.
+//! Price resolution: products with the prices that apply to a customer, according to the price lists that are assigned
+//! to the customer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,39 +13,30 @@ use crate::domain::listing::Page;
 use crate::domain::subscription::Subscription;
 use crate::store::{Conn, price_lists, products};
 
-/// Some products, as some customers are offered them.
+/// Products, with the price lists of some customers.
 pub(super) struct Offers {
     products: Vec<Product>,
     lists: HashMap<CustomerId, Vec<PriceListId>>,
     overrides: BTreeMap<PriceListId, Overrides>,
 }
 
-/// Products, those that exist, as a customer is offered them.
-///
-/// # Errors
-/// The database fails.
+/// Finds products with the prices for a customer. Products that do not exist are omitted.
 pub(super) async fn find(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
     let products = products::find_all(conn, ids);
     let (products, lists) = try_join!(biased; products, price_lists::of_customer(conn, customer_id, ids))?;
     Ok(offered(products, &lists))
 }
 
-/// The same, and they stay so until the transaction ends.
-///
-/// # Errors
-/// The database fails.
+/// The same as [`find`], and locks the products and price lists until the transaction ends.
 pub(super) async fn hold(conn: &Conn, customer_id: CustomerId, ids: &[ProductId]) -> Result<Vec<Product>> {
     let hold = price_lists::hold_those_of(conn, customer_id);
-    // Read behind the lock.
+    // Read after the lock is granted.
     let lists = price_lists::of_customer(conn, customer_id, ids);
     let (products, (), lists) = try_join!(biased; products::hold(conn, ids), hold, lists)?;
     Ok(offered(products, &lists))
 }
 
-/// A page of products as a customer is offered them.
-///
-/// # Errors
-/// The database fails.
+/// Applies the prices for a customer to a page of products.
 pub(super) async fn of_page(conn: &Conn, customer_id: CustomerId, page: Page<Product>) -> Result<Page<Product>> {
     let ids: Vec<_> = page.rows.iter().map(|product| product.id).collect();
     let lists = price_lists::of_customer(conn, customer_id, &ids).await?;
@@ -58,10 +50,7 @@ fn offered(products: Vec<Product>, lists: &[Overrides]) -> Vec<Product> {
 }
 
 impl Offers {
-    /// The products of subscriptions, as their customers are offered them.
-    ///
-    /// # Errors
-    /// The database fails.
+    /// Loads the products of subscriptions and the price lists of their customers.
     pub(super) async fn of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids = product_ids(subscriptions);
         let products = products::find_all(tx, &product_ids);
@@ -71,16 +60,13 @@ impl Offers {
         Self::with_overrides(tx, products, lists, &product_ids).await
     }
 
-    /// The same, and the lists stay so until the transaction ends.
-    ///
-    /// # Errors
-    /// The database fails.
+    /// The same as [`Offers::of_subscriptions`], and locks the price lists until the transaction ends.
     pub(super) async fn hold_of_subscriptions(tx: &Conn, subscriptions: &[Subscription]) -> Result<Self> {
         let product_ids = product_ids(subscriptions);
         let products = products::find_all(tx, &product_ids);
         let customer_ids = customer_ids(subscriptions);
         let hold = price_lists::hold_assigned(tx, &customer_ids);
-        // Read behind the lock.
+        // Read after the lock is granted.
         let assigned = price_lists::assigned(tx, &customer_ids);
         let (products, (), lists) = try_join!(biased; products, hold, assigned)?;
         Self::with_overrides(tx, products, lists, &product_ids).await
@@ -96,7 +82,7 @@ impl Offers {
         Ok(Self { products, lists, overrides })
     }
 
-    /// A product as a customer is offered it.
+    /// Returns a product with the prices for a customer.
     pub(super) fn to(&self, customer_id: CustomerId, product_id: ProductId) -> Option<Product> {
         let product = self.products.iter().find(|product| product.id == product_id)?;
         Some(price_list::offered(product.clone(), &self.lists_of(customer_id)))

@@ -1,4 +1,4 @@
-//! Orders and charges. `confirm` is the only way in which a plan comes true.
+//! Lists orders and charges, and confirms plans. `confirm` is the only function that carries out a plan.
 
 use super::subscriptions::told;
 use super::work::{Saved, Work};
@@ -10,10 +10,10 @@ use crate::domain::listing::{Page, Window};
 use crate::domain::subscription::Subscription;
 use crate::store::{orders, subscriptions};
 
-/// Orders in the tenant, newest first, without their lines, and how many these are.
+/// Lists the orders in the tenant, newest first, without their lines but with the number of lines.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result<Page<(Order, i64)>> {
     let named = [
         ("customer_id", Named::Customer(filter.customer_id)),
@@ -25,26 +25,26 @@ pub async fn list(cx: &Context, filter: &OrderFilter, window: &Window) -> Result
     .await
 }
 
-/// An order.
+/// Returns the order.
 ///
 /// # Errors
-/// Not found.
+/// The order does not exist.
 pub async fn get(cx: &Context, id: OrderId) -> Result<Order> {
     cx.db.statement(async |conn| found(orders::find(conn, cx.actor.scope, id).await?, "order")).await
 }
 
-/// The lines of an order.
+/// Lists the lines of an order.
 ///
 /// # Errors
-/// The order is not found.
+/// The order does not exist.
 pub async fn lines(cx: &Context, id: OrderId, window: &Window) -> Result<Page<OrderLine>> {
     cx.db.statement(async |conn| found(orders::lines(conn, cx.actor.scope, id, window).await?, "order")).await
 }
 
-/// Charges in the tenant, newest first.
+/// Lists the charges in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) -> Result<Page<Charge>> {
     let named = [("customer_id", Named::Customer(filter.customer_id))];
     milestones::current(cx, filter.customer_id.into(), async |conn| {
@@ -53,11 +53,11 @@ pub async fn list_charges(cx: &Context, filter: &ChargeFilter, window: &Window) 
     .await
 }
 
-/// Makes a plan come true: the order, its charges, the subscriptions and their ledger. `before` is the
-/// subscription that the plan changes, locked; `None` when it opens new ones.
+/// Carries out a plan: writes the order, its charges, the subscriptions and their ledger entries. `before` is the
+/// locked subscription that the plan changes; `None` if the plan creates subscriptions.
 ///
 /// # Errors
-/// The plan is not the one that was reviewed.
+/// [`Error::QuoteStale`] if `digest` is not the digest of this plan.
 pub(super) fn confirm(
     work: &mut Work<'_>,
     cx: &Context,
@@ -73,7 +73,7 @@ pub(super) fn confirm(
     let order = Order::confirm(cx.new_id_of(customer_id), customer_id, quote, &subscriptions, cx.actor.label(), cx.at);
     let charges = order.charges(|| cx.new_id_of(customer_id));
     let cause = cx.cause(Some(order.id), None);
-    // The ledger refers to the order, and the order's lines to the subscriptions.
+    // In this order, because the ledger refers to the order, and the order lines refer to the subscriptions.
     work.write([orders::insert(&order)]);
     let mut saved = Vec::new();
     for subscription in &subscriptions {

@@ -1,4 +1,4 @@
-//! Price lists.
+//! Lists, creates, edits and deletes price lists, and checks their assignment to customers and resellers.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,23 @@ use crate::domain::refusal::{Refusal, Violation, ViolationCode};
 use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, Write, price_lists, products};
 
-/// The price lists in the tenant, without their prices, and how many these are.
-///
-/// # Errors
-/// The database fails.
+/// Lists the price lists in the tenant, without their prices but with the number of prices.
 pub async fn list(cx: &Context, filter: &PriceListFilter, window: &Window) -> Result<Page<(PriceList, i64)>> {
     cx.db.statement(async |conn| Ok(price_lists::list(conn, cx.actor.scope, filter, window).await?)).await
 }
 
-/// A price list.
+/// Returns the price list.
 ///
 /// # Errors
-/// Not found.
+/// The price list does not exist.
 pub async fn get(cx: &Context, id: PriceListId) -> Result<PriceList> {
     cx.db.statement(async |conn| found(price_lists::find(conn, cx.actor.scope, id).await?, "price list")).await
 }
 
-/// Creates a price list; it does nothing until it is assigned.
+/// Creates a price list. It has no effect until it is assigned.
 ///
 /// # Errors
-/// What the domain refuses.
+/// A rule denies it.
 pub async fn create(cx: &Context, currency: Currency, details: Details) -> Result<PriceList> {
     cx.write(async |work| {
         let products = products_of(work.conn, &details).await?;
@@ -48,10 +45,10 @@ pub async fn create(cx: &Context, currency: Currency, details: Details) -> Resul
     .await
 }
 
-/// Edits a price list. Terms that run keep their prices.
+/// Edits a price list. Current terms keep their prices.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The price list does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: PriceListId,
@@ -68,10 +65,10 @@ pub async fn update(
     .await
 }
 
-/// Deletes a price list that was never used.
+/// Deletes a price list that is not in use.
 ///
 /// # Errors
-/// Not found, another version, or it is in use.
+/// The price list does not exist, has another version, or is in use.
 pub async fn delete(cx: &Context, id: PriceListId, precondition: &Precondition) -> Result<()> {
     cx.write(async |work| {
         let list: PriceList = work.lock(cx, id, precondition).await?;
@@ -94,7 +91,7 @@ impl Entity for PriceList {
         price_lists::lock(conn, scope, id).await
     }
 
-    /// Terms that have begun have the prices of before.
+    /// Terms that start before the change must get the old prices, so due transitions are processed first.
     fn depends_on(_: PriceListId) -> Option<Whose> {
         Some(Whose::Everyones)
     }
@@ -117,19 +114,19 @@ async fn products_of(tx: &Conn, details: &Details) -> Result<BTreeMap<ProductId,
     Ok(products::hold(tx, &ids).await?.into_iter().map(|product| (product.id, product)).collect())
 }
 
-/// Succeeds when the actor may assign lists, and take them away.
+/// Checks that the actor may assign and unassign price lists.
 ///
 /// # Errors
-/// The right is missing.
+/// The actor lacks the right.
 pub(super) fn check_right(cx: &Context) -> Result<()> {
     if cx.actor.may(Right::WriteProducts) { Ok(()) } else { Err(Refusal::Forbidden(Right::WriteProducts).into()) }
 }
 
-/// Succeeds when this list, or none, can be assigned, and stays until the transaction ends. `currency` is that of
-/// the customer that it is for.
+/// Checks that this price list can be assigned, and locks it until the transaction ends. `currency` is the currency of
+/// the customer that it is assigned to.
 ///
 /// # Errors
-/// The list is unknown or in another currency.
+/// The price list does not exist, or has another currency.
 pub(super) async fn check_assignment(
     tx: &Conn,
     cx: &Context,
@@ -137,7 +134,7 @@ pub(super) async fn check_assignment(
     currency: Option<Currency>,
 ) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
-    // Whoever deletes it meanwhile waits, or is waited for.
+    // A concurrent deletion waits for this lock, or this waits for the deletion.
     let keep = price_lists::keep(tx, id);
     let ((), list) = try_join!(biased; keep, price_lists::find(tx, cx.actor.scope, id))?;
     let wrong = |code, detail: String| Err(Refusal::from(Violation::new("/price_list_id", code, detail)).into());

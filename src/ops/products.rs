@@ -1,4 +1,4 @@
-//! Products.
+//! Lists, creates and edits products.
 
 use tokio::try_join;
 
@@ -13,18 +13,15 @@ use crate::domain::subscription::Whose;
 use crate::domain::text::Code;
 use crate::store::{self, Conn, Write, products};
 
-/// Products, in order of their code.
-///
-/// # Errors
-/// The database fails.
+/// Lists products, sorted by code.
 pub async fn list(cx: &Context, filter: &ProductFilter, window: &Window) -> Result<Page<Product>> {
     cx.db.statement(async |conn| Ok(products::list(conn, filter, None, window).await?)).await
 }
 
-/// A product.
+/// Returns the product.
 ///
 /// # Errors
-/// Not found.
+/// The product does not exist.
 pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
     cx.db.glance(async |conn: &Conn| found(products::find(conn, id).await?, "product")).await
 }
@@ -32,7 +29,7 @@ pub async fn get(cx: &Context, id: ProductId) -> Result<Product> {
 /// Creates a product.
 ///
 /// # Errors
-/// What the domain refuses, or the code is taken.
+/// A rule denies it, or the code is already in use.
 pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Product> {
     let product = Product::create(cx.new_id(), code, details, cx.at)?;
     cx.write(async |work| {
@@ -43,10 +40,10 @@ pub async fn create(cx: &Context, code: Code, details: Details) -> Result<Produc
     .await
 }
 
-/// Edits a product. Terms that run keep their prices.
+/// Edits a product. Current terms keep their prices.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The product does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: ProductId,
@@ -72,7 +69,7 @@ impl Entity for Product {
         products::lock(conn, id).await
     }
 
-    /// Terms that have begun have the prices of before.
+    /// Terms that start before the change must get the old prices, so due transitions are processed first.
     fn depends_on(_: ProductId) -> Option<Whose> {
         Some(Whose::Everyones)
     }

@@ -1,6 +1,5 @@
-//! How often a caller may come. A request is counted in memory and costs no query; what the instances have
-//! counted they tell each other through the database, about once a second. While that is away, each counts for
-//! itself.
+//! Rate limits. Requests are counted in memory, without a query. About once a second, the instances exchange their
+//! counts through the database. While the database is unavailable, each instance counts only its own requests.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,27 +11,26 @@ use crate::platform::clock::Clock;
 use crate::platform::db::Db;
 use crate::store::rate_limits;
 
-/// The limits of this instance, and what it has counted.
+/// The limits and the counts of this instance.
 #[derive(Clone)]
 pub struct RateLimits {
     limits: Limits,
-    /// The machine's time: a sandbox's jumps.
+    /// Only the machine's time is used, because the time of a sandbox jumps.
     clock: Clock,
     counts: Arc<Mutex<Counts>>,
-    /// The window in which old ones were last forgotten. One exchange at a time has it.
+    /// The window in which old counts were last deleted. The lock also ensures that only one exchange runs at a time.
     forgotten: Arc<tokio::sync::Mutex<Option<Window>>>,
 }
 
 impl RateLimits {
-    /// Limits, and nothing counted yet.
+    /// Creates limits with empty counts.
     #[must_use]
     pub fn new(limits: Limits, clock: Clock) -> Self {
         let counts = Counts::new(clock.machine());
         Self { limits, clock, counts: Arc::new(Mutex::new(counts)), forgotten: Arc::default() }
     }
 
-    /// Counts a request of an actor, for itself and for its tenant, and says whether it may go on; `None` where there
-    /// is no limit.
+    /// Counts a request for its actor and its tenant. Returns whether it is allowed; `None` if there is no limit.
     #[must_use]
     pub fn count(&self, actor: &Actor, kind: RateLimitKind) -> Option<Verdict> {
         let caller = self.limits.of(kind).map(|limit| (actor.label(), Holder::Caller, limit));
@@ -41,7 +39,7 @@ impl RateLimits {
         self.counts().count(kind, &limited.collect::<Vec<_>>(), self.clock.machine())
     }
 
-    /// Where a caller stands that stood so a while ago, as far as its own requests since then do not matter.
+    /// Updates the seconds that are left in an earlier state of a limit. Does not count the requests since then.
     #[must_use]
     pub fn by_now(&self, standing: Standing) -> Standing {
         Standing { seconds_left: standing.window.seconds_left(self.clock.machine()), ..standing }
@@ -52,12 +50,11 @@ impl RateLimits {
     }
 }
 
-/// Tells the other instances what was counted here since the last time, and learns what all have counted of the
-/// same callers. Costs no query where there is nothing to tell. What is told when the database fails in the
-/// middle may count twice.
+/// Sends the new counts of this instance to the other instances, and receives the totals of the same callers. Needs no
+/// query if there are no new counts. If the database fails during the exchange, some requests may be counted twice.
 ///
 /// # Errors
-/// The database fails; what was to be told is told the next time.
+/// The database fails. The counts are then sent with the next exchange.
 pub async fn exchange(limits: &RateLimits, db: &Db) -> Result<()> {
     let mut forgotten = limits.forgotten.lock().await;
     let (window, news) = limits.counts().news(limits.clock.machine());
@@ -67,7 +64,7 @@ pub async fn exchange(limits: &RateLimits, db: &Db) -> Result<()> {
     let totals = db.statement(async |conn| Ok::<_, super::Error>(rate_limits::add(conn, window, &news).await?)).await?;
     limits.counts().learn(window, &news, &totals);
     if *forgotten != Some(window) {
-        // Another instance's clock may be behind.
+        // Keeps the previous window, because the clock of another instance may be behind.
         let old = window.previous();
         db.send(vec![rate_limits::delete_before(old)]).await?;
         *forgotten = Some(window);

@@ -1,4 +1,5 @@
-//! Reports. A page at a time, whatever becomes of it: each is one statement, which sees one state of the data.
+//! Reports on subscriptions, transactions and usage, page by page. Each page is one statement and therefore shows one
+//! consistent state of the data.
 
 use super::{Context, Named, Result, milestones};
 use crate::domain::listing::{Page, Window};
@@ -8,10 +9,10 @@ use crate::domain::report::{
 };
 use crate::store::reports;
 
-/// Subscriptions in the tenant, oldest first.
+/// Lists the subscriptions in the tenant, oldest first.
 ///
 /// # Errors
-/// The filter names what is not there, or a cost is out of range.
+/// The filter names a resource that does not exist, or a cost is out of range.
 pub async fn subscriptions(
     cx: &Context,
     filter: &SubscriptionReportFilter,
@@ -24,10 +25,10 @@ pub async fn subscriptions(
     .await
 }
 
-/// Lines of orders in the tenant, the newest order first.
+/// Lists the order lines in the tenant, newest order first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn transactions(
     cx: &Context,
     filter: &TransactionReportFilter,
@@ -40,10 +41,10 @@ pub async fn transactions(
     .await
 }
 
-/// Lines of inventory in the tenant, in order of subscription and certificate type.
+/// Lists the inventory lines in the tenant, sorted by subscription and certificate type.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn usage(cx: &Context, filter: &UsageReportFilter, window: &Window) -> Result<Page<UsageRow>> {
     milestones::current(cx, filter.about.customer_id.into(), async |conn| {
         let list = reports::list_usage(conn, cx.actor.scope, filter, window);

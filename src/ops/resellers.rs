@@ -1,4 +1,4 @@
-//! Resellers.
+//! Lists, creates, edits, disables and enables resellers.
 
 use super::work::{Entity, Saved};
 use super::{Context, Precondition, Result, found, price_lists};
@@ -11,18 +11,15 @@ use crate::domain::parties::reseller::{Command, Details, Reseller, ResellerFilte
 use crate::domain::subscription::Whose;
 use crate::store::{self, Conn, Write, resellers};
 
-/// Resellers in the tenant.
-///
-/// # Errors
-/// The database fails.
+/// Lists the resellers in the tenant.
 pub async fn list(cx: &Context, filter: &ResellerFilter, sort: CompanySort, window: &Window) -> Result<Page<Reseller>> {
     cx.db.statement(async |conn| Ok(resellers::list(conn, cx.actor.scope, filter, sort, window).await?)).await
 }
 
-/// A reseller.
+/// Returns the reseller.
 ///
 /// # Errors
-/// Not found.
+/// The reseller does not exist.
 pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
     cx.db.glance(async |conn: &Conn| found(resellers::find(conn, cx.actor.scope, id).await?, "reseller")).await
 }
@@ -30,7 +27,7 @@ pub async fn get(cx: &Context, id: ResellerId) -> Result<Reseller> {
 /// Creates a reseller.
 ///
 /// # Errors
-/// The external id is taken.
+/// The external id is already in use.
 pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     let reseller = Reseller::create(cx.new_id(), company, cx.at);
     cx.write(async |work| {
@@ -41,17 +38,18 @@ pub async fn create(cx: &Context, company: Company) -> Result<Reseller> {
     .await
 }
 
-/// Edits a reseller's details.
+/// Edits the details of a reseller.
 ///
 /// # Errors
-/// Not found, another version, the external id is taken, or the price list is none that can be assigned.
+/// The reseller does not exist, has another version, the external id is already in use, or the price list cannot be
+/// assigned.
 pub async fn update(
     cx: &Context,
     id: ResellerId,
     precondition: &Precondition,
     edit: impl FnOnce(Details) -> Details,
 ) -> Result<Reseller> {
-    // Terms that have begun have the prices of before.
+    // Terms that start before the change must get the old prices, so due transitions are processed first.
     cx.change(Whose::Everyones, async |work| {
         let reseller: Reseller = work.lock(cx, id, precondition).await?;
         let details = edit(reseller.details());
@@ -65,10 +63,10 @@ pub async fn update(
     .await
 }
 
-/// Disables or enables a reseller. Its customers are not touched.
+/// Disables or enables a reseller. Its customers do not change.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The reseller does not exist, or has another version.
 pub async fn transition(
     cx: &Context,
     id: ResellerId,

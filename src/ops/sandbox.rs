@@ -1,6 +1,6 @@
-//! The clock of a sandbox: it runs like the machine's, ahead of it by as much as it was ever moved, and
-//! everything that falls due on the way happens as if time had passed. It stands in the database, so that it
-//! is the same on every instance and after every start.
+//! The clock of a sandbox. It runs ahead of the machine's clock, and can be moved forward. Everything that becomes due
+//! on the way is processed as if the time had passed. The offset is stored in the database, so that it is the same on
+//! all instances and after a restart.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -14,34 +14,30 @@ use crate::platform::db::Db;
 use crate::store::sandbox::{self, Ahead};
 use crate::store::{Conn, due_subscriptions};
 
-/// The most days by which the clock is moved at once: ten years.
+/// The maximum number of days for one move: ten years.
 pub const MAX_DAYS: i32 = 3653;
 
-/// With which year every sandbox ends: an instant beyond 9999 cannot be written down.
+/// The last year of a sandbox. An instant after the year 9999 cannot be represented in a response.
 const LAST_YEAR: i32 = 9900;
 
-/// Where the clock is to be moved.
+/// A move of the clock.
 #[derive(Debug, Clone, Copy)]
 pub enum Move {
-    /// So many days ahead.
+    /// Forward by a number of days.
     ByDays(i32),
-    /// To an instant.
+    /// Forward to an instant.
     To(DateTime<Utc>),
 }
 
-/// What a clock shows.
+/// The state of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// The time.
     pub now: DateTime<Utc>,
-    /// Where it is on its way to, while it is moved.
+    /// The target of the move in progress, if any.
     pub moving_to: Option<DateTime<Utc>>,
 }
 
-/// Sets the clock as the database has it.
-///
-/// # Errors
-/// The database fails.
+/// Sets the clock of this instance to the offset in the database.
 pub async fn follow(db: &Db, clock: &Clock) -> Result<Ahead> {
     let ahead: Result<_> = db.statement(async |conn| Ok(sandbox::find(conn).await?.unwrap_or_default())).await;
     let ahead = ahead?;
@@ -49,20 +45,17 @@ pub async fn follow(db: &Db, clock: &Clock) -> Result<Ahead> {
     Ok(ahead)
 }
 
-/// What the clock shows.
-///
-/// # Errors
-/// The database fails.
+/// Returns the state of the clock.
 pub async fn read(cx: &Context) -> Result<Reading> {
     let ahead = follow(&cx.db, &cx.clock).await?;
     let moving = ahead.target > ahead.now;
     Ok(Reading { now: cx.clock.now(), moving_to: moving.then(|| cx.clock.machine() + ahead.target) })
 }
 
-/// Sets where the clock is to be moved; [`walk`] moves it there. Two moves at once add up.
+/// Sets the target of the clock. [`walk`] moves the clock there. Two concurrent moves add up.
 ///
 /// # Errors
-/// The clock goes forwards only, and not too far.
+/// The target is in the past, or too far in the future.
 pub async fn aim(cx: &Context, to: Move) -> Result<Reading> {
     cx.write(async |work| {
         let ahead = sandbox::lock(work.conn).await?;
@@ -89,11 +82,8 @@ fn target(now: DateTime<Utc>, to: Move) -> std::result::Result<DateTime<Utc>, Re
     Err(Violation::new(field, ViolationCode::OutOfRange, detail).into())
 }
 
-/// Goes on to where the clock is to be, and does on each day what falls due on it, until it is told to stop. What
-/// is interrupted is taken up again by the worker.
-///
-/// # Errors
-/// The database fails.
+/// Moves the clock to its target day by day, and processes what is due on each day, until `stop` returns true. The
+/// worker continues an interrupted move.
 pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> bool) -> Result<()> {
     while !stop() {
         let ahead = follow(&cx.db, &cx.clock).await?;
@@ -114,7 +104,7 @@ pub async fn walk(cx: &Context, invoice_day: Option<u32>, stop: impl Fn() -> boo
     Ok(())
 }
 
-/// The next day on which something falls due.
+/// The next day on which a transition or an invoice run is due.
 async fn next_day(cx: &Context, invoice_day: Option<u32>) -> Result<Option<NaiveDate>> {
     let due = async |conn: &Conn| due_subscriptions::next_date(conn, cx.today()).await;
     let due: Option<NaiveDate> = cx.db.statement(due).await?;

@@ -1,4 +1,4 @@
-//! Subscriptions.
+//! Lists, previews, adds, edits, suspends, enables and cancels subscriptions.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,10 @@ use crate::domain::subscription::{Command, Details, Subscription, SubscriptionFi
 use crate::domain::text::Reason;
 use crate::store::{self, Conn, Write};
 
-/// Subscriptions in the tenant.
+/// Lists the subscriptions in the tenant.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(
     cx: &Context,
     filter: &SubscriptionFilter,
@@ -41,10 +41,10 @@ pub async fn list(
     .await
 }
 
-/// The subscriptions of one customer.
+/// Lists the subscriptions of one customer.
 ///
 /// # Errors
-/// The customer is not found, or the filter names what is not there.
+/// The customer does not exist, or the filter names a resource that does not exist.
 pub async fn list_of_customer(
     cx: &Context,
     customer_id: CustomerId,
@@ -57,19 +57,19 @@ pub async fn list_of_customer(
     list(cx, &filter, sort, window).await
 }
 
-/// A subscription.
+/// Returns the subscription.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn get(cx: &Context, id: SubscriptionId) -> Result<Subscription> {
     let is_due = |subscription: &Subscription| subscription.due(cx.today()).is_some();
     milestones::current_one(cx, Whose::Its(id), async |conn: &Conn| find(conn, cx, id).await, is_due).await
 }
 
-/// The terms of a subscription, newest first.
+/// Lists the terms of a subscription, newest first.
 ///
 /// # Errors
-/// Not found.
+/// The subscription does not exist.
 pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<(Subscription, Page<Term>)> {
     milestones::current(cx, Whose::Its(id), async |conn| {
         let terms = async { Ok(store::subscriptions::terms(conn, id, window).await?) };
@@ -78,10 +78,10 @@ pub async fn terms(cx: &Context, id: SubscriptionId, window: &Window) -> Result<
     .await
 }
 
-/// Quotes new subscriptions; writes nothing.
+/// Quotes new subscriptions without writing anything.
 ///
 /// # Errors
-/// The customer is not found, or what the domain refuses.
+/// The customer does not exist, or a rule denies it.
 pub async fn preview_add(cx: &Context, customer_id: CustomerId, items: &[Item]) -> Result<Quote> {
     let (ids, scope) = (product_ids(items), cx.actor.scope);
     let read = async |conn: &Conn| {
@@ -95,7 +95,7 @@ pub async fn preview_add(cx: &Context, customer_id: CustomerId, items: &[Item]) 
 /// Adds subscriptions, all or none.
 ///
 /// # Errors
-/// The customer is not found, what the domain refuses, or the quote is stale.
+/// The customer does not exist, a rule denies it, or the quote is stale.
 pub async fn add(
     cx: &Context,
     customer_id: CustomerId,
@@ -105,7 +105,7 @@ pub async fn add(
 ) -> Result<(Order, Vec<Subscription>)> {
     cx.write(async |work| {
         let ids = product_ids(items);
-        // The others are read behind the lock.
+        // The other two are read after the lock is granted.
         let lock = work.lock(cx, customer_id, precondition);
         let hold = offers::hold(work.conn, customer_id, &ids);
         let count = count_orders(work.conn, customer_id);
@@ -116,7 +116,7 @@ pub async fn add(
     .await
 }
 
-/// How many orders like this one a customer has.
+/// The number of orders of the customer that add subscriptions.
 async fn count_orders(conn: &Conn, customer_id: CustomerId) -> Result<i64> {
     Ok(store::orders::count(conn, customer_id, OrderKind::AddSubscriptions).await?)
 }
@@ -138,10 +138,10 @@ fn product_ids(items: &[Item]) -> Vec<ProductId> {
     items.iter().map(|item| item.product_id).collect()
 }
 
-/// Edits what can be edited of a subscription: automatic renewal and the caller's reference.
+/// Edits the automatic renewal and the external id of a subscription.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn update(
     cx: &Context,
     id: SubscriptionId,
@@ -155,7 +155,7 @@ pub async fn update(
 /// Suspends or enables a subscription.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn transition(
     cx: &Context,
     id: SubscriptionId,
@@ -165,10 +165,10 @@ pub async fn transition(
     cx.change_one(id, precondition, |before: &Subscription| before.apply(command, cx.at)).await
 }
 
-/// Cancels a subscription that has not started; its charges are voided.
+/// Cancels a subscription that has not started, and voids its charges.
 ///
 /// # Errors
-/// Not found, another version, or what the domain refuses.
+/// The subscription does not exist, has another version, or a rule denies the change.
 pub async fn cancel(
     cx: &Context,
     id: SubscriptionId,
@@ -189,7 +189,7 @@ pub async fn cancel(
     .await
 }
 
-/// What is to be told of a subscription that was saved. An allocation moves its inventory alone.
+/// The changes to record when a subscription was saved. An allocation changes only the inventory.
 pub(super) fn told(cx: &Context, before: Option<&Subscription>, after: &Subscription) -> Vec<Saved> {
     let is_other = before.is_none_or(|before| before.version != after.version);
     let itself = is_other.then(|| Saved::new(cx, before, after));

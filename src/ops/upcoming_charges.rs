@@ -1,4 +1,4 @@
-//! What is to be paid soon.
+//! Forecasts upcoming charges: pending charges, and the cost of future renewals.
 
 use chrono::{Days, NaiveDate};
 
@@ -14,16 +14,16 @@ use crate::domain::subscription::{SubscriptionFilter, SubscriptionSort, Subscrip
 use crate::domain::time::add_months;
 use crate::store::{Conn, customers, orders, subscriptions};
 
-/// How far ahead can be looked, in days.
+/// The maximum length of the forecast, in days from today.
 const MAX_DAYS_AHEAD: u64 = 366;
 
-/// How much is looked at in one piece; more would only take more memory.
+/// The number of rows that are read at once. More would only take more memory.
 const PIECE: i64 = 500;
 
-/// The charges of a customer that wait for an invoice, and what its renewals will cost.
+/// Lists the pending charges of a customer, and the cost of its renewals.
 ///
 /// # Errors
-/// The customer is not found, or the days make no sense.
+/// The customer does not exist, or the period is invalid.
 pub async fn of_customer(
     cx: &Context,
     customer_id: CustomerId,
@@ -35,11 +35,11 @@ pub async fn of_customer(
     list(cx, &UpcomingFilter { customer_id: Some(customer_id), ..*filter }, window).await
 }
 
-/// The charges that wait for an invoice, and what renewals will cost, in order of day; and the totals of all
-/// of them. A renewal that would cost more than can be billed is left out.
+/// Lists pending charges and the cost of renewals, sorted by day, with the totals of all of them. Renewals that would
+/// cost more than the maximum amount are omitted.
 ///
 /// # Errors
-/// The filter names what is not there, or the days make no sense.
+/// The filter names a resource that does not exist, or the period is invalid.
 pub async fn list(
     cx: &Context,
     filter: &UpcomingFilter,
@@ -56,7 +56,7 @@ pub async fn list(
     Ok(forecast.finish()?)
 }
 
-/// The day before which everything is to be shown: a month ahead unless another is asked for.
+/// The exclusive end of the period: one month from today unless the filter names a day.
 fn last_day(filter: &UpcomingFilter, today: NaiveDate) -> std::result::Result<NaiveDate, Refusal> {
     let latest = today + Days::new(MAX_DAYS_AHEAD);
     let to = filter.to.unwrap_or_else(|| add_months(today, 1));
@@ -120,7 +120,7 @@ async fn add_renewals(cx: &Context, filter: &UpcomingFilter, to: NaiveDate, fore
                     .into_iter()
                     .filter(|charge| filter.from.is_none_or(|from| charge.due_date >= from))
                     .for_each(|charge| forecast.add(charge)),
-                Err(refusal) => tracing::warn!(subscription_id = %subscription.id, %refusal, "left out of a forecast"),
+                Err(refusal) => tracing::warn!(subscription_id = %subscription.id, %refusal, "omitted from a forecast"),
             }
         }
         match page.next {

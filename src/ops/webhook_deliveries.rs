@@ -1,4 +1,4 @@
-//! Deliveries to webhook endpoints, as their tenant sees them.
+//! Lists deliveries to webhook endpoints, sends test events, and queues deliveries again.
 
 use tokio::try_join;
 
@@ -13,10 +13,10 @@ use crate::domain::listing::{Page, Window};
 use crate::domain::webhooks::delivery::{Delivery, WebhookDeliveryFilter};
 use crate::store;
 
-/// The deliveries to a webhook endpoint, newest first.
+/// Lists the deliveries to a webhook endpoint, newest first.
 ///
 /// # Errors
-/// The endpoint is not found.
+/// The endpoint does not exist.
 pub async fn list(
     cx: &Context,
     id: WebhookEndpointId,
@@ -32,11 +32,11 @@ pub async fn list(
         .await
 }
 
-/// Sends a webhook endpoint an event that nothing else happens of, and answers how that went. It is sent to a
-/// disabled one, too: that is how one knows whether to enable it.
+/// Sends a test event to a webhook endpoint, and returns the result. Also works for a disabled endpoint, so that it can
+/// be tested before it is enabled.
 ///
 /// # Errors
-/// The endpoint is not found, or the tenant has too many tests under way.
+/// The endpoint does not exist, or the tenant has too many tests in progress.
 pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: WebhookEndpointId) -> Result<Delivery> {
     if let Some(request) = &cx.request {
         request.check_new(cx).await?;
@@ -58,7 +58,7 @@ pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: Webhoo
     };
     let (attempt, _) = courier.send(cx, &Message { endpoint, event: &event }, slot).await;
     cx.write(async |work| {
-        // It may be gone meanwhile.
+        // The endpoint may have been deleted in the meantime.
         found(store::webhooks::find(work.conn, cx.actor.scope, id).await?, "webhook endpoint")?;
         let delivery = Delivery::test(cx.new_id(), id, event.id, attempt);
         work.write([store::webhook_deliveries::insert(std::slice::from_ref(&delivery))]);
@@ -68,10 +68,10 @@ pub async fn test(cx: &Context, courier: &Courier, budgets: &Budgets, id: Webhoo
     .await
 }
 
-/// Puts a delivery in line again, however it ended; it is due now, behind what is due already.
+/// Queues a delivery again, whatever its result was. It is due immediately, after those that are already due.
 ///
 /// # Errors
-/// Not found, it is a test, or the endpoint is disabled.
+/// The delivery does not exist or is a test, or the endpoint is disabled.
 pub async fn redeliver(cx: &Context, id: WebhookDeliveryId) -> Result<Delivery> {
     let scope = cx.actor.scope;
     cx.write(async |work| {

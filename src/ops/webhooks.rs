@@ -1,4 +1,5 @@
-//! Webhook endpoints. What waits for one that is disabled goes on when it is enabled: nothing is left out.
+//! Lists, creates, edits, deletes, disables and enables webhook endpoints, and rotates their secrets. Deliveries to a
+//! disabled endpoint stay in the queue and continue when it is enabled: no event is lost.
 
 use chrono::TimeDelta;
 
@@ -14,10 +15,10 @@ use crate::domain::webhooks::signature::{SECRET_BYTES, Secret};
 use crate::domain::webhooks::{Command, Details, Endpoint, MOST_ENDPOINTS, WebhookEndpointFilter};
 use crate::store::{self, Conn, Write, webhook_queue, webhooks};
 
-/// Webhook endpoints in the tenant, newest first.
+/// Lists the webhook endpoints in the tenant, newest first.
 ///
 /// # Errors
-/// The filter names what is not there.
+/// The filter names a resource that does not exist.
 pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window) -> Result<Page<Endpoint>> {
     let named = [("partner_id", Named::Reseller(filter.partner_id))];
     cx.db
@@ -25,18 +26,18 @@ pub async fn list(cx: &Context, filter: &WebhookEndpointFilter, window: &Window)
         .await
 }
 
-/// A webhook endpoint.
+/// Returns the webhook endpoint.
 ///
 /// # Errors
-/// Not found.
+/// The webhook endpoint does not exist.
 pub async fn get(cx: &Context, id: WebhookEndpointId) -> Result<Endpoint> {
     cx.db.statement(async |conn| found(webhooks::find(conn, cx.actor.scope, id).await?, "webhook endpoint")).await
 }
 
-/// Creates a webhook endpoint in the actor's tenant. It is sent what happens from now on.
+/// Creates a webhook endpoint in the tenant of the actor. It receives events from now on.
 ///
 /// # Errors
-/// Its URL may not be called, or there are too many.
+/// Its URL is not allowed, or the tenant has the maximum number of endpoints.
 pub async fn create(cx: &Context, addresses: &Addresses, details: Details) -> Result<Endpoint> {
     addresses.check(&details.url).map_err(Refusal::from)?;
     let secret = new_secret()?;
@@ -54,10 +55,10 @@ pub async fn create(cx: &Context, addresses: &Addresses, details: Details) -> Re
     .await
 }
 
-/// Edits a webhook endpoint. What waits is sent to another URL at once.
+/// Edits a webhook endpoint. If the URL changes, queued deliveries are sent to the new URL immediately.
 ///
 /// # Errors
-/// Not found, another version, or its URL may not be called.
+/// The webhook endpoint does not exist, has another version, or its URL is not allowed.
 pub async fn update(
     cx: &Context,
     addresses: &Addresses,
@@ -78,10 +79,10 @@ pub async fn update(
     .await
 }
 
-/// Deletes a webhook endpoint. What was on its way to it is not sent any more.
+/// Deletes a webhook endpoint. Queued deliveries to it are not sent any more.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn delete(cx: &Context, id: WebhookEndpointId, precondition: &Precondition) -> Result<()> {
     cx.write(async |work| {
         let endpoint: Endpoint = work.lock(cx, id, precondition).await?;
@@ -95,7 +96,7 @@ pub async fn delete(cx: &Context, id: WebhookEndpointId, precondition: &Precondi
 /// Disables or enables a webhook endpoint.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn transition(
     cx: &Context,
     id: WebhookEndpointId,
@@ -114,10 +115,11 @@ pub async fn transition(
     .await
 }
 
-/// Gives a webhook endpoint another secret. Messages are signed with those of before, too, for a while.
+/// Creates a new secret for a webhook endpoint. Messages are also signed with the old secrets for the time of
+/// `overlap`.
 ///
 /// # Errors
-/// Not found, or another version.
+/// The webhook endpoint does not exist, or has another version.
 pub async fn rotate(
     cx: &Context,
     id: WebhookEndpointId,

@@ -1,6 +1,6 @@
-//! One unit of work. A use case locks and reads, asks the domain, and hands over what is to be written; that goes out
-//! in one piece: the rows, their events, and with a request's answer its audit entry, the kept answer and COMMIT. The
-//! database is waited for once to begin, once or twice to read, and once to end.
+//! A unit of work. A use case locks and reads rows, lets the domain decide, and collects the writes. They are sent in
+//! one batch: the rows, their events, and for a request also the audit entry, the stored response and COMMIT. A unit of
+//! work needs one round trip to the database to begin, one or two to read, and one to end.
 
 mod entity;
 mod record;
@@ -15,14 +15,14 @@ use crate::store::{Conn, Write, due_subscriptions};
 pub(super) use entity::{Entity, refused};
 pub(super) use record::Saved;
 
-/// A transaction under way, and what is to be written in it.
+/// An open transaction, and the writes that were collected for it.
 pub(super) struct Work<'t> {
-    /// To read and to lock with. What is to be written is not there yet.
+    /// The connection to read and lock with. The collected writes are not visible on it yet.
     pub(super) conn: &'t Conn,
     outbox: Outbox,
 }
 
-/// What is to be written, and told of it.
+/// The collected writes, and the changes for the audit entry.
 #[derive(Default)]
 struct Outbox {
     writes: Vec<Write>,
@@ -36,48 +36,48 @@ impl Outbox {
     }
 
     fn tell(&mut self, changes: impl IntoIterator<Item = Change>) {
-        // One more than an entry lists says that there are more.
+        // One change more than an entry can list shows that the list is truncated.
         let room = (MAX_CHANGES + 1).saturating_sub(self.changes.len());
         self.changes.extend(changes.into_iter().take(room));
     }
 }
 
 impl Work<'_> {
-    /// Writes this when the work is done, behind what is to be written already.
+    /// Collects writes. They are executed in order when the work ends.
     pub(super) fn write(&mut self, writes: impl IntoIterator<Item = Write>) {
         self.outbox.writes.extend(writes);
     }
 }
 
-/// How a unit of work begins.
+/// The result of beginning a unit of work.
 enum Begun {
     Open(Transaction),
-    /// The same request was answered before.
+    /// The same request already has a response.
     Answered(Answer),
 }
 
-/// What there is to know before it begins.
+/// What was found before the work begins.
 enum Before {
     Nothing,
     Answered(Answer),
-    /// Time has changed what the work is about, and nobody has written it yet.
+    /// Due transitions of the subscriptions that the work depends on are not processed yet.
     Due,
 }
 
 impl Context {
-    /// Runs changes that depend on nothing that time changes.
+    /// Runs changes that do not depend on scheduled transitions.
     ///
     /// # Errors
-    /// As of [`Context::change`].
+    /// Those of [`Context::change`].
     pub(super) async fn write<T>(&self, work: impl AsyncFnOnce(&mut Work<'_>) -> Result<T>) -> Result<T> {
         self.change(None, work).await
     }
 
-    /// Runs changes, all or none; those of a request are committed with its answer. Whatever is due of the
-    /// subscriptions that they depend on is done first.
+    /// Runs changes, all or none. The changes of a request are committed together with its response. First processes
+    /// the due transitions of the subscriptions that the changes depend on.
     ///
     /// # Errors
-    /// The error of `work`, that there is so much to do first that the caller is to come again, or that the database is
+    /// The error of `work`, [`Error::CatchingUp`] if there are too many due transitions, or the database is
     /// unavailable.
     pub(super) async fn change<T>(
         &self,
@@ -90,7 +90,7 @@ impl Context {
         }
         let mut transaction = match begin(self, None, whose).await? {
             Begun::Open(transaction) => transaction,
-            // Not without a claim.
+            // Impossible, because there is no claim.
             Begun::Answered(_) => return Err(Error::IdempotencyInProgress),
         };
         let outcome = match collect(&mut transaction, work).await {
@@ -105,7 +105,7 @@ impl Context {
     }
 }
 
-/// Runs work, and answers what it is to write, too.
+/// Runs `work`. Returns its result and the collected writes.
 async fn collect<T>(
     transaction: &mut Transaction,
     work: impl AsyncFnOnce(&mut Work<'_>) -> Result<T>,
@@ -119,8 +119,8 @@ async fn collect<T>(
         .await
 }
 
-/// Begins a transaction: takes the key of a request, unless the same request has it or had it, and sees to it that
-/// nothing is due.
+/// Begins a transaction. Takes the idempotency key of the request, unless another request has it, and processes due
+/// transitions.
 async fn begin(cx: &Context, claim: Option<&Claim>, mut whose: Option<Whose>) -> Result<Begun> {
     loop {
         let mut transaction = cx.db.begin().await?;
@@ -132,7 +132,7 @@ async fn begin(cx: &Context, claim: Option<&Claim>, mut whose: Option<Whose>) ->
         if let Before::Answered(answer) = before? {
             return Ok(Begun::Answered(answer));
         }
-        // Nothing more becomes due meanwhile: the instant is the request's.
+        // No further transition becomes due in the meantime, because the instant is that of the request.
         if let Some(whose) = whose.take() {
             Box::pin(milestones::settle(cx, whose)).await?;
         }

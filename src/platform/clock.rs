@@ -1,4 +1,4 @@
-//! Time and ids: the one file that asks the machine for either. Everything else is handed a [`Clock`].
+//! Time and ids: the only file that reads the machine's clock and generates ids. All other code gets a [`Clock`].
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +8,13 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::domain::id::CustomerId;
 
-/// What time it is.
+/// A source of time and ids.
 #[derive(Clone)]
 pub struct Clock {
     source: Source,
-    /// How far a sandbox's clock is ahead of the machine's, in microseconds.
+    /// How far the clock of a sandbox is ahead of the machine's clock, in microseconds.
     ahead: Arc<AtomicI64>,
-    /// Keeps ids of the same millisecond in the order in which they were made.
+    /// Keeps ids of the same millisecond in the order in which they were generated.
     ids: Arc<Mutex<ContextV7>>,
 }
 
@@ -31,7 +31,7 @@ impl Clock {
         Self::of(Source::System)
     }
 
-    /// A clock that stands at an instant until it is set.
+    /// A clock that stays at an instant until it is set.
     #[must_use]
     pub fn manual(at: DateTime<Utc>) -> Self {
         Self::of(Source::Manual(Arc::new(Mutex::new(at))))
@@ -41,13 +41,13 @@ impl Clock {
         Self { source, ahead: Arc::default(), ids: Arc::new(Mutex::new(ContextV7::new())) }
     }
 
-    /// Now, in UTC, in microseconds: as the database keeps it.
+    /// The current time in UTC, in microseconds like in the database.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.machine() + TimeDelta::microseconds(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// The same without what a sandbox has moved it by.
+    /// The current time of the machine, without the offset of a sandbox.
     #[must_use]
     pub fn machine(&self) -> DateTime<Utc> {
         match &self.source {
@@ -57,21 +57,21 @@ impl Clock {
         }
     }
 
-    /// Sets a manual clock; the machine's cannot be set.
+    /// Sets a manual clock. Has no effect on the machine's clock.
     pub fn set(&self, now: DateTime<Utc>) {
         if let Source::Manual(at) = &self.source {
             *at.lock().unwrap_or_else(PoisonError::into_inner) = now;
         }
     }
 
-    /// Puts the clock so far ahead of the machine's: only a sandbox does. What is less than it is already is
-    /// old news, and does not put it back.
+    /// Sets how far the clock of a sandbox is ahead of the machine's clock. A smaller value than the current one is out
+    /// of date, and is ignored.
     pub fn set_ahead(&self, ahead: TimeDelta) {
         self.ahead.fetch_max(ahead.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
     }
 
-    /// A new id for what is a customer's: its last two bytes are those of the customer's id. A database that is one day
-    /// spread over several servers finds by them where a row is.
+    /// Generates an id for a resource of a customer. Its last two bytes are those of the customer's id. If the database
+    /// is ever distributed over several servers, they show which server has a row.
     #[must_use]
     pub fn new_id_of(&self, customer_id: CustomerId) -> Uuid {
         let mut id = self.new_id().into_bytes();
@@ -79,7 +79,7 @@ impl Clock {
         Uuid::from_bytes(id)
     }
 
-    /// A new id, UUID v7: ids sort by the time at which they were made.
+    /// Generates a UUID v7. Such ids sort by the time at which they were generated.
     #[must_use]
     pub fn new_id(&self) -> Uuid {
         let now = self.now();

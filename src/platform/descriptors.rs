@@ -1,15 +1,15 @@
-//! Files and sockets: how many the system lets the process have open.
+//! The limit of open files and sockets of the process.
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
-/// Asks the system for so many, and answers how many it allows.
+/// Raises the limit to `wanted` if the system allows it. Returns the resulting limit. Never lowers it.
 ///
 /// # Errors
-/// The system does not say.
+/// The current limit cannot be read.
 pub fn ask_for(wanted: usize) -> std::io::Result<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let allowed = rlim_t::try_from(wanted).unwrap_or(rlim_t::MAX).clamp(soft, hard.max(soft));
-    // Some systems allow less than they say.
+    // Some systems allow less than their stated maximum.
     let is_raised = allowed > soft && setrlimit(Resource::RLIMIT_NOFILE, allowed, hard).is_ok();
     Ok(usize::try_from(if is_raised { allowed } else { soft }).unwrap_or(usize::MAX))
 }

@@ -1,13 +1,13 @@
-//! The private PostgreSQL that the service runs as a child process when it is given no server.
+//! The service's own PostgreSQL, which it runs as a child process if no database is configured.
 //!
 //! One data directory holds everything:
 //!
 //! - `postgres/`: the database cluster;
-//! - `password`: of the cluster's superuser;
-//! - `run`: the folder of the Unix socket, or a link to it where its own path would be too long;
-//! - `postgres.log`, `postgres.log.old`: what this server, and the one before, had to say;
+//! - `password`: the password of the cluster's superuser;
+//! - `run`: the folder of the Unix socket, or a link to it if the path of this folder would be too long;
+//! - `postgres.log`, `postgres.log.old`: the logs of the current server and of the one before;
 //! - `owner.lock`: held by the service instance that runs the server;
-//! - `server.lock`: held by every process of the server, hence free only when all are gone.
+//! - `server.lock`: held by every process of the server, so it is free only when all of them have ended.
 
 mod binaries;
 
@@ -29,8 +29,8 @@ use binaries::{Account, Binaries};
 
 const POLL: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the shortest `sun_path` among the supported systems (macOS: 104 bytes with its NUL)
-/// leaves for the folder of `/.s.PGSQL.5432`.
+/// The maximum path length of the socket folder. The shortest `sun_path` of the supported systems (macOS: 104 bytes
+/// with the final NUL) must also hold `/.s.PGSQL.5432`.
 const MAX_SOCKET_DIR: usize = 89;
 
 const INITDB_OPTIONS: [&str; 5] =
@@ -38,7 +38,7 @@ const INITDB_OPTIONS: [&str; 5] =
 const SETTINGS: [&str; 9] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
-    "port=5432", // names the socket; else PGPORT would
+    "port=5432", // part of the socket's name; otherwise PGPORT is used
     "max_connections=200",
     "shared_buffers=128MB",
     "log_destination=stderr",
@@ -50,16 +50,16 @@ const THROWAWAY_SETTINGS: [&str; 4] = [
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
-    "dynamic_shared_memory_type=mmap", // in the data directory, so that it goes with it
+    "dynamic_shared_memory_type=mmap", // in the data directory, so that it is deleted with it
 ];
 
-/// Runs the server given as `$4…`, and stops it by the signal `$1` once standard input ends; then
-/// removes the socket folder `$2` and, if given, the data directory `$3`.
+/// Runs the server given as `$4…`. When standard input ends, stops the server with the signal `$1`. Then removes the
+/// socket folder `$2` and, if given, the data directory `$3`.
 ///
-/// The service holds the other end of standard input, which the kernel closes however the service
-/// ends, `kill -9` included. (A parent-death signal would take `unsafe`, is Linux's alone, and
-/// comes when the spawning *thread* ends.) Signals sent to all processes of the service, as systemd
-/// does, must not end the watchdog before the server.
+/// The service holds the other end of standard input. The kernel closes it however the service ends, even with
+/// `kill -9`. (A parent-death signal would need `unsafe`, exists only on Linux, and is sent when the spawning *thread*
+/// ends.) The watchdog ignores signals that are sent to all processes of the service, as systemd does, because it must
+/// not end before the server.
 const WATCHDOG: &str = r#"
 trap '' HUP INT QUIT TERM
 signal=$1 sockets=$2 throwaway=$3
@@ -76,27 +76,26 @@ rm -rf -- "$sockets" ${throwaway:+"$throwaway"}
 exit "$status"
 "#;
 
-/// What the data is worth.
+/// How durable the data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// For real data: what is committed survives a power loss.
+    /// For real data: committed data survives a power loss.
     Durable,
-    /// For tests: fast, and the data directory goes when the server does.
+    /// For tests: fast, and the data directory is deleted when the server stops.
     Throwaway,
 }
 
-/// Where the data and the binaries are, and what the data is worth.
+/// The options of the server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// A folder of ours from an earlier start, or one that is empty or yet to be made.
+    /// A folder that an earlier start created, or one that is empty or does not exist yet.
     pub data_dir: PathBuf,
-    /// Where the PostgreSQL binaries are; searched for if not given.
+    /// The folder of the PostgreSQL binaries. If `None`, the usual locations are searched.
     pub bin_dir: Option<PathBuf>,
-    /// Whether the data has to survive.
     pub durability: Durability,
 }
 
-/// Why there is no database. The cause, where there is one, is the source.
+/// Why the database could not be started or stopped.
 #[allow(missing_docs, reason = "each message says it")]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -108,9 +107,9 @@ pub enum Error {
     NoBinaries { wanted: String },
     #[error("PG_BIN_DIR {} lacks `postgres` and `initdb` of PostgreSQL {wanted}", .dir.display())]
     BadBinDir { dir: PathBuf, wanted: String },
-    #[error("the user has no data folder (is HOME set?); choose one with --data-dir")]
+    #[error("the user has no data folder (is HOME set?); set --data-dir")]
     NoDataDir,
-    #[error("{} holds files that are not ours; choose an empty or new --data-dir", .0.display())]
+    #[error("{} contains files that this service did not create; choose an empty or new --data-dir", .0.display())]
     ForeignDataDir(PathBuf),
     #[error(
         "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run \
@@ -129,9 +128,9 @@ pub enum Error {
     Exited { status: ExitStatus, log: PathBuf, tail: String },
     #[error("PostgreSQL does not accept connections; see {}", .log.display())]
     NotReady { log: PathBuf, source: tokio_postgres::Error },
-    #[error("another instance holds {} but its PostgreSQL does not answer", .0.display())]
+    #[error("another instance uses {}, but its PostgreSQL does not respond", .0.display())]
     Busy(PathBuf),
-    #[error("the PostgreSQL of an earlier instance still runs in {}", .0.display())]
+    #[error("the PostgreSQL of an earlier instance is still running in {}", .0.display())]
     StillRunning(PathBuf),
     #[error("cannot use {}", .path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -144,19 +143,19 @@ impl Error {
     }
 }
 
-/// `partner-platform` in the user's data folder; in `/var/lib` for root, since the account that
-/// PostgreSQL then runs as cannot enter root's home.
+/// `partner-platform` in the user's data folder; in `/var/lib` for root, because the account that PostgreSQL then runs
+/// as cannot access root's home.
 pub fn default_data_dir() -> Result<PathBuf, Error> {
     let parent = if Uid::effective().is_root() { Some("/var/lib".into()) } else { dirs::data_dir() };
     Ok(parent.ok_or(Error::NoDataDir)?.join("partner-platform"))
 }
 
-/// A PostgreSQL server for this user on this machine only. It stops when the owner is dropped or
-/// its process ends, in whichever way.
+/// A PostgreSQL server that only this user on this machine can access. It stops when its owner is dropped or the
+/// owner's process ends, in whichever way.
 pub struct Embedded {
     data_dir: PathBuf,
     database_url: String,
-    /// None if another instance runs the server.
+    /// `None` if another instance runs the server.
     server: Option<Server>,
 }
 
@@ -178,7 +177,8 @@ impl Embedded {
         let home = Home::open(options)?;
         let owner = home.open_private("owner.lock")?;
         let deadline = Instant::now() + PATIENCE;
-        // The owner may end while others wait for its server, so each try is for both roles.
+        // The owner may end while others wait for its server, so each iteration tries both to become the owner and to
+        // attach.
         while !try_lock(&owner).map_err(Error::io(home.path("owner.lock")))? {
             if let Ok(database_url) = home.database_url()
                 && connect(&database_url).await.is_ok()
@@ -194,7 +194,7 @@ impl Embedded {
         home.launch(options, owner).await
     }
 
-    /// With the password: not for logs.
+    /// The URL contains the password, so it must not be logged.
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
@@ -204,12 +204,12 @@ impl Embedded {
         &self.data_dir
     }
 
-    /// Whether this instance runs the server; otherwise it ends when its owner does.
+    /// Whether this instance runs the server. If not, the server stops when its owner does.
     pub fn is_owner(&self) -> bool {
         self.server.is_some()
     }
 
-    /// Ends the server, if it is ours, along with all its connections, and waits until it is gone.
+    /// If this instance runs the server, stops it with all its connections, and waits until it has ended.
     pub async fn stop(mut self) -> Result<(), Error> {
         let Some(server) = &mut self.server else {
             return Ok(());
@@ -222,13 +222,13 @@ impl Embedded {
             }
             sleep(POLL).await;
         }
-        // The server's account, if not our own, may empty but not always remove a throwaway folder.
+        // If the server runs as another account, it can empty a throwaway folder, but cannot always remove it.
         let _ = fs::remove_dir(&self.data_dir);
         Ok(())
     }
 }
 
-/// The data directory, and who the server's processes in it run as.
+/// The data directory, and the account of the server's processes.
 struct Home {
     dir: PathBuf,
     account: Account,
@@ -238,13 +238,13 @@ struct Home {
 impl Home {
     fn open(options: &Options) -> Result<Self, Error> {
         let dir = &options.data_dir;
-        // The parents get ordinary modes: the server's account has to pass through them.
+        // The parent folders get ordinary modes, because the server's account must be able to pass through them.
         fs::create_dir_all(dir.parent().unwrap_or(dir)).map_err(Error::io(dir))?;
         create_private_dir(dir).or_else(|error| dir.is_dir().then_some(()).ok_or(error)).map_err(Error::io(dir))?;
         let dir = dir.canonicalize().map_err(Error::io(dir))?;
         let mut entries = fs::read_dir(&dir).map_err(Error::io(&dir))?;
-        // A mistyped folder must neither change hands nor be thrown away. (In this order, as
-        // another instance may just be making its lock, which is always the first file.)
+        // A mistyped folder must not change its owner or be deleted. (The order matters: another instance may be
+        // creating its lock at this moment, which is always the first file.)
         if entries.next().is_some() && !dir.join("owner.lock").exists() {
             return Err(Error::ForeignDataDir(dir));
         }
@@ -277,7 +277,7 @@ impl Home {
         Ok(Embedded { data_dir: self.dir, database_url, server: Some(server) })
     }
 
-    /// Waits until nothing is left of the server of an earlier owner.
+    /// Waits until all processes of an earlier owner's server have ended.
     async fn lock_server(&self) -> Result<File, Error> {
         let lock = self.open_private("server.lock")?;
         let deadline = Instant::now() + PATIENCE;
@@ -290,7 +290,7 @@ impl Home {
         Ok(lock)
     }
 
-    /// Creates the cluster under another name first, as an interrupted initdb leaves half of one.
+    /// Creates the cluster under a temporary name first, because an interrupted initdb leaves an incomplete one.
     async fn init_cluster(&self, binaries: &Binaries, server_lock: &File) -> Result<(), Error> {
         let password = self.path("password");
         let mut file = self.open_private("password")?;
@@ -307,7 +307,7 @@ impl Home {
         if self.durability == Durability::Throwaway {
             initdb.arg("--no-sync");
         }
-        // It keeps the lock should it outlive the service.
+        // initdb inherits the lock, so that it stays held if initdb outlives the service.
         initdb.stdin(server_lock.try_clone().map_err(Error::io(&self.dir))?);
         let output = tokio::process::Command::from(initdb).output().await;
         let output = output.map_err(Error::io(&binaries.initdb))?;
@@ -322,8 +322,8 @@ impl Home {
 
     fn spawn(&self, binaries: &Binaries, server_lock: File) -> Result<Child, Error> {
         let cluster = self.path("postgres");
-        // We hold the lock, so no server runs here. PostgreSQL itself would trust the file when its
-        // process id has meanwhile gone to someone else, as is usual in a restarted container.
+        // This process holds the lock, so no server is running here. PostgreSQL itself would trust the file if another
+        // process has its process id now, which is usual in a restarted container.
         let _ = fs::remove_file(cluster.join("postmaster.pid"));
         let log = self.path("postgres.log");
         let _ = fs::rename(&log, self.path("postgres.log.old"));
@@ -343,8 +343,8 @@ impl Home {
         }
         let socket_dirs = format!("unix_socket_directories=\"{}\"", sockets.display());
         watchdog.args(["-c", &socket_dirs]);
-        // Its own group, so that Ctrl-C reaches the service alone, which drains before the server
-        // goes. Nothing writes to standard output: it is a way to hand the lock down.
+        // A separate process group, so that Ctrl-C reaches only the service, which finishes its requests before the
+        // server stops. Standard output is only a way to pass on the lock; nothing writes to it.
         watchdog.process_group(0).stdin(Stdio::piped());
         watchdog.stdout(server_lock).stderr(log);
         watchdog.spawn().map_err(Error::io("/bin/sh"))
@@ -363,7 +363,7 @@ impl Home {
             }
             match source.code() {
                 None if Instant::now() < deadline => {}
-                // Recovery after a crash takes its time, and giving up would have it start anew.
+                // Recovery after a crash may take long. Giving up would make it start again from the beginning.
                 Some(&SqlState::CANNOT_CONNECT_NOW) => deadline = Instant::now() + PATIENCE,
                 _ => return Err(Error::NotReady { log, source }),
             }
@@ -374,7 +374,7 @@ impl Home {
     fn create_socket_dir(&self) -> io::Result<PathBuf> {
         let run = self.path("run");
         remove_dir_if_exists(&run)?;
-        // PostgreSQL takes a list of paths in quotes, and a URL takes UTF-8.
+        // The setting is a list of quoted paths, and the URL needs UTF-8.
         let is_fit = |path: &str| path.len() <= MAX_SOCKET_DIR && !path.contains('"');
         let sockets = if run.to_str().is_some_and(is_fit) {
             run.clone()
@@ -398,11 +398,11 @@ impl Home {
         Ok(format!("postgresql://{user_info}@{host}/postgres?sslmode=disable"))
     }
 
-    /// Opens a file that only the server's account (and root) can read, creating it if need be.
+    /// Opens a file that only the server's account (and root) can read. Creates it if it does not exist.
     fn open_private(&self, name: &str) -> Result<File, Error> {
         let path = self.path(name);
         let mut open = OpenOptions::new();
-        // The account owns the folder; it must not get root to open something else by a link.
+        // The account owns the folder. It must not be able to make root open another file through a link.
         open.read(true).write(true).create(true);
         open.mode(0o600).custom_flags(O_NOFOLLOW);
         let file = open.open(&path).map_err(Error::io(&path))?;

@@ -1,4 +1,4 @@
-//! OpenID Connect: the tokens of an issuer, verified and understood. Its keys are fetched and kept here.
+//! OpenID Connect: verifies the tokens of an issuer and reads their claims. Fetches and caches the keys of the issuer.
 
 mod cache;
 mod claims;
@@ -19,56 +19,57 @@ use cache::Cache;
 use claims::{PARTNER, Sent};
 use keys::Keys;
 
-/// More than any token has.
+/// The maximum length of a token. No real token is longer.
 const LONGEST: usize = 8 * 1024;
 
-/// What tokens of access and of identity call themselves, if anything. Others that the same keys sign, as for
-/// logging out, are no proof of who asks.
+/// The types of access tokens and id tokens. Other tokens that the same keys sign, such as logout tokens, do not
+/// identify the caller.
 const TYPES: &[&str] = &["JWT", "at+jwt", "application/at+jwt"];
 
-/// What an issuer's tokens have to be like.
+/// The requirements for the tokens of an issuer.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who issues them.
+    /// The issuer.
     pub issuer: Issuer,
-    /// Whom they are for.
+    /// The required audience.
     pub audience: String,
-    /// The claim that has the role.
+    /// The claim that contains the role.
     pub role_claim: String,
-    /// The claim that has the id of the user's reseller, or says that the user is the partner's own.
+    /// The claim that contains the id of the user's reseller, or `partner` for users of the provider.
     pub reseller_claim: String,
-    /// How they may be signed.
+    /// The accepted signature algorithms.
     pub algorithms: Vec<Algorithm>,
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Whom the issuer means: 1 to 255 characters, none of control.
+    /// The subject: 1 to 255 characters, no control characters.
     pub subject: String,
-    /// What the subject may do.
+    /// The role of the subject.
     pub role: Role,
-    /// The reseller whom the subject works for; the partner when there is none.
+    /// The reseller of the subject; `None` for users of the provider.
     pub reseller_id: Option<ResellerId>,
 }
 
-/// Why a token is not taken.
+/// Why a token is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is no good; why is for the log alone.
+    /// The token is invalid. The reason is only for the log.
     #[error("the token is not valid: {0}")]
     Invalid(String),
-    /// It is the issuer's, and does not tell whom its user works for: who has it may know.
+    /// The token is valid, but does not name the user's reseller. The caller is authenticated, so the error may say
+    /// this.
     #[error(
         "The claim `{claim}` of this token does not name the user's reseller. Let the issuer put the reseller's id \
          there, or `{PARTNER}` for users of the provider."
     )]
     Unassigned {
-        /// The claim that has to tell.
+        /// The claim that must name the reseller.
         claim: String,
     },
-    /// The issuer's keys cannot be had, so nobody can tell.
-    #[error("the keys of the issuer cannot be had")]
+    /// The keys of the issuer are not available, so the token cannot be verified.
+    #[error("the keys of the issuer are not available")]
     Unavailable,
 }
 
@@ -78,7 +79,7 @@ impl Error {
     }
 }
 
-/// An issuer: its address as its tokens have it.
+/// An issuer, with its address exactly as in its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     text: String,
@@ -86,7 +87,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// The name, to the letter.
+    /// The name, exactly as configured.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -104,23 +105,23 @@ impl std::str::FromStr for Issuer {
         let discovery = format!("{}/.well-known/openid-configuration", text.trim_end_matches('/'));
         let discovery: Url = discovery.parse().map_err(|error| format!("{error}"))?;
         if !outbound::is_confidential(&discovery) {
-            return Err("an issuer is reached by https, or by http on this machine".to_owned());
+            return Err("the issuer must use https, or http on this machine".to_owned());
         }
         if text.contains(['?', '#']) || !discovery.username().is_empty() || discovery.password().is_some() {
-            return Err("an issuer's address has no account, query or fragment".to_owned());
+            return Err("the issuer must not contain an account, query or fragment".to_owned());
         }
         Ok(Self { text: text.to_owned(), discovery })
     }
 }
 
-/// The algorithm of a name, if tokens may be signed by it: where the same key signs and verifies, whoever can
-/// verify could sign.
+/// Returns the algorithm of this name, if it is allowed for tokens. Symmetric algorithms are not allowed: with them,
+/// everyone who can verify tokens could also sign them.
 ///
 /// # Errors
-/// There is none, or it is not asymmetric.
+/// The algorithm does not exist or is not asymmetric.
 pub fn algorithm(name: &str) -> Result<Algorithm, String> {
     let algorithm = name.parse().ok().filter(|algorithm: &Algorithm| algorithm.family() != AlgorithmFamily::Hmac);
-    algorithm.ok_or_else(|| "none of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA".to_owned())
+    algorithm.ok_or_else(|| "must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA".to_owned())
 }
 
 /// Verifies tokens of one issuer.
@@ -133,28 +134,28 @@ struct Inner {
 }
 
 impl Oidc {
-    /// Gets ready; the issuer is asked when the first token comes.
+    /// Creates a verifier. The keys of the issuer are fetched when the first token arrives.
     ///
     /// # Errors
-    /// No calls can be made to the outside.
+    /// The HTTP client cannot be created.
     pub fn new(settings: Settings) -> Result<Self, outbound::Error> {
         signature::install();
         let cache = Arc::new(Cache::new(settings.issuer.clone(), settings.algorithms.clone())?);
         Ok(Self(Arc::new(Inner { settings, cache })))
     }
 
-    /// What a token says, if it is good now.
+    /// Verifies a token and returns its claims.
     ///
     /// # Errors
-    /// It is not, or the issuer's keys cannot be had.
+    /// The token is rejected, or the keys of the issuer are not available.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Claims, Error> {
         let Inner { settings, cache } = &*self.0;
-        // What cannot be good costs no question.
+        // Tokens that cannot be valid do not cause a request to the issuer.
         let header = header(token, &settings.algorithms)?;
         let id = header.kid.as_deref();
         let keys = cache.keys(|keys| keys.has(id), now).await?;
         let sent = match signed(token, &header, &keys) {
-            // It may be signed by a new key: it does not say by which.
+            // The token does not name its key, so it may be signed by a new one.
             Err(_) if id.is_none() => signed(token, &header, &*cache.keys(|_| false, now).await?),
             sent => sent,
         };
@@ -162,7 +163,7 @@ impl Oidc {
     }
 }
 
-/// The head of a token, if it is one that is understood to the end.
+/// Returns the header of a token, if everything in it is supported.
 fn header(token: &str, allowed: &[Algorithm]) -> Result<Header, Error> {
     if token.len() > LONGEST {
         return Err(Error::invalid("it is too long"));
@@ -172,24 +173,25 @@ fn header(token: &str, allowed: &[Algorithm]) -> Result<Header, Error> {
         return Err(Error::invalid("its algorithm is not allowed"));
     }
     if header.typ.as_ref().is_some_and(|typ| !TYPES.iter().any(|known| known.eq_ignore_ascii_case(typ))) {
-        return Err(Error::invalid("it is of another type"));
+        return Err(Error::invalid("it has another type"));
     }
     if header.jwk.is_some() || header.jku.is_some() || header.x5c.is_some() || header.x5u.is_some() {
-        return Err(Error::invalid("it brings a key of its own"));
+        return Err(Error::invalid("it contains its own key"));
     }
     if header.crit.is_some() {
-        return Err(Error::invalid("it demands what is not understood here"));
+        return Err(Error::invalid("it requires an extension that is not supported"));
     }
     Ok(header)
 }
 
-/// What one of the keys has signed. What it means is not looked at here, least of all by the machine's clock.
+/// Verifies the signature of a token with the keys. The claims are checked later, because the library would compare
+/// them with the machine's clock.
 fn signed(token: &str, header: &Header, keys: &Keys) -> Result<Sent, Error> {
     let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    let mut sent = Err(Error::invalid("no key of the issuer fits"));
+    let mut sent = Err(Error::invalid("no key of the issuer matches"));
     for key in keys.fitting(header.kid.as_deref(), header.alg) {
         sent = decode(token, key, &validation).map(|token| token.claims).map_err(Error::invalid);
         if sent.is_ok() {

@@ -1,4 +1,4 @@
-//! Calls to the outside over HTTP: one way to make their client, so that the same rules hold for all.
+//! Outgoing HTTP requests: one function creates all clients, so that the same rules apply to all requests.
 
 pub mod guarded;
 
@@ -12,32 +12,32 @@ use rustls::ClientConfig;
 
 use crate::platform::tls;
 
-/// How the service names itself.
+/// The user agent of the service.
 const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
-/// A call to the outside fails.
+/// The errors of outgoing requests.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// TLS cannot be had as it should be.
+    /// TLS cannot be configured.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The client cannot be made, or there is no whole answer in time.
+    /// The client cannot be created, or there was no complete response in time.
     #[error("{}", with_causes(.0))]
     Call(#[from] reqwest::Error),
-    /// The answer is no success; a redirect is none either.
-    #[error("the answer is {0}")]
+    /// The response is not a success. Redirects are not followed, and count as errors.
+    #[error("the response is {0}")]
     Status(StatusCode),
-    /// The answer is longer than anything that is expected.
-    #[error("the answer has more than {0} bytes")]
+    /// The response is too long.
+    #[error("the response has more than {0} bytes")]
     TooLong(usize),
 }
 
-/// A client with the rules that hold for every call: TLS with the authorities of the machine, no redirects, no
-/// proxy that the environment happens to name, and an end to waiting. Whoever wants more of it adds that: as a
-/// choice of addresses by [`ClientBuilder::dns_resolver`], which is not asked for an address in place of a name.
+/// Returns a builder for clients with the rules for all requests: TLS with the certificate authorities of the machine,
+/// no redirects, no proxy from the environment, and a timeout. Callers can add more, such as a choice of addresses with
+/// [`ClientBuilder::dns_resolver`]. That resolver is not called for a URL with an IP address instead of a name.
 ///
 /// # Errors
-/// TLS cannot be had as it should be.
+/// TLS cannot be configured.
 pub fn builder(timeout: Duration) -> Result<ClientBuilder, Error> {
     let tls = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()?
@@ -51,10 +51,10 @@ pub fn builder(timeout: Duration) -> Result<ClientBuilder, Error> {
         .user_agent(USER_AGENT))
 }
 
-/// The body of a success of at most so many bytes.
+/// Reads the body of a successful response, of at most `most` bytes.
 ///
 /// # Errors
-/// The answer is no success, too long, or breaks off.
+/// The response is not a success, too long, or incomplete.
 pub async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, Error> {
     if !answer.status().is_success() {
         return Err(Error::Status(answer.status()));
@@ -69,7 +69,8 @@ pub async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, Error> {
     Ok(body)
 }
 
-/// Whether nobody on the way can read or change what goes to an address: https, or http that stays on this machine.
+/// Whether nobody on the network can read or change data that is sent to a URL: https, or http that stays on this
+/// machine.
 #[must_use]
 pub fn is_confidential(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
@@ -78,7 +79,7 @@ pub fn is_confidential(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_here)
 }
 
-/// By itself, reqwest's error says only where it happened.
+/// Adds the causes, because reqwest's error alone says only where it happened.
 fn with_causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,29 +1,29 @@
-//! Stopping without losing a request: a signal, then not ready, then drained.
+//! Stops the service without losing a request: after a signal, it becomes not ready, and then finishes its requests.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Whether the service is being stopped.
+/// Whether the service is stopping.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown(watch::Sender<bool>);
 
 impl Shutdown {
-    /// Whether the service is being stopped.
+    /// Whether the service is stopping.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until the service is being stopped.
+    /// Waits until the service is stopping.
     pub async fn draining(&self) {
-        // An error would mean that the sender is gone, and it is this.
+        // This cannot fail, because `self` owns the sender.
         let _ = self.0.subscribe().wait_for(|draining| *draining).await;
     }
 
-    /// Stops a server: it is not ready any more, goes on for a while so that load balancers see it, and
-    /// then `stop` finishes the requests that it has.
+    /// Stops a server. It immediately becomes not ready, but continues to serve for `delay`, so that load balancers
+    /// notice. Then `stop` finishes the requests in progress.
     pub async fn drain<F: Future<Output = ()>>(&self, delay: Duration, stop: impl FnOnce() -> F) {
         self.0.send_replace(true);
         tracing::info!(delay_seconds = delay.as_secs(), "stopping");
@@ -32,10 +32,10 @@ impl Shutdown {
     }
 }
 
-/// Listens from now on to whether the process is asked to stop, and then waits until it is.
+/// Starts to listen for stop signals. The returned future waits for one.
 ///
 /// # Errors
-/// Signals cannot be listened to.
+/// The signal handlers cannot be installed.
 pub fn asked() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

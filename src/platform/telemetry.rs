@@ -1,4 +1,4 @@
-//! Logs for people or machines, and metrics for Prometheus.
+//! Logs as text or JSON, and metrics for Prometheus.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +13,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::platform::db::PoolStatus;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -39,13 +39,13 @@ pub fn init_logs(format: LogFormat, level: &str) -> Result<(), Box<dyn std::erro
     Ok(())
 }
 
-/// What goes to the database is other people's, and stands in no log, however much is asked for: its client would
+/// Data that is sent to the database belongs to tenants, and must not be logged at any level. The database client would
 /// log it byte by byte.
 fn is_for_the_log(event: &Metadata<'_>) -> bool {
     *event.level() <= Level::INFO || !event.target().starts_with("tokio_postgres")
 }
 
-/// What is measured.
+/// The metrics of the process.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
@@ -55,10 +55,10 @@ const LATENCIES: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
 
 impl Metrics {
-    /// Starts measuring; there is one set of metrics in a process.
+    /// Starts measuring. A process has only one set of metrics.
     ///
     /// # Errors
-    /// Another recorder is at work.
+    /// Another recorder is installed.
     pub fn start() -> Result<Self, BuildError> {
         let mut recorder = RECORDER.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = &*recorder {
@@ -84,7 +84,7 @@ impl Metrics {
         Ok(Self(handle))
     }
 
-    /// All metrics as text.
+    /// Returns all metrics as text.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a pool has few connections")]
     pub fn render(&self, pool: PoolStatus) -> String {
@@ -94,7 +94,7 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Folds what was measured into the histograms; wants calling every few seconds, or memory grows.
+    /// Merges the measured values into the histograms. Call this every few seconds, or memory use grows.
     pub fn fold(&self) {
         self.0.run_upkeep();
     }

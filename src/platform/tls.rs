@@ -1,17 +1,18 @@
-//! TLS to the outside: one implementation of the cryptography, and the authorities that this machine trusts.
+//! TLS for outgoing connections: the implementation of the cryptography, and the certificate authorities that this
+//! machine trusts.
 
 use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, ring};
 
-/// The cryptography.
+/// The implementation of the cryptography.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// The authorities that the machine trusts; none where it has no list of them.
+/// The certificate authorities that the machine trusts; empty if it has no list of them.
 #[must_use]
 pub fn authorities() -> RootCertStore {
     let mut authorities = RootCertStore::empty();

@@ -1,5 +1,5 @@
-//! Connections of clients that are not there any more, do not take what they asked for, or ask for nothing: they are
-//! cut off, and what was kept for them is free.
+//! Closes the connections of clients that have disappeared, do not read their responses, or stay idle, and so frees
+//! their resources.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -21,23 +21,23 @@ use socket2::{SockRef, Socket, TcpKeepalive};
 use super::Http;
 use crate::api::respond::body;
 
-/// A connection on which nothing came for so long is asked whether there is still somebody.
+/// The idle time after which TCP keep-alive probes start.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How often it is asked.
+/// The interval between keep-alive probes.
 const ASK_EVERY: Duration = Duration::from_secs(15);
 
-/// The files that a connection takes: its socket, and that once more for whoever watches it.
+/// The number of open files per connection: the socket, and a duplicate of it for the task that watches it.
 pub const FILES: usize = 2;
 
-/// Since when a connection has no request under way; nothing while it has one.
+/// Since when a connection has no request in progress; `None` while it has one.
 type IdleSince = Rc<Cell<Option<Instant>>>;
 
-/// What there is for a connection until it is closed.
+/// The state of an open connection.
 struct Watched {
     idle_since: IdleSince,
     watch: JoinHandle<()>,
-    /// Whether the client has said that it sends nothing more.
+    /// Whether the client has announced its last request.
     is_closing: Cell<bool>,
 }
 
@@ -47,7 +47,7 @@ impl Drop for Watched {
     }
 }
 
-/// A request that is under way, until the last of its answer is handed over.
+/// A request in progress. It ends when the last part of its response was handed over.
 struct UnderWay(IdleSince);
 
 impl UnderWay {
@@ -63,7 +63,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Sets up a connection that was accepted.
+/// Sets up an accepted connection.
 pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
     let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
     match limit(&SockRef::from(connection), http.send_timeout) {
@@ -78,8 +78,8 @@ pub fn set_up(connection: &dyn Any, data: &mut Extensions, http: &Http) {
 
 fn limit(socket: &SockRef<'_>, send_timeout: Duration) -> io::Result<Socket> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(SILENCE).with_interval(ASK_EVERY))?;
-    // What was sent has to be taken in this time, also when the client says that it has no room. Other systems
-    // have nothing like it.
+    // Sent data must be acknowledged within this time, also when the client reports that its receive window is full.
+    // Other systems have no such option.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(send_timeout))?;
     #[cfg(not(target_os = "linux"))]
@@ -87,8 +87,8 @@ fn limit(socket: &SockRef<'_>, send_timeout: Duration) -> io::Result<Socket> {
     socket.try_clone()
 }
 
-/// Cuts a connection off whose next request does not come in time: actix waits no longer when the first byte of it
-/// is there, and has a limit for the head of the first request alone.
+/// Closes a connection if its next request does not arrive in time. This is necessary because actix stops waiting after
+/// the first byte, and limits the time for the head of the first request only.
 async fn watch(socket: Socket, idle_since: IdleSince, patience: Duration) {
     loop {
         let idle = idle_since.get().map_or(Duration::ZERO, |since| since.elapsed());
@@ -102,11 +102,11 @@ async fn watch(socket: Socket, idle_since: IdleSince, patience: Duration) {
     }
 }
 
-/// Leaves a connection open while it has a request under way, and closes it after a request that says
-/// `Connection: close`: what a client sends after that is not processed (RFC 9112, section 9.6).
+/// Keeps a connection open while it has a request in progress, and closes it after a request with `Connection: close`.
+/// Later requests on that connection are not processed (RFC 9112, section 9.6).
 ///
 /// # Errors
-/// Of the request.
+/// The error of the request.
 pub async fn track(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

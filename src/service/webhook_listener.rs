@@ -1,4 +1,4 @@
-//! `webhooks listen`: a receiver for trying webhooks. It verifies each message, as every receiver should, and prints it.
+//! `webhooks listen`: a receiver to test webhooks. It verifies each message, as every receiver should, and prints it.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -13,35 +13,36 @@ use serde_json::Value;
 use crate::domain::webhooks::signature::Secret;
 use crate::platform::clock::Clock;
 
-/// How far a message's time may be from now, in minutes: an older one may have been recorded.
+/// The maximum difference between the timestamp of a message and the current time, in minutes. An older message may be
+/// a replay.
 const TOLERANCE_MINUTES: i64 = 5;
 
-/// The longest message that is taken: the longest event, an order of 10,000 lines, has some million bytes.
+/// The maximum size of a message. The longest event, an order with 10,000 lines, has several million bytes.
 const LONGEST: usize = 32 << 20;
 
-/// The most bytes of a body that are printed; escaped, they can be six times as many.
+/// The maximum number of bytes of a body that are printed. Escaping can make them six times as long.
 const MOST_PRINTED: usize = 1 << 20;
 
-/// The most bytes of a header that are printed.
+/// The maximum number of bytes of a header that are printed.
 const MOST_OF_HEADER: usize = 200;
 
-/// What is printed of a message.
+/// The printed form of a message.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Whether the sender knows the secret.
+    /// Whether the message is recent and its signature is valid.
     verified: bool,
-    /// Why it is not verified.
+    /// Why the message is not verified.
     reason: Option<&'a str>,
     id: Option<&'a str>,
     timestamp: Option<i64>,
     /// Whether only the beginning of the body is printed, as a string.
     truncated: bool,
-    /// As JSON if it is JSON, else as a string; null when it could not be read.
+    /// The body as JSON if it is valid JSON, otherwise as a string; null if it could not be read.
     body: Value,
 }
 
-/// Receives messages until it is stopped, and prints one line of JSON for each, in printable ASCII characters: anybody
-/// can send anything here, and must not control the terminal.
+/// Receives messages until it is stopped, and prints one line of JSON for each. Only printable ASCII characters are
+/// printed, because anybody can send messages to this port and must not be able to control the terminal.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -81,7 +82,7 @@ async fn receive(
     }
 }
 
-/// Succeeds when a message is recent and signed with the secret; else says why it is not verified.
+/// Checks that a message is recent and signed with the secret. Otherwise returns the reason.
 fn verify(
     secret: &Secret,
     clock: &Clock,
@@ -98,10 +99,10 @@ fn verify(
         return Err("The timestamp is more than 5 minutes from now.");
     }
     let is_signed = secret.verifies(id, timestamp, body, signature);
-    is_signed.then_some(()).ok_or("The signature does not fit the message and the secret.")
+    is_signed.then_some(()).ok_or("The signature does not match the message and the secret.")
 }
 
-/// A body as it is printed, and whether that is only its beginning.
+/// Returns the printed form of a body, and whether it is truncated.
 fn shown(body: &[u8]) -> (bool, Value) {
     match body.get(..MOST_PRINTED) {
         Some(beginning) if body.len() > MOST_PRINTED => (true, String::from_utf8_lossy(beginning).into()),
@@ -112,12 +113,12 @@ fn shown(body: &[u8]) -> (bool, Value) {
 fn print(line: &Line<'_>) {
     let line = serde_json::to_string(line).map_or_else(|error| error.to_string(), |json| in_ascii(&json));
     let mut out = std::io::stdout().lock();
-    // Nobody reads any more: that is for the sender no failure.
+    // A closed output is not an error for the sender of the message.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// The same JSON in printable ASCII characters. Others are in strings alone, where they can be escaped; serde escapes
-/// those below the space.
+/// Escapes all other characters than printable ASCII in JSON. They occur only in strings, where they can be escaped.
+/// serde has already escaped the control characters below the space.
 fn in_ascii(json: &str) -> String {
     let mut ascii = String::with_capacity(json.len());
     for c in json.chars() {

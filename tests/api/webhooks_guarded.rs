@@ -72,7 +72,7 @@ async fn a_name_that_leads_inside_is_not_called() {
     {
         names.know("receiver.example", &[&[inside]]);
         let error = status(post(&caller, &named(&receiver, "https", "receiver.example")).await).unwrap_err();
-        assert_eq!(error, "The name leads to an address that may not be called.", "{inside}");
+        assert_eq!(error, "The host name does not resolve to an allowed address.", "{inside}");
     }
     assert_eq!(receiver.received().len(), 0);
 }
@@ -98,7 +98,7 @@ async fn a_name_that_changes_between_two_looks_is_called_where_the_last_one_led_
     let before = names.resolve("rebinding.example".parse().unwrap()).await.unwrap().next().unwrap();
     assert_eq!(before.ip().to_string(), "8.8.8.8");
     let error = status(post(&caller, &named(&receiver, "https", "rebinding.example")).await).unwrap_err();
-    assert!(error.contains("may not be called"), "{error}");
+    assert!(error.contains("an allowed address"), "{error}");
     assert_eq!(receiver.received().len(), 0);
 }
 
@@ -119,7 +119,7 @@ async fn what_the_operator_allows_is_called_without_tls_and_nothing_else_is() {
     assert_eq!(status(post(&caller, &named(&receiver, "http", "receiver.internal")).await), Ok(204));
     names.know("public.example", &[&["8.8.8.8"]]);
     let error = status(post(&caller, "http://public.example/hooks").await).unwrap_err();
-    assert!(error.contains("may not be called"), "a public address is not called without TLS: {error}");
+    assert!(error.contains("an allowed address"), "a public address is not called without TLS: {error}");
     let error = status(post(&caller, "https://unknown.example/hooks").await).unwrap_err();
     assert_eq!(error, "no such name");
     assert_eq!(receiver.received().len(), 2);
@@ -167,5 +167,5 @@ async fn who_keeps_silent_is_waited_for_no_longer_than_is_said() {
     let (caller, _) = caller(&["127.0.0.0/8"]);
     let called = post(&caller, &receiver.url).await;
     assert!(called.duration >= Duration::from_secs(15) && called.duration < Duration::from_secs(40));
-    assert_eq!(status(called).unwrap_err(), "There was no answer within 15 seconds.");
+    assert_eq!(status(called).unwrap_err(), "There was no response within 15 seconds.");
 }

@@ -12,7 +12,10 @@ async fn what_the_command_line_does_is_in_the_trail_and_who_alters_that_is_found
     let key = succeeds(&run_with(&["keys", "create", "--role", "admin"], &on).await).trim().to_owned();
     succeeds(&run_with(&["keys", "create", "--role", "sales"], &on).await);
     let verified = succeeds(&run_with(&["audit", "verify"], &on).await);
-    assert_eq!(verified, "0 entries are as they were sealed; the trail ends at\n0:\n2 more are yet to be sealed\n");
+    assert_eq!(
+        verified,
+        "0 entries are unchanged since they were sealed; the trail ends at\n0:\n2 more are not sealed yet\n"
+    );
 
     let service = Service::start(&["--database-url", &database.url]).await;
     let (_, list) = service.get("/v1/audit-entries?actor=system&operation=createApiKey", &key).await;

@@ -120,7 +120,7 @@ async fn a_folder_or_programs_that_are_not_ours_are_left_alone() {
     let folder = folder();
     std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
     let said = fails(&run(&["serve", "--data-dir", folder.path().to_str().unwrap()]).await);
-    assert!(said.contains("not ours") && said.contains("--data-dir"), "{said}");
+    assert!(said.contains("did not create") && said.contains("--data-dir"), "{said}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let other = folder.path().join("other");
     let said = fails(&run(&["migrate", "--pg-bin-dir", "/nowhere", "--data-dir", path(&other)]).await);

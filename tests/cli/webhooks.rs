@@ -95,7 +95,7 @@ async fn one_line_of_json_is_printed_for_each_message_verified_or_not() {
     assert_eq!(told, (StatusCode::NO_CONTENT, expected.clone()));
     let told = listening.tell(now, (event(), "v1,AAAA".to_owned())).await;
     expected["verified"] = json!(false);
-    expected["reason"] = json!("The signature does not fit the message and the secret.");
+    expected["reason"] = json!("The signature does not match the message and the secret.");
     assert_eq!(told, (StatusCode::UNAUTHORIZED, expected));
     for (body, shown) in [("", json!("")), ("7", json!(7)), ("{\"a\":", json!("{\"a\":")), ("1e400", json!("1e400"))] {
         let (status, line) = listening.tell(now, signed(now, body.into())).await;
@@ -121,7 +121,7 @@ async fn the_line_says_why_a_message_is_not_verified() {
             Some(&*signature),
             "The timestamp is more than 5 minutes from now.",
         ),
-        (Some("other"), Some(&*current), Some(&*signature), "The signature does not fit the message and the secret."),
+        (Some("other"), Some(&*current), Some(&*signature), "The signature does not match the message and the secret."),
     ] {
         let headers = [("webhook-id", id), ("webhook-timestamp", timestamp), ("webhook-signature", signature)];
         let headers: Vec<_> = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();

@@ -17,7 +17,7 @@ use crate::domain::refusal::Violation;
 /// The schemas, by their name in the API document.
 static BODIES: LazyLock<Mutex<HashMap<String, &'static BodySchema>>> = LazyLock::new(Mutex::default);
 
-/// Some programs write this at the start of a UTF-8 text.
+/// The byte order mark, which some programs write at the start of a UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub struct BodySchema {

@@ -69,7 +69,7 @@ impl<R: Needed> FromRequest for Permit<R> {
 /// requests of the caller and its tenant. The place is returned when the response is sent.
 ///
 /// # Errors
-/// Never on its own: a problem is a response.
+/// Only the errors of the inner layers: a problem is returned as a response.
 pub async fn authenticate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -203,7 +203,7 @@ impl Target {
 /// Rejects requests without a valid target, before anything else is done.
 ///
 /// # Errors
-/// Never: a problem is a response.
+/// None: a problem is returned as a response.
 pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

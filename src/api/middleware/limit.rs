@@ -23,7 +23,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 /// Counts a request, and rejects it if it exceeds a limit of its caller or tenant.
 ///
 /// # Errors
-/// Never on its own: a problem is a response.
+/// Only the errors of the inner layers: a problem is returned as a response.
 pub async fn limit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -28,7 +28,7 @@ impl FromRequest for Accepted {
 /// Rejects a client that accepts none of the media types of the operation.
 ///
 /// # Errors
-/// Never on its own: a problem is a response.
+/// Only the errors of the inner layers: a problem is returned as a response.
 pub async fn negotiate(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

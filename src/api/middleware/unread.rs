@@ -32,7 +32,7 @@ impl Stream for Held {
 /// Holds the body until the response is sent.
 ///
 /// # Errors
-/// Never on its own.
+/// Only the errors of the inner layers.
 pub async fn hold(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

@@ -47,7 +47,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Runs a request that writes as one transaction.
 ///
 /// # Errors
-/// Never on its own: a problem is a response.
+/// Only the errors of the inner layers: a problem is returned as a response.
 pub async fn write(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,

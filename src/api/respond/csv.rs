@@ -143,7 +143,7 @@ enum Rest<R> {
     All(Page<R>),
     /// The rows after this position.
     Behind(Position),
-    /// Nothing.
+    /// No rows remain.
     Nothing,
 }
 
@@ -174,8 +174,8 @@ where
     let span = Span::current();
     let chunks = stream::try_unfold(table, move |table| {
         let chunk = async {
-            // Close the connection before the end of the response, so that the client does not take the part for the
-            // whole.
+            // Close the connection before the end of the response, so that the client does not mistake this part for
+            // the whole table.
             table.advance().await.inspect_err(|problem| tracing::error!(%problem, "CSV response aborted"))
         };
         let chunk = chunk.instrument(span.clone());

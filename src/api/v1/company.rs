@@ -215,7 +215,7 @@ impl AddressPatch {
 }
 
 impl ContactPatch {
-    /// The contact with the changes; none when nothing is left of it.
+    /// The contact with the changes; `None` if all its fields are empty.
     #[must_use]
     pub fn apply(self, to: Option<company::Contact>) -> Option<company::Contact> {
         let to = to.unwrap_or_default();

@@ -47,7 +47,7 @@ label! {
 }))]
 pub struct Quote {
     pub kind: OrderKind,
-    /// Represents all data that the quote was computed from.
+    /// A hash of all data that the quote was computed from.
     #[schema(
         min_length = 64,
         max_length = 64,

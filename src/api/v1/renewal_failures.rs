@@ -54,8 +54,8 @@ impl From<renewal_failure::RenewalFailure> for RenewalFailure {
 
 /// List renewal failures
 ///
-/// Lists subscriptions that could not be processed when they were due, and still wait. Normally empty. Sorted by
-/// subscription.
+/// Lists subscriptions that could not be processed when they were due, and are still being retried. Normally empty.
+/// Sorted by subscription.
 #[utoipa::path(tag = "Subscriptions", params(PageQuery), responses(
     (status = 200, description = "A page of failures.", body = RenewalFailureList)
 ))]

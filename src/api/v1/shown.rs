@@ -96,7 +96,7 @@ impl Shown for (invoice::Invoice, Vec<invoice::InvoiceLine>) {
 
 impl Shown for webhook::Endpoint {
     fn shown(&self, at: DateTime<Utc>) -> Value {
-        // If a sandbox's clock is ahead, older secrets seem to end earlier than they do.
+        // If the clock of a sandbox is ahead, older secrets seem to expire earlier than they do.
         json(WebhookEndpoint::new(self, &Actor::system(), at))
     }
 }

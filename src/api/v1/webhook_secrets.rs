@@ -32,7 +32,7 @@ pub struct WebhookEndpointSecret {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "overlap_seconds": 3600 }))]
 pub struct WebhookSecretRotateRequest {
-    /// How long messages are also signed with the older secrets: up to a week. 0 ends them at once.
+    /// How long messages are also signed with the older secrets: up to a week. 0 makes them invalid at once.
     #[schema(nullable = false, minimum = 0, maximum = 604_800, default = json!(DEFAULT_OVERLAP.num_seconds()))]
     pub overlap_seconds: Option<i32>,
 }

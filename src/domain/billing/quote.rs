@@ -31,7 +31,7 @@ label! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
     pub kind: OrderKind,
-    /// Represents all data that the quote was computed from; 64 hexadecimal digits.
+    /// A hash of all data that the quote was computed from; 64 hexadecimal digits.
     pub digest: String,
     /// The day that the quote was computed for.
     pub as_of: NaiveDate,

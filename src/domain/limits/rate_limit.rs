@@ -77,7 +77,7 @@ impl Limits {
     }
 }
 
-/// A holder of a limit, with the name that all instances count it by.
+/// A holder of a limit, with the name under which all instances count its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limited {
     pub name: String,

@@ -21,8 +21,8 @@ label! {
 /// The action on a delivery.
 pub const REDELIVER: &str = "redeliver";
 
-/// How long a worker has the delivery for itself: longer than an attempt takes. After that the worker is considered
-/// lost, and another one continues.
+/// The length of a lease, which is longer than an attempt can take. After this time the worker is considered lost, and
+/// another one continues.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 
 /// The delivery of an event to an endpoint.
@@ -138,8 +138,8 @@ impl Delivery {
         }
     }
 
-    /// Returns the delivery after an attempt. If the endpoint was disabled meanwhile, the delivery stays queued and the
-    /// failure does not count.
+    /// Returns the delivery after an attempt. If the endpoint was disabled in the meantime, the delivery stays queued
+    /// and the failure does not count.
     #[must_use]
     pub fn attempted(&self, attempt: Attempt, endpoint_is_enabled: bool, pacing: Pacing) -> Self {
         let ended_at = attempt.ended_at();
@@ -153,7 +153,7 @@ impl Delivery {
                 let again = |wait| State::Pending { failures, next_attempt_at: ended_at + wait };
                 wait(failures, pacing).map_or(State::Failed, again)
             }
-            // Another worker finished the delivery meanwhile.
+            // Another worker has finished the delivery in the meantime.
             ended => ended,
         };
         Self { state, attempts: self.attempts.saturating_add(1), last_attempt: Some(attempt), ..self.clone() }

@@ -87,7 +87,7 @@ impl std::str::FromStr for Secret {
 pub struct Secrets {
     /// The secret since the last rotation.
     pub current: Secret,
-    /// Earlier secrets, each with its end, newest first. They also sign until then.
+    /// Earlier secrets with their expiry dates, newest first. They also sign until they expire.
     pub previous: Vec<(Secret, DateTime<Utc>)>,
 }
 
@@ -99,7 +99,7 @@ impl Secrets {
         std::iter::once(&self.current).chain(previous).collect()
     }
 
-    /// Returns when the last of the previous secrets ends, if any is valid at the instant.
+    /// Returns when the last of the previous secrets expires, if any is valid at the instant.
     #[must_use]
     pub fn previous_end(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.previous.iter().map(|(_, until)| *until).filter(|until| *until > at).max()

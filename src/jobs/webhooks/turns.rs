@@ -1,4 +1,4 @@
-//! How lanes are shared out where there are fewer than there is work for.
+//! Assigns delivery workers (lanes) to endpoints when there are fewer workers than due deliveries.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use crate::domain::id::WebhookEndpointId;
 use crate::ops::courier::{Due, more_lanes};
 
-/// How long a lane stays with an endpoint; what it carries by then it carries to its end.
+/// How long a worker sends to one endpoint. It finishes its current message after that.
 pub(super) const TURN: Duration = Duration::from_secs(10);
 
-/// How much later the next turn of an endpoint comes where nothing gets at the moment.
+/// How much later the next turn of an endpoint comes while its deliveries fail.
 const HANDICAP: Duration = Duration::from_secs(60);
 
-/// The endpoints that get one more lane each, in order, where there are so many in all: everyone has a first one before
-/// anyone gets a second, and of those alike, whose last turn began longest ago. Half of the lanes are for first ones
-/// alone, so that there is nearly always one.
+/// Returns the endpoints that get one more worker each, in order, if there are at most `most` workers in total. Every
+/// endpoint gets a first worker before any gets a second. Among equals, the endpoint with the oldest last turn comes
+/// first. Half of the workers are reserved for endpoints that have none, so that a free one is nearly always available.
 pub(super) fn share_out(
     due: &[Due],
     busy: &HashMap<WebhookEndpointId, usize>,

@@ -1,4 +1,4 @@
-//! What stands in line: every event that an endpoint is to be sent, once, and not for ever.
+//! The delivery queue: queues each event once for each endpoint that subscribes to it, and deletes old deliveries.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,34 +8,30 @@ use crate::ops::{Context, Error, Result, events};
 use crate::platform::db::Db;
 use crate::store::{self, Conn, webhook_deliveries, webhook_queue, webhook_turns};
 
-/// How many deliveries are written at once.
+/// The number of deliveries that are queued in one transaction.
 const BATCH: i64 = 1000;
 
-/// How much of the feed is gone through by one statement, whatever it finds.
+/// The number of positions in the feed that one statement searches.
 const REACH: i64 = 10_000;
 
-/// How many times each endpoint gets at one go.
+/// The number of batches that each endpoint gets in one call.
 const TURNS: usize = 10;
 
-/// How many deliveries may wait for an endpoint. What is more stays in the feed for now.
+/// The maximum queue length of an endpoint. Further events stay in the feed for now.
 const MOST_WAITING: i64 = 10_000;
 
-/// How long deliveries are kept that have ended.
+/// How long finished deliveries are kept.
 const KEPT: TimeDelta = TimeDelta::days(30);
 
-/// How many are deleted at once.
+/// The number of deliveries that one transaction deletes.
 const SWEEP: i64 = 1000;
 
-/// Writes down what is to be delivered of everything that has happened. Instances that do so at the same time share
-/// the endpoints.
-///
-/// # Errors
-/// The database fails.
+/// Queues deliveries for all committed events. Concurrent instances share the endpoints.
 pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     let last = events::catch_up(&cx.db).await?;
     let behind = async |conn: &Conn| Ok::<_, Error>(webhook_turns::behind(conn, last).await?);
     let mut behind = cx.db.statement(behind).await?;
-    // By turns, so that one that is far behind keeps no other waiting.
+    // In turns, so that an endpoint that is far behind does not delay the others.
     for _ in 0..TURNS {
         let mut still_behind = Vec::new();
         for id in behind {
@@ -46,8 +42,8 @@ pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
                 Ok(true) => still_behind.push(id),
                 Ok(false) => {}
                 Err(error @ Error::Store(store::Error::Unavailable(_))) => return Err(error),
-                // That is no reason for the others to wait.
-                Err(error) => tracing::error!(webhook_endpoint_id = %id, %error, "its events cannot be put in line"),
+                // The other endpoints continue.
+                Err(error) => tracing::error!(webhook_endpoint_id = %id, %error, "cannot queue the deliveries"),
             }
         }
         behind = still_behind;
@@ -55,7 +51,7 @@ pub async fn fan_out(cx: &Context, stop: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Whether there may be more to write for an endpoint, up to a place of the feed.
+/// Queues the next batch for an endpoint, up to the position `last` of the feed. Returns whether there may be more.
 async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bool> {
     cx.write(async |work| {
         let Some((endpoint, place)) = webhook_turns::lock_served(work.conn, id).await? else { return Ok(false) };
@@ -77,10 +73,7 @@ async fn write_next(cx: &Context, id: WebhookEndpointId, last: i64) -> Result<bo
     .await
 }
 
-/// Deletes what ended long ago, and what was for endpoints that are gone.
-///
-/// # Errors
-/// The database fails.
+/// Deletes old finished deliveries, and deliveries to deleted endpoints.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let ended = async |tx: &Conn| Ok::<_, Error>(webhook_queue::delete_ended(tx, now - KEPT, SWEEP).await?);
     while db.transaction(ended).await? > 0 {}

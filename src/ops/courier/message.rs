@@ -1,4 +1,4 @@
-//! Messages: how an event is sent, and what is made of the answer.
+//! Sends an event as a signed message, and evaluates the response.
 
 use std::sync::Arc;
 
@@ -15,62 +15,63 @@ use crate::ops::work::Work;
 use crate::ops::{Context, Result};
 use crate::platform::outbound::guarded::{Answered, Called, Caller};
 
-/// How many transactions of deliveries an instance has at once, so that requests find connections, too.
+/// The maximum number of concurrent transactions for deliveries on an instance. Leaves connections for requests.
 const TRANSACTIONS: usize = 4;
 
-/// The headers of a message, as the Standard Webhooks specification has them.
+/// The headers of a message according to the Standard Webhooks specification.
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What sends messages.
+/// Sends messages to webhook endpoints.
 #[derive(Clone)]
 pub struct Courier {
     caller: Caller,
-    /// One for each message that may be under way: each has a connection.
+    /// A permit for each message that may be in progress. Each message has a connection.
     slots: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
 
-/// The most messages that a process sends at once.
+/// The maximum number of concurrent messages of a process.
 pub const MOST_SENDS: usize = 400;
 
-/// Permits one message; given back when it is dropped.
+/// A permit for one message. Dropping it releases the permit.
 pub(in crate::ops) struct Slot(#[allow(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
 
-/// An event for an endpoint.
+/// An event, and the endpoint that it is sent to.
 pub(in crate::ops) struct Message<'a> {
     pub(in crate::ops) endpoint: Endpoint,
     pub(in crate::ops) event: &'a Event,
 }
 
 impl Courier {
-    /// A courier that sends by a caller.
+    /// Creates a courier that sends with `caller`.
     #[must_use]
     pub fn new(caller: Caller) -> Self {
         Self::bounded(caller, MOST_SENDS)
     }
 
-    /// A courier that sends at most so many messages at once.
+    /// Creates a courier that sends at most `most_sends` messages at the same time.
     #[must_use]
     pub fn bounded(caller: Caller, most_sends: usize) -> Self {
         Self { caller, slots: Arc::new(Semaphore::new(most_sends)), turns: Arc::new(Semaphore::new(TRANSACTIONS)) }
     }
 
-    /// Waits for a slot to send a message with. Deliveries and tests take theirs from the same bound.
+    /// Waits for a permit to send a message. Deliveries and tests share the same limit.
     pub(in crate::ops) async fn slot(&self) -> Slot {
         // The semaphore is never closed.
         Slot(self.slots.clone().acquire_owned().await.ok())
     }
 
-    /// Where it may send to.
+    /// The addresses that messages may be sent to.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         self.caller.addresses()
     }
 
-    /// Sends a message, and answers how it went and when the receiver wants to hear again. What it says of the time
-    /// is the receivers' time, which a sandbox does not move. Takes a slot, so that nothing is sent without one.
+    /// Sends a message. Returns the attempt, and the delay that the receiver asks for with `Retry-After`. Timestamps
+    /// are those of the machine's clock, because a sandbox does not move the clock of the receivers. Requires a permit,
+    /// so that nothing is sent without one.
     pub(in crate::ops) async fn send(
         &self,
         cx: &Context,
@@ -107,7 +108,7 @@ impl Courier {
     }
 }
 
-/// What is wrong with an answer, if anything is: only 2xx is a success.
+/// The error of a response, if any: only 2xx is a success.
 fn complaint(status: u16) -> Option<String> {
     match status {
         200..300 => None,
@@ -116,12 +117,12 @@ fn complaint(status: u16) -> Option<String> {
     }
 }
 
-/// The time until the instant of a `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or a date in one of the
-/// three forms of HTTP.
+/// The time until the instant in `Retry-After` (RFC 9110, section 10.2.3): a number of seconds, or a date in one of the
+/// three HTTP formats.
 fn until(text: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
     let text = text.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More than fits is as long as can be; the schedule has a maximum of its own.
+        // A number that is too large is replaced by the maximum. The schedule has its own maximum.
         TimeDelta::seconds(text.parse::<u32>().unwrap_or(u32::MAX).into())
     } else {
         DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?) - now

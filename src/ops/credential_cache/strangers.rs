@@ -1,5 +1,5 @@
-//! Unknown keys: each is remembered for a while, and an address from which too many came has to wait. So whoever makes
-//! keys up costs the database next to nothing.
+//! Unknown keys. Each is cached for some time, and an address that has sent too many must wait. So guessing keys causes
+//! almost no load on the database.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,43 +7,43 @@ use std::time::{Duration, Instant};
 
 use crate::domain::credentials::secret::SecretHash;
 
-/// The most unknown keys of one address in a window; then the database is not asked for more. Those that are being
-/// looked up at that moment may come on top.
+/// The maximum number of unknown keys from one address in a window. After that, the database is not queried. Lookups
+/// that are already running can exceed the limit.
 pub const MOST_UNKNOWN: u32 = 60;
 
-/// How long a window is.
+/// The length of a window.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long an unknown key is remembered. Nobody can know a key before it is made; this is for rows that somebody writes
-/// by hand.
+/// How long an unknown key is cached. Nobody can know a key before it is created, so this matters only for rows that
+/// are inserted manually.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
-/// The most unknown keys, and the most addresses, that are remembered.
+/// The maximum number of unknown keys, and of addresses.
 const MOST: usize = 10_000;
 
-/// What is remembered of unknown keys.
+/// The cache of unknown keys.
 #[derive(Debug, Default)]
 pub struct Strangers {
     secrets: HashMap<SecretHash, Instant>,
     addresses: HashMap<IpAddr, (Instant, u32)>,
 }
 
-/// Whether the database may be asked for a key.
+/// Whether a key may be looked up in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
+    /// The lookup is allowed.
     Open,
     /// The key was unknown a moment ago.
     Unknown,
-    /// Too many unknown keys came from the address.
+    /// The address has sent too many unknown keys.
     TooOften {
-        /// Seconds until it may try again.
+        /// Seconds until the address may try again.
         seconds_left: u64,
     },
 }
 
 impl Strangers {
-    /// Whether the database may be asked for a key that an address presents.
+    /// Checks whether a key from an address may be looked up in the database.
     #[must_use]
     pub fn check(&self, secret: &SecretHash, source: Option<IpAddr>, now: Instant) -> Admission {
         if self.secrets.get(secret).is_some_and(|since| is_recent(*since, now, REMEMBERED_FOR)) {
@@ -58,7 +58,7 @@ impl Strangers {
         }
     }
 
-    /// Remembers a key that turned out to be unknown, and from where it came.
+    /// Caches an unknown key, and counts it for its address.
     pub fn note(&mut self, secret: SecretHash, source: Option<IpAddr>, now: Instant) {
         make_room(&mut self.secrets, |since| is_recent(*since, now, REMEMBERED_FOR));
         self.secrets.insert(secret, now);
@@ -76,7 +76,7 @@ fn is_recent(since: Instant, now: Instant, span: Duration) -> bool {
     now.saturating_duration_since(since) < span
 }
 
-/// Who has one address of version 6 has its whole network of 64 bits.
+/// A client with one IPv6 address controls its whole /64 network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) >> 64 << 64).into()),

@@ -1,4 +1,4 @@
-//! What is locked, changed and saved as a whole.
+//! Resources that are locked, changed and saved as a whole.
 
 use super::{Saved, Work};
 use crate::domain::authorization::{Right, Scope};
@@ -12,40 +12,39 @@ use crate::store::{self, Conn, Write};
 
 /// A resource that use cases change.
 pub(in crate::ops) trait Entity: Resource + Sized {
-    /// Identifies it.
     type Id: Copy;
 
-    /// What it is called where it is not found.
+    /// The name of the resource in "not found" errors.
     const NAME: &'static str;
 
-    /// Finds it in scope; nobody else changes it until the transaction ends.
+    /// Finds the resource in the scope, and locks it until the transaction ends.
     async fn lock(conn: &Conn, scope: Scope, id: Self::Id) -> store::Result<Option<Self>>;
 
-    /// Whose subscriptions have to be up to date before it is changed; none where they do not matter.
+    /// The subscriptions whose due transitions must be processed before the resource is changed. `None` if it does not
+    /// depend on them.
     fn depends_on(_: Self::Id) -> Option<Whose> {
         None
     }
 
-    /// Its version.
     fn version(&self) -> Version;
 
-    /// What may be done with it next.
+    /// The actions of the resource, and whether each is possible now.
     fn possibilities(&self, cx: &Context) -> Vec<(Right, Possibility)>;
 
-    /// Writes what it has become.
+    /// The writes that save the resource.
     fn rows(&self, cx: &Context, before: &Self) -> Vec<Write>;
 
-    /// What is to be told of that.
+    /// The changes to record as events and in the audit trail.
     fn told(&self, cx: &Context, before: &Self) -> Vec<Saved> {
         vec![Saved::new(cx, Some(before), self)]
     }
 }
 
 impl Context {
-    /// Changes one thing: locks it, asks the domain, and saves what comes of it.
+    /// Changes one resource: locks it, applies `change`, and saves the result.
     ///
     /// # Errors
-    /// Not found, another version, or what the domain refuses.
+    /// The resource does not exist, has another version, or a rule denies the change.
     pub(in crate::ops) async fn change_one<E: Entity>(
         &self,
         id: E::Id,
@@ -62,10 +61,10 @@ impl Context {
 }
 
 impl Work<'_> {
-    /// Locks what is to be changed.
+    /// Locks the resource to be changed.
     ///
     /// # Errors
-    /// Not found, or it has another version than the caller saw.
+    /// The resource does not exist, or the precondition fails.
     pub(in crate::ops) async fn lock<E: Entity>(
         &self,
         cx: &Context,
@@ -80,7 +79,7 @@ impl Work<'_> {
         Ok(entity)
     }
 
-    /// Saves what the domain made of it, if that is anything else, tells it, and answers what there is now.
+    /// Saves and records the resource if it has changed. Returns its current state.
     pub(in crate::ops) fn save<E: Entity>(&mut self, cx: &Context, before: E, outcome: Outcome<E>) -> E {
         let Outcome::Changed(after) = outcome else { return before };
         self.write(after.rows(cx, &before));
@@ -89,9 +88,9 @@ impl Work<'_> {
     }
 }
 
-/// That the domain refuses to change something, and what could be done instead.
+/// The error for a change that a rule denies, with the actions of the resource.
 pub(in crate::ops) fn refused<E: Entity>(cx: &Context, entity: &E, refusal: Refusal) -> Error {
-    // A request that is wrong in itself is not helped by a list of what else could be done.
+    // The actions do not help if the request itself is invalid.
     let offers = match refusal {
         Refusal::Invalid(_) | Refusal::AmountOutOfRange => Vec::new(),
         _ => cx.actor.offers(entity.possibilities(cx)),

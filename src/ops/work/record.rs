@@ -1,4 +1,4 @@
-//! Telling what was saved: as events, and in the audit entry of the request.
+//! Records saved changes as events and in the audit entry of the request.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::domain::id::{CustomerId, InvoiceId};
 use crate::ops::Context;
 use crate::store::events;
 
-/// That a resource was saved: as it was, and as it is.
+/// A saved change of a resource: its state before and after.
 pub(in crate::ops) struct Saved {
     reference: Reference,
     audience: Audience,
@@ -21,20 +21,20 @@ pub(in crate::ops) struct Saved {
 }
 
 impl Saved {
-    /// A resource that is new, or has changed.
+    /// The resource is new, or has changed.
     pub(in crate::ops) fn new<R: Resource>(cx: &Context, before: Option<&R>, after: &R) -> Self {
         Self {
             reference: after.reference(),
             audience: after.audience(),
             customer: after.customer(),
             events: after.happened(before),
-            // Only the audit entry of a request wants to know.
+            // Only the audit entry of a request needs the state before.
             before: before.filter(|_| cx.request.is_some()).map(|before| before.shown(cx.at)),
             after: Some(after.shown(cx.at)),
         }
     }
 
-    /// A charge that goes into another state, on an invoice or on none.
+    /// The status of a charge changes, and with it the invoice that the charge is on, if any.
     pub(in crate::ops) fn charge(
         cx: &Context,
         before: &Charge,
@@ -44,14 +44,14 @@ impl Saved {
         Self::new(cx, Some(before), &Charge { status, invoice_id, ..before.clone() })
     }
 
-    /// A resource that is gone. There are no events of that kind; the audit trail tells it.
+    /// The resource was deleted. Only the audit trail records this; there are no events for it.
     pub(in crate::ops) fn deleted<R: Resource>(cx: &Context, before: &R) -> Self {
         let before_now = Some(before.shown(cx.at));
         let (reference, audience, customer) = (before.reference(), before.audience(), before.customer());
         Self { reference, audience, customer, events: Vec::new(), before: before_now, after: None }
     }
 
-    /// A resource as those see it for the last time who will not see it any more.
+    /// The resource leaves a tenant. The event shows that tenant the last state that it could see.
     pub(in crate::ops) fn farewell<R: Resource>(cx: &Context, before: &R, after: &R, event: EventType) -> Self {
         let shown = Some(before.shown(cx.at));
         Self {
@@ -66,7 +66,7 @@ impl Saved {
 }
 
 impl Work<'_> {
-    /// Tells what is saved: as events, and in the audit entry of the request.
+    /// Records saved changes as events and in the audit entry of the request.
     pub(in crate::ops) fn record(&mut self, cx: &Context, saved: impl IntoIterator<Item = Saved>) {
         let mut new = Vec::new();
         for Saved { reference, audience, customer, events, before, after } in saved {

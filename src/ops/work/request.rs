@@ -1,5 +1,5 @@
-//! A request that writes is one unit of work: what it does, its events, its answer for whoever sends it again, and its
-//! entry in the audit trail. The use case begins it; once the answer is known, [`finish`] ends it.
+//! A request that writes is one unit of work: its changes, their events, the response that is stored for retries, and
+//! the audit entry. The use case begins it. [`finish`] ends it when the response is known.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,67 +18,67 @@ use crate::ops::{Context, Error, Result, found};
 use crate::platform::db::{Db, Transaction};
 use crate::store::{self, Conn, Write, audit, idempotency};
 
-/// How many answers that are no longer kept are deleted at once.
+/// The maximum number of expired responses that one statement deletes.
 const BATCH: i64 = 500;
 
 /// A request that may write.
 pub struct Request {
-    /// Names it, in every answer and log line.
+    /// The id of the request, in every response and log line.
     pub id: String,
-    /// The operation's id.
+    /// The id of the operation in the OpenAPI document.
     pub operation: String,
-    /// What it is about, as its path says.
+    /// The resource in the path of the request.
     pub resource: Option<(ResourceType, Uuid)>,
-    /// The IP address that it comes from.
+    /// The IP address of the client.
     pub source_address: Option<String>,
-    /// How it is told from others, when its sender wants it done once however often it is sent.
+    /// The idempotency key and the fingerprint of the request. `None` if the client sent no key.
     pub claim: Option<Claim>,
     transaction: tokio::sync::Mutex<Option<Transaction>>,
-    /// What it writes when it ends.
+    /// The writes that were collected until now.
     outbox: Mutex<Outbox>,
     customer: Mutex<About>,
-    /// Whether its key stands for another request: then it has none of its own.
+    /// Whether the idempotency key belongs to another request. If so, this request is treated as one without a key.
     has_anothers_key: AtomicBool,
     has_ended: AtomicBool,
-    /// What the same request was answered before.
+    /// The stored response of the same request.
     answered: OnceLock<Answer>,
 }
 
-/// Which customer a request is about.
+/// The customer that a request is about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum About {
-    /// None, as far as is known.
+    /// No customer yet.
     #[default]
     Nobody,
     One(CustomerId),
     Several,
 }
 
-/// How a request ended.
+/// How a request is to end.
 pub struct Ending {
-    /// What is answered.
+    /// The response.
     pub answer: Answer,
-    /// Why it was refused, if it was.
+    /// The error code if the request was rejected.
     pub code: Option<String>,
-    /// What it created, where the path does not say.
+    /// The resource that was created, if the path does not contain it.
     pub created: Option<(ResourceType, Uuid)>,
-    /// Whether it is told in the audit trail: previews, which write nothing, are not.
+    /// Whether the request gets an audit entry. Previews, which write nothing, get none.
     pub is_audited: bool,
 }
 
 /// How a request has ended.
 pub enum Ended {
-    /// As it was to.
+    /// As intended.
     AsAnswered,
-    /// The same request was given this answer before: it stands.
+    /// The same request already has this stored response. Return it.
     Before(Answer),
-    /// It is refused at the end, and nothing of it is done: the database refuses what was to be written, or its key
-    /// stands for another request.
+    /// The request is rejected at the end, and nothing is changed: the database rejects the writes, or the idempotency
+    /// key belongs to another request.
     Refused(Error),
 }
 
 impl Request {
-    /// A request that has done nothing yet.
+    /// Creates a request that has not done anything yet.
     #[must_use]
     pub fn new(
         id: String,
@@ -102,13 +102,14 @@ impl Request {
         }
     }
 
-    /// What the same request was answered before, if it was: then it has done nothing, and its own answer is none.
+    /// The stored response of the same request, if there is one. Then this request has changed nothing, and its own
+    /// response is discarded.
     #[must_use]
     pub fn answered(&self) -> Option<&Answer> {
         self.answered.get()
     }
 
-    /// Notes that it is about something of a customer's, or of nobody's in particular.
+    /// Notes the customer whose resource the request is about, if any.
     pub(super) fn is_about(&self, customer: Option<CustomerId>) {
         let Some(customer) = customer else { return };
         let mut about = self.customer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +139,7 @@ impl Request {
         self.claim.as_ref().filter(|_| !self.has_anothers_key.load(Ordering::Relaxed))
     }
 
-    /// Runs a part of what the request does in its transaction, which stays open. An error takes all of it back.
+    /// Runs a part of the request in its transaction, which stays open. An error rolls back the whole transaction.
     pub(super) async fn run<T>(
         &self,
         cx: &Context,
@@ -166,10 +167,11 @@ impl Request {
         }
     }
 
-    /// Succeeds unless the same request was answered before. For what does something besides writing, before it writes.
+    /// Checks that the same request has no stored response. For requests with an effect outside the database: call this
+    /// before that effect.
     ///
     /// # Errors
-    /// It was, or its key stands for another request, or the database fails.
+    /// The same request has a stored response, or the idempotency key belongs to another request.
     pub(in crate::ops) async fn check_new(&self, cx: &Context) -> Result<()> {
         let Some(claim) = self.claim() else { return Ok(()) };
         let find = async |conn: &Conn| {
@@ -181,7 +183,7 @@ impl Request {
         }
     }
 
-    /// Ends the use case; the error is nobody's answer, as the request is given the one of before.
+    /// Ends the use case with an error that no client receives: the request gets the stored response instead.
     fn end_as(&self, answer: Answer) -> Error {
         let _ = self.answered.set(answer);
         Error::IdempotencyInProgress
@@ -197,10 +199,11 @@ impl Request {
     }
 }
 
-/// Takes the key of a request until the transaction ends, and answers what the same request was answered before.
+/// Locks the idempotency key of a request until the transaction ends. Returns the stored response of the same request,
+/// if any.
 ///
 /// # Errors
-/// The same request is under way, the key stands for another one, or the database fails.
+/// The same request is in progress, or the key belongs to another request.
 pub(super) async fn take(tx: &Conn, claim: &Claim, now: DateTime<Utc>) -> Result<Option<Answer>> {
     let (is_locked, kept) = try_join!(
         biased;
@@ -213,18 +216,18 @@ pub(super) async fn take(tx: &Conn, claim: &Claim, now: DateTime<Utc>) -> Result
     kept.map(|kept| replay(claim, kept)).transpose()
 }
 
-/// What is known of a request.
+/// The state of an earlier request.
 pub enum Known {
-    /// It is under way.
+    /// The request is in progress.
     InProgress,
-    /// It was answered.
+    /// The request has a stored response.
     Answered(Kept),
 }
 
-/// What became of a request of the caller's.
+/// Returns the state of an earlier request of the caller.
 ///
 /// # Errors
-/// Nothing is known of it, or the database fails.
+/// No request with this key is known.
 pub async fn known(cx: &Context, key: &str) -> Result<Known> {
     let (caller, now) = (cx.actor.caller(), cx.clock.machine());
     let look = async |conn: &Conn| {
@@ -234,16 +237,13 @@ pub async fn known(cx: &Context, key: &str) -> Result<Known> {
         if idempotency::is_locked(conn, &caller, key).await? {
             return Ok(Some(Known::InProgress));
         }
-        // It may have been answered between the one look and the other.
+        // The request may have ended between the two queries.
         Ok::<_, Error>(idempotency::find(conn, &caller, key, now).await?.map(Known::Answered))
     };
     found(cx.db.statement(look).await?, "request")
 }
 
-/// Deletes what is no longer kept.
-///
-/// # Errors
-/// The database fails.
+/// Deletes expired responses.
 pub async fn forget_expired(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let delete = async |conn: &Conn| Ok::<_, Error>(idempotency::delete_expired(conn, now, BATCH).await?);
     while db.statement(delete).await? > 0 {}
@@ -254,11 +254,10 @@ fn replay(claim: &Claim, kept: Kept) -> Result<Answer> {
     if kept.claim.fingerprint == claim.fingerprint { Ok(kept.answer) } else { Err(Error::IdempotencyKeyReused) }
 }
 
-/// Runs what the command line asks for as a request of its own: it is in the audit trail as an operation, by the
-/// service.
+/// Runs a command of the command line as a request. The audit trail shows it as an operation of the service itself.
 ///
 /// # Errors
-/// Of `work`, or the database fails; then nothing is done.
+/// The error of `work`, or the database fails. In both cases, nothing is changed.
 pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce(&Context) -> Result<T>) -> Result<T> {
     let id = cx.clock.new_id().to_string();
     let request = Arc::new(Request::new(id, operation.to_owned(), None, None, None));
@@ -271,13 +270,13 @@ pub async fn by_command<T>(cx: &Context, operation: &str, work: impl AsyncFnOnce
     }
 }
 
-/// Ends a request: commits what it did together with its answer and its audit entry. What was refused is taken
-/// back, and told. Only then may it be answered. Of a request that has ended, nothing more is done than to keep another
-/// answer.
+/// Ends a request: commits its changes together with the response and the audit entry. The changes of a rejected
+/// request are rolled back, and the rejection is recorded. The response must be sent only after this. If the request
+/// has already ended, this only stores the other response.
 ///
 /// # Errors
-/// The same request is under way, or the database fails: whether it was done, nobody knows; sent again with its
-/// key, it is done once.
+/// The same request is in progress, or the database fails. If the database fails, the changes may or may not have been
+/// committed. A retry with the same idempotency key runs them exactly once.
 pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<Ended> {
     if request.has_ended.load(Ordering::Relaxed) {
         cx.db.send(keep(cx, request, &ending).into_iter().collect()).await?;
@@ -290,7 +289,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<E
     {
         request.undo(transaction).await;
     }
-    // Nothing is known of what failed, and nobody who is not known has been here.
+    // Nothing is recorded if a retry may succeed, and nothing without a reason: an audit entry or an idempotency key.
     let leaves_traces = is_final(status) && (ending.is_audited || request.claim().is_some());
     let transaction = match open {
         Some(transaction) => transaction,
@@ -308,7 +307,7 @@ pub async fn finish(cx: &Context, request: &Request, ending: Ending) -> Result<E
         last.extend(keep(cx, request, &ending));
     }
     let committed = transaction.commit_with(last).await;
-    // Also when nobody knows whether it is.
+    // Also if the outcome of the commit is unknown.
     cx.forget_access();
     match committed {
         Err(error @ store::Error::Taken(_)) => return Ok(Ended::Refused(error.into())),

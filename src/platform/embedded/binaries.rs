@@ -1,5 +1,5 @@
-//! The PostgreSQL server's binaries, which many systems keep out of `PATH`, and the account to run
-//! them as.
+//! Finds the binaries of the PostgreSQL server, which many systems keep out of `PATH`, and chooses the account to run
+//! them.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -32,11 +32,11 @@ pub struct Binaries {
     pub major: u32,
 }
 
-/// Finds a server of the major version that made the data (others cannot read it) or, if there is
-/// no data yet, of any supported one; one that `account` may execute.
+/// Finds a server that `account` may execute. Its major version must be the one that created the data, because others
+/// cannot read it; without data, any supported version.
 pub async fn find(bin_dir: Option<&Path>, major: Option<u32>, account: Account) -> Result<Binaries, Error> {
     let wanted = match major {
-        Some(major) => format!("{major} (which made the existing data)"),
+        Some(major) => format!("{major} (which created the existing data)"),
         None => format!("{OLDEST_MAJOR} or newer"),
     };
     if let Some(dir) = bin_dir {
@@ -44,9 +44,9 @@ pub async fn find(bin_dir: Option<&Path>, major: Option<u32>, account: Account) 
         return found.ok_or_else(|| Error::BadBinDir { dir: dir.into(), wanted });
     }
     let mut candidates = Vec::new();
-    // It comes with the client library: there need not be a server where it points to.
+    // `pg_config` belongs to the client library, so there may be no server in its folder.
     candidates.extend(output(Path::new("pg_config"), "--bindir", account).await.map(PathBuf::from));
-    // An empty folder leaves bare names, which are looked up in PATH.
+    // An empty folder results in bare names, which are searched in PATH.
     candidates.push(PathBuf::new());
     candidates.extend(usual_folders(Path::new("/")));
     first_suitable(candidates, major, account).await.ok_or(Error::NoBinaries { wanted })
@@ -99,7 +99,7 @@ async fn output(program: &Path, argument: &str, account: Account) -> Option<Stri
     is_success.then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Of, say, `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+/// Parses output such as `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn parse_major(version: &str) -> Option<u32> {
     leading_number(version.split_once(") ")?.1)
 }
@@ -108,8 +108,8 @@ fn leading_number(text: &str) -> Option<u32> {
     text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// The user and group ids the server runs with if the service is root, which PostgreSQL refuses;
-/// otherwise none.
+/// The user and group ids of the server if the service runs as root, because PostgreSQL does not run as root; otherwise
+/// `None`.
 #[derive(Clone, Copy)]
 pub struct Account(pub Option<(u32, u32)>);
 
@@ -131,7 +131,7 @@ impl Account {
 
     pub fn command(self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
-        // PostgreSQL insists on a current folder it may enter and a locale the system knows.
+        // PostgreSQL requires a current folder that it can access, and a locale that the system knows.
         command.current_dir("/").env("LC_ALL", "C");
         if let Some((uid, gid)) = self.0 {
             command.uid(uid).gid(gid);

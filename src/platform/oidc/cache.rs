@@ -1,4 +1,4 @@
-//! The issuer's keys, kept: fetched when they are needed and rarely enough, whatever tokens come along.
+//! The cached keys of the issuer. They are fetched when they are needed, but not too often, whatever tokens arrive.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,19 +14,19 @@ use super::keys::Keys;
 use super::{Error, Issuer};
 use crate::platform::outbound;
 
-/// So long keys are used without asking whether they are still the issuer's.
+/// How long keys are used without asking the issuer whether they are still valid.
 const FRESH: TimeDelta = TimeDelta::minutes(10);
 
-/// So long they are used when the issuer does not answer.
+/// How long keys are used if the issuer does not respond.
 const KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// The least time from one question to the next: nobody is to make this service hammer the issuer.
+/// The minimum time between two requests to the issuer, so that invalid tokens cannot cause many of them.
 const PAUSE: TimeDelta = TimeDelta::seconds(10);
 
-/// For each of the two documents.
+/// The timeout for each of the two documents.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// More than either document has.
+/// The maximum size of a document. No real document is larger.
 const MOST: usize = 256 * 1024;
 
 pub(super) struct Cache {
@@ -34,25 +34,25 @@ pub(super) struct Cache {
     allowed: Vec<Algorithm>,
     client: Client,
     state: Mutex<State>,
-    /// Whose turn it is to ask the issuer.
+    /// Held by the task that fetches the keys.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The keys, and when they were asked for.
+    /// The keys, and when they were requested.
     keys: Option<(Arc<Keys>, DateTime<Utc>)>,
     asked_at: Option<DateTime<Utc>>,
 }
 
-/// Why there are no new keys.
+/// Why the keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("{0}")]
     Call(#[from] outbound::Error),
-    #[error("the answer is not what it should be: {0}")]
+    #[error("the response is invalid: {0}")]
     Answer(#[from] serde_json::Error),
-    #[error("the document found there is of another issuer: {0:?}")]
+    #[error("the document is from another issuer: {0:?}")]
     OtherIssuer(String),
     #[error("the address of the keys is neither https nor on this machine: {0:?}")]
     Address(String),
@@ -70,22 +70,22 @@ impl Cache {
         Ok(Self { issuer, allowed, client, state: Mutex::default(), turn: Arc::default() })
     }
 
-    /// The keys as of now, those that are enough for a token if the issuer has them.
+    /// Returns the current keys. Fetches them first if they are old, or not sufficient for a token.
     pub(super) async fn keys(
         self: &Arc<Self>,
         are_enough: impl Fn(&Keys) -> bool,
         now: DateTime<Utc>,
     ) -> Result<Arc<Keys>, Error> {
-        // One asks. The others wait for the answer only if they can do nothing without it.
+        // Only one task fetches the keys. The others wait for it only if they cannot continue with the cached keys.
         let is_known = self.state().within(KEPT, now).is_some_and(|keys| are_enough(keys));
         let turn = Arc::clone(&self.turn);
         let turn = if is_known { turn.try_lock_owned().ok() } else { Some(turn.lock_owned().await) };
         if let Some(turn) = turn
             && self.state().is_to_ask(&are_enough, now)
         {
-            // The question is everybody's: it goes on when the client that it was asked for goes away.
+            // All tasks need the result, so the fetch continues if the client that caused it disconnects.
             let asking = tokio::spawn(Arc::clone(self).refresh(turn, now).in_current_span());
-            // When it panics, it has been logged, and there are no new keys.
+            // If it panics, this was logged, and there are no new keys.
             let _ = asking.await;
         }
         self.state().answer(&are_enough, now).ok_or(Error::Unavailable)
@@ -122,7 +122,7 @@ impl Cache {
 }
 
 impl State {
-    /// The keys, if they are not older than this.
+    /// Returns the keys if they are not older than `age`.
     fn within(&self, age: TimeDelta, now: DateTime<Utc>) -> Option<&Arc<Keys>> {
         self.keys.as_ref().filter(|(_, at)| is_within(age, *at, now)).map(|(keys, _)| keys)
     }
@@ -132,15 +132,16 @@ impl State {
         !is_current && !self.asked_at.is_some_and(|at| is_within(PAUSE, at, now))
     }
 
-    /// The keys, if they decide about a token. Where they are not enough they do only when the issuer has answered
-    /// last time: it may have a new one.
+    /// Returns the keys if they are sufficient to accept or reject a token. Keys that do not include the one of the
+    /// token are sufficient only if the last fetch succeeded: otherwise the issuer may have a new key.
     fn answer(&self, are_enough: impl Fn(&Keys) -> bool, now: DateTime<Utc>) -> Option<Arc<Keys>> {
         let has_answered = self.keys.as_ref().map(|(_, at)| *at) == self.asked_at;
         self.within(KEPT, now).filter(|keys| has_answered || are_enough(keys)).cloned()
     }
 }
 
-/// Whether an instant is so near. Whoever puts the machine's clock back is not to wait for the old time.
+/// Whether an instant is less than `span` away, in either direction, so that setting back the machine's clock does not
+/// block requests to the issuer.
 fn is_within(span: TimeDelta, at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (now - at).abs() < span
 }

@@ -1,4 +1,4 @@
-//! What a token says (RFC 7519), checked once its signature is good.
+//! The claims of a token (RFC 7519), checked after its signature was verified.
 
 use std::slice;
 
@@ -11,17 +11,17 @@ use super::{Claims, Error, Settings};
 use crate::domain::authorization::Role;
 use crate::domain::id::ResellerId;
 
-/// So far the issuer's clock and the machine's may be apart.
+/// The maximum difference between the clocks of the issuer and of this machine.
 const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 
-/// The longest name of a subject (OpenID Connect Core 1.0, 2).
+/// The maximum length of a subject (OpenID Connect Core 1.0, section 2).
 const SUBJECT_LENGTH: usize = 255;
 
-/// What stands in place of a reseller's id for the partner's own users. They have to be named: a claim that is
-/// missing, or looked for under a wrong name, is not to make a reseller's user the partner's.
+/// The value of the reseller claim for users of the provider. It is required for them, so that a missing or misnamed
+/// claim cannot turn a reseller's user into a user of the provider.
 pub(super) const PARTNER: &str = "partner";
 
-/// The claims as they are sent.
+/// The claims as received.
 #[derive(Deserialize)]
 pub(super) struct Sent {
     iss: String,
@@ -44,7 +44,7 @@ enum Audience {
 impl Sent {
     pub(super) fn check(self, settings: &Settings, now: DateTime<Utc>) -> Result<Claims, Error> {
         if self.iss != settings.issuer.as_str() {
-            return Err(Error::invalid("it is of another issuer"));
+            return Err(Error::invalid("it is from another issuer"));
         }
         if !self.aud.has(&settings.audience) {
             return Err(Error::invalid("it is for another audience"));
@@ -58,7 +58,7 @@ impl Sent {
             }
         }
         if !(1..=SUBJECT_LENGTH).contains(&self.sub.chars().count()) || self.sub.chars().any(char::is_control) {
-            return Err(Error::invalid("its subject is no name"));
+            return Err(Error::invalid("its subject is invalid"));
         }
         Ok(Claims {
             role: role(self.others.get(&settings.role_claim))?,
@@ -78,14 +78,15 @@ impl Audience {
     }
 }
 
-/// A date in seconds, which may have a fraction.
+/// Reads a date in seconds, which may have a fraction.
 fn instant(seconds: &Number) -> Result<DateTime<Utc>, Error> {
     let seconds = seconds.as_i64().or_else(|| seconds.as_f64().map(|seconds| seconds as i64));
     let instant = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    instant.ok_or_else(|| Error::invalid("a date in it is none"))
+    instant.ok_or_else(|| Error::invalid("it contains an invalid date"))
 }
 
-/// A name, or several with one of a role among them: an issuer has roles for others, too.
+/// Reads the role from a name, or from a list in which exactly one name is a role. Other names are allowed in the list,
+/// because the issuer may have roles for other services.
 fn role(claim: Option<&Value>) -> Result<Role, Error> {
     let names = match claim {
         Some(Value::Array(names)) => names,
@@ -100,7 +101,7 @@ fn role(claim: Option<&Value>) -> Result<Role, Error> {
     }
 }
 
-/// The reseller that is named, if any; `None` where neither one nor the partner is.
+/// Reads the reseller. `Some(None)` means the provider; `None` means that the claim names neither.
 fn reseller(claim: Option<&Value>) -> Option<Option<ResellerId>> {
     match claim?.as_str()? {
         PARTNER => Some(None),

@@ -1,11 +1,11 @@
-//! The keys of an issuer (RFC 7517), as far as they are for what is allowed here.
+//! The keys of an issuer (RFC 7517) that can verify tokens with the accepted algorithms.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Keys that can verify.
+/// Keys to verify tokens.
 pub(super) struct Keys(Vec<Key>);
 
 struct Key {
@@ -15,8 +15,8 @@ struct Key {
 }
 
 impl Keys {
-    /// The keys of a document that fit what is allowed. What is unknown or for something else is no error: an
-    /// issuer has keys for others, too.
+    /// Reads the keys in a document that match the accepted algorithms. Other keys are ignored, because an issuer may
+    /// have keys for other purposes.
     pub(super) fn parse(document: &[u8], allowed: &[Algorithm]) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         struct Document {
@@ -26,12 +26,12 @@ impl Keys {
         Ok(Self(document.keys.into_iter().filter_map(|key| Key::read(key, allowed)).collect()))
     }
 
-    /// Whether there is a key of this name; any, where a token names none.
+    /// Whether there is a key with this id. Without an id, whether there is any key.
     pub(super) fn has(&self, id: Option<&str>) -> bool {
         self.0.iter().any(|key| key.is(id))
     }
 
-    /// The keys that a token can mean: of its algorithm, and of the name that it gives, if any.
+    /// The keys that may have signed a token: those with its algorithm, and with its key id if it has one.
     pub(super) fn fitting(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let fitting = self.0.iter().filter(move |key| key.is(id) && key.algorithms.contains(&algorithm));
         fitting.map(|key| &key.key)
@@ -53,7 +53,8 @@ impl Key {
     }
 }
 
-/// Whether an algorithm is the key's own. A key of bytes fits none: what verifies would sign as well.
+/// Whether a key can be used with an algorithm. A symmetric key matches none, because everyone who can verify with it
+/// could also sign.
 fn fits(jwk: &Jwk, algorithm: Algorithm) -> bool {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     let is_of_its_kind = match (&jwk.algorithm, algorithm) {

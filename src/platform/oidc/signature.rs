@@ -1,4 +1,4 @@
-//! How signatures are verified: by ring, as TLS does. Nothing is signed here.
+//! Verifies signatures with ring, like TLS does. Nothing is signed here.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
@@ -13,13 +13,13 @@ use ring::signature::{
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::UnsupportedAlgorithm.into()),
     verifier_factory: |algorithm, key| Ok(Box::new(Ring { algorithm: *algorithm, key: key.clone() })),
-    // For thumbprints of keys and for making keys public: neither happens here.
+    // Needed only for thumbprints of keys and for deriving public keys, which are not used here.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Has jsonwebtoken use this; the process has one such choice.
+/// Makes jsonwebtoken use this implementation, for the whole process.
 pub(super) fn install() {
-    // The second time it is this one already.
+    // Fails only if it is already installed.
     let _ = PROVIDER.install_default();
 }
 

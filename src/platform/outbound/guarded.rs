@@ -1,6 +1,6 @@
-//! Calls to addresses that others name. They go to addresses that are permitted, and nowhere else: a name is asked
-//! for when it is called, and it is called at what was found permitted, so that it does not help to change it in
-//! between.
+//! HTTP requests to URLs that tenants choose. They are sent only to permitted addresses. A name is resolved for each
+//! connection, and the connection is made to the address that was checked. So changing the DNS record after the check
+//! has no effect.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -19,84 +19,82 @@ use super::{Error, builder};
 use crate::domain::text::WebhookUrl;
 use crate::domain::webhooks::address::Addresses;
 
-/// For a call, all in all.
+/// The timeout for a complete request.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long a connection is kept for the next call.
+/// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The most connections to a host that are kept for the next calls: as many as there are at once to a webhook endpoint.
+/// The maximum number of idle connections to a host: as many as there are concurrent messages to a webhook endpoint.
 const MOST_IDLE: usize = 4;
 
-/// The most names that are looked up at once.
+/// The maximum number of concurrent DNS lookups.
 pub const MOST_LOOKUPS: usize = 200;
 
-/// How much of an answer is read, so that its connection can be used again.
+/// The maximum number of bytes of a response that are read, so that its connection can be used again.
 const MOST_READ: usize = 4096;
 
-/// How long the reason of a failure is.
+/// The maximum length of the reason of a failure.
 const MOST_SAID: usize = 200;
 
-/// Makes calls to addresses that others name.
+/// Sends requests to URLs that tenants choose.
 #[derive(Clone)]
 pub struct Caller {
     addresses: Addresses,
     https: Clients,
-    /// To addresses that the operator allows alone.
+    /// Only for addresses that the operator allows explicitly.
     http: Clients,
 }
 
-/// The two ways to get a connection.
+/// Two clients with different ways to get a connection.
 #[derive(Clone)]
 struct Clients {
-    /// Uses a connection that was kept after an earlier call, if there is one.
+    /// Reuses an idle connection, if there is one.
     keeping: Client,
-    /// Opens a connection for each call.
+    /// Opens a new connection for each request.
     fresh: Client,
 }
 
 tokio::task_local! {
-    /// Whether the call has opened a connection. If not, it uses one that was kept.
+    /// Whether the request has opened a connection. If not, it has reused an idle one.
     static HAS_CONNECTED: Cell<bool>;
 }
 
-/// How a call ended.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
-    /// What is answered, or in few words why nothing is.
+    /// The response, or a short reason why there is none.
     pub answer: Result<Answered, String>,
-    /// How long it took.
     pub duration: Duration,
 }
 
-/// What matters of an answer.
+/// The relevant parts of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// The HTTP status.
     pub status: u16,
-    /// `Retry-After`, as it is.
+    /// The value of `Retry-After`, unchanged.
     pub retry_after: Option<String>,
 }
 
 impl Caller {
-    /// A caller to these addresses, which finds names as the machine does.
+    /// Creates a caller for these addresses that resolves names with the resolver of the machine.
     ///
     /// # Errors
-    /// TLS cannot be had as it should be.
+    /// TLS cannot be configured.
     pub fn new(addresses: Addresses) -> Result<Self, Error> {
         Self::with_names(addresses, Arc::new(Machine { lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }))
     }
 
-    /// A caller that finds names by other means.
+    /// Creates a caller that resolves names with another resolver.
     ///
     /// # Errors
-    /// TLS cannot be had as it should be.
+    /// TLS cannot be configured.
     pub fn with_names(addresses: Addresses, names: Arc<dyn Resolve>) -> Result<Self, Error> {
         let client = |permits: fn(&Addresses, IpAddr) -> bool, https_only, most_idle| {
             let guard = Guard { names: names.clone(), addresses: addresses.clone(), permits };
             let client = builder(TIMEOUT)?.pool_idle_timeout(IDLE).pool_max_idle_per_host(most_idle);
-            // When a kept connection becomes free while one is being opened, the call uses that, and the other one is
-            // opened in another task: so this is noted when it is open.
+            // If an idle connection becomes available while a new one is being opened, the request uses the idle one,
+            // and the new one is opened in another task. Therefore the flag is set only when the connection is open.
             let note_connection = MapResponseLayer::new(|connection| {
                 let _ = HAS_CONNECTED.try_with(|has_connected| has_connected.set(true));
                 connection
@@ -112,13 +110,13 @@ impl Caller {
         Ok(Self { addresses, https, http })
     }
 
-    /// Which addresses may be called.
+    /// The addresses that may be called.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Posts a message. It may arrive twice: a closed connection is tried once more.
+    /// Posts a message. It may arrive twice, because it is sent again if an idle connection was closed.
     pub async fn post(&self, url: &WebhookUrl, headers: HeaderMap, body: Vec<u8>) -> Called {
         let started = Instant::now();
         let answer = match self.addresses.check(url) {
@@ -139,9 +137,9 @@ impl Caller {
 }
 
 impl Clients {
-    /// Makes a call, and makes it again on a fresh connection if its connection was kept from an earlier call and was
-    /// closed without a response. That says nothing of the receiver: it may have closed the connection, being idle, just
-    /// when the request was sent. It is safe where the receiver recognizes a message that it has seen before.
+    /// Sends a request. Sends it again on a new connection if it reused an idle connection, and this was closed without
+    /// a response. That is not an error of the receiver: it may have closed the idle connection just when the request
+    /// was sent. Sending again is safe, because receivers recognize a message that they have already received.
     async fn call(&self, request: Request, started: Instant) -> Result<Response, reqwest::Error> {
         let again = request.try_clone();
         let first = async {
@@ -158,8 +156,8 @@ impl Clients {
     }
 }
 
-/// Whether the receiver closed the connection before there was a response. One whose head was cut off counts as none:
-/// hyper reports both alike, and there is no status in either.
+/// Whether the receiver closed the connection before it sent a response. An incomplete response head counts as no
+/// response: hyper reports both in the same way, and neither has a status.
 fn is_closed(error: &reqwest::Error) -> bool {
     let is_reset = |cause: &io::Error| {
         matches!(cause.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
@@ -172,7 +170,7 @@ fn is_closed(error: &reqwest::Error) -> bool {
     !error.is_connect() && std::iter::successors(Some(first), |&cause| cause.source()).any(is_cause)
 }
 
-/// Reads what there is to read. Whether it comes whole says nothing of what was answered.
+/// Reads the rest of the response. It does not matter whether this succeeds.
 async fn finish(mut answer: Response) -> Answered {
     let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut read = 0;
@@ -184,10 +182,10 @@ async fn finish(mut answer: Response) -> Answered {
     Answered { status: answer.status().as_u16(), retry_after }
 }
 
-/// Why there is no answer: what went wrong first, without the address that it was about.
+/// Returns why there is no response: the innermost cause, without the URL.
 fn why(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("There was no answer within {} seconds.", TIMEOUT.as_secs());
+        return format!("There was no response within {} seconds.", TIMEOUT.as_secs());
     }
     let mut cause: &dyn StdError = error;
     while let Some(deeper) = cause.source() {
@@ -197,12 +195,12 @@ fn why(error: &reqwest::Error) -> String {
     said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_SAID).collect()
 }
 
-/// A name leads nowhere that may be called.
+/// The name does not resolve to a permitted address.
 #[derive(Debug, thiserror::Error)]
-#[error("The name leads to an address that may not be called.")]
+#[error("The host name does not resolve to an allowed address.")]
 struct NotPermitted;
 
-/// Finds of a name what may be called.
+/// Resolves names to permitted addresses only.
 struct Guard {
     names: Arc<dyn Resolve>,
     addresses: Addresses,
@@ -220,7 +218,7 @@ impl Resolve for Guard {
     }
 }
 
-/// Finds names as the machine does.
+/// Resolves names with the resolver of the machine.
 struct Machine {
     lookups: Arc<Semaphore>,
 }
@@ -230,10 +228,10 @@ impl Resolve for Machine {
         let lookups = self.lookups.clone();
         Box::pin(async move {
             let slot = lookups.acquire_owned().await?;
-            // The machine's resolver cannot be interrupted: a lookup has a thread and files until it ends, also when
-            // the call has been given up. So it is the lookup that keeps the slot.
+            // The resolver of the machine cannot be interrupted: a lookup occupies a thread and files until it ends,
+            // even if the request was cancelled. Therefore the lookup holds the permit, not the request.
             let lookup = tokio::spawn(async move {
-                // The port is that of the URL.
+                // The port does not matter: the client uses that of the URL.
                 let found = tokio::net::lookup_host((name.as_str(), 0)).await.map(Vec::from_iter);
                 drop(slot);
                 found
@@ -252,7 +250,7 @@ mod tests {
         let lookups = Arc::new(Semaphore::new(1));
         let machine = Machine { lookups: lookups.clone() };
         let mut call = machine.resolve("localhost".parse().unwrap());
-        // As far as it gets without waiting; then it is given up.
+        // Polls the lookup once, and then cancels it.
         let waited = tokio::time::timeout(Duration::ZERO, &mut call).await;
         drop(call);
         assert_eq!(lookups.available_permits(), usize::from(waited.is_ok()));
