@@ -1,5 +1,5 @@
 //! What each request passes before its handler runs, from the outside in: [`unread`], [`observe`], [`cors`],
-//! [`incoming`], [`authenticate`], [`limit`], [`negotiate`] and [`write`].
+//! [`incoming`], [`authenticate`], [`limit`], [`negotiate`] and [`mod@write`].
 
 pub mod authenticate;
 pub mod cors;
