@@ -103,7 +103,7 @@ pub(super) enum Verb {
     Insert,
     /// Existing rows get the new values.
     Upsert,
-    /// Existing rows stay unchanged.
+    /// Rows that conflict with an existing row are left out.
     InsertMissing,
     /// A statement in plain SQL. `$rows` stands for the rows, with their position among them: `new (…, place)`.
     Own(&'static str),
@@ -121,7 +121,7 @@ pub(super) fn upsert<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::Upsert, rows)
 }
 
-/// Inserts rows. Existing rows with the same key stay unchanged.
+/// Inserts rows, except those that conflict with an existing row in any unique key.
 pub(super) fn insert_missing<R: Record>(rows: impl IntoIterator<Item = R>) -> Write {
     write(Verb::InsertMissing, rows)
 }
@@ -174,11 +174,13 @@ impl<R: Record> AnyRows for Rows<R> {
     }
 
     fn statement(mut self: Box<Self>) -> Option<Fragment> {
+        if self.rows.is_empty() {
+            return None;
+        }
         let mut sql = Sql::default();
         let (before, behind) = self.verb.text::<R>();
         sql.text(before);
         match self.rows.len() {
-            0 => return None,
             // PostgreSQL plans this as if the values were written where they are used.
             1 => sql.text("(VALUES (").list(self.rows.pop()?.values()).text(", 1))"),
             _ => sql.text("unnest(").list(R::arrays(&self.rows)).text(") WITH ORDINALITY"),

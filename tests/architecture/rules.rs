@@ -95,7 +95,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         number: "2",
-        says: "only `api`, app.rs and main.rs use actix and utoipa; the leaf files of `domain` may use utoipa",
+        says: "only `api`, service.rs and main.rs use actix and utoipa; the leaf files of `domain` may use utoipa",
         remedy: "move this to `api`, or build the DTO there with `From<&domain::X>`",
         is_broken: |source, line| {
             let utoipa = ["utoipa", "utoipa_actix_web", "utoipa_swagger_ui"];
