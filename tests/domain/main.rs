@@ -3,11 +3,11 @@
 // A failing helper fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod access_cache;
 mod add_subscriptions;
 mod api_key;
 mod audit;
 mod authorization;
+mod credential_cache;
 mod customer;
 mod digest;
 mod events;
