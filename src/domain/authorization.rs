@@ -64,7 +64,7 @@ impl Right {
     }
 }
 
-/// The part of the data that an actor can see. Only `api/middleware/authenticate.rs`, the command line and the jobs create one.
+/// The part of the data that an actor can see. Only authentication, the command line and the jobs create one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All data of the provider.
